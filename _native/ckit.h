@@ -1,0 +1,11 @@
+/* container_kit's native library: every function returns 0 (or a count) or -errno, prints nothing,
+ * holds no Python object and frees what it took.  The prototypes that Python sees stand in cdef/. */
+#ifndef CKIT_H
+#define CKIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cdef/sha256.h"
+
+#endif

@@ -1,0 +1,1 @@
+"""The command line ``container-kit`` (short ``ckit``): one module per command group."""

@@ -1,0 +1,1 @@
+"""Container: lifecycle, exec, attach, logs, statistics, events, copy and health."""

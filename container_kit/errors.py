@@ -1,0 +1,152 @@
+"""Every error that this library raises on purpose, named by what the caller can do next.
+
+Each message says what could not be done, to what, why, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+__all__ = [
+    "CommandFailed",
+    "Conflict",
+    "ContainerKitError",
+    "CorruptData",
+    "InvalidInput",
+    "KernelError",
+    "LimitExceeded",
+    "NameInUse",
+    "NotFound",
+    "PermissionMissing",
+    "StartFailed",
+    "StoreFull",
+    "StoreTooNew",
+    "TimedOut",
+    "UnsupportedFeature",
+    "WrongState",
+]
+
+
+class ContainerKitError(Exception):
+    """Root of all errors that this library raises on purpose."""
+
+
+class NotFound(ContainerKitError):
+    """There is no object of this kind with this name."""
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"no {kind} named {name!r}" + (f": {hint}" if hint else ""))
+        self.kind, self.name = kind, name
+
+
+class NameInUse(ContainerKitError):
+    """Another object has this name: choose another one, or remove that object."""
+
+    def __init__(self, kind: str, name: str, holder: str = "") -> None:
+        by = f" by {holder}" if holder else ""
+        super().__init__(f"the {kind} name {name!r} is in use{by}: choose another name or remove that one")
+        self.kind, self.name, self.holder = kind, name, holder
+
+
+class Conflict(ContainerKitError):
+    """The object changed since it was read, or others depend on it: read it again and retry."""
+
+
+class WrongState(ContainerKitError):
+    """The object cannot do this in the state it is in (exec in a stopped container, for one)."""
+
+
+class InvalidInput(ContainerKitError, ValueError):
+    """An argument, or a document, has a value that cannot be used; the message names it."""
+
+
+class CorruptData(ContainerKitError):
+    """Stored or received bytes are not what their digest, size or format promises."""
+
+
+class LimitExceeded(ContainerKitError):
+    """Input is larger, deeper or longer than the budget of its parser."""
+
+
+class StoreFull(ContainerKitError, OSError):
+    """The file system of the store has no space or inodes left; says how many bytes are needed."""
+
+
+class StoreTooNew(ContainerKitError):
+    """The store was written by a later version: upgrade this library or use another root."""
+
+
+class PermissionMissing(ContainerKitError, PermissionError):
+    """This process lacks a right; the message names the right and the remedy."""
+
+
+class UnsupportedFeature(ContainerKitError):
+    """The kernel, the build or the image cannot do this; a promised wall is never silently left out."""
+
+
+class TimedOut(ContainerKitError, TimeoutError):
+    """Something did not happen within the time that the caller gave."""
+
+
+class KernelError(ContainerKitError, OSError):
+    """A system call failed; ``errno`` and ``filename`` are set as in OSError."""
+
+    def __init__(self, errno: int, message: str, filename: str | None = None) -> None:
+        super().__init__(errno, message, filename)
+
+    def __str__(self) -> str:
+        where = f": {self.filename!r}" if self.filename else ""
+        return f"{self.strerror}{where}"
+
+    @classmethod
+    def of(cls, errno: int, doing: str, filename: str | None = None) -> KernelError:
+        """The error for *errno*, with what could not be done before the kernel's own words."""
+        return cls(errno, f"{doing}: {os.strerror(errno)}", filename)
+
+
+class StartFailed(ContainerKitError):
+    """A program could not be started in a container.
+
+    Attributes:
+        exit_code: What a shell or docker would report: 127 not found, 126 not executable,
+            125 for everything the container itself could not do.
+    """
+
+    def __init__(self, message: str, exit_code: int = 125) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class CommandFailed(ContainerKitError):
+    """A program in a container ended with a non-zero exit code and the caller asked to be told.
+
+    Attributes:
+        exit_code: 0 to 255, or 128+n for signal n.
+        oom_killed: Whether the kernel killed it for its memory limit.
+        stdout, stderr: What it wrote, as the caller asked for it; or None.
+        log_tail: The last lines it logged.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        exit_code: int,
+        *,
+        oom_killed: bool = False,
+        stdout: str | bytes | None = None,
+        stderr: str | bytes | None = None,
+        log_tail: Sequence[str] = (),
+    ) -> None:
+        self.command, self.exit_code, self.oom_killed = tuple(command), exit_code, oom_killed
+        self.stdout, self.stderr, self.log_tail = stdout, stderr, tuple(log_tail)
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        reason = f"command {list(self.command)!r} ended with exit code {self.exit_code}"
+        if self.oom_killed:
+            reason += " (killed: out of memory; raise Limits.memory)"
+        elif self.exit_code > 128:
+            reason += f" (signal {self.exit_code - 128})"
+        tail = "\n".join(f"    {line}" for line in self.log_tail)
+        return f"{reason}; last lines:\n{tail}" if tail else reason

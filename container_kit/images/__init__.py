@@ -1,0 +1,1 @@
+"""Image and Layer: unpack, diff, snapshot, archives, and images made of host programs."""

@@ -1,0 +1,1 @@
+"""Words of the OCI specifications as frozen values.  Pure: no I/O."""

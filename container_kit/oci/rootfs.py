@@ -1,0 +1,41 @@
+"""What a container's root file system is made of, as a value.
+
+The images layer describes it; the runtime layer mounts it; neither knows the other.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+__all__ = ["Directory", "Overlay", "RootFs"]
+
+
+@attrs.frozen
+class Overlay:
+    """Read-only layers below one writable directory.
+
+    Args:
+        lowers: Absolute paths of the layer directories, uppermost first (the order of ``lowerdir=``).
+        upper: Absolute path of the directory that takes the changes.
+        work: Absolute path of overlay's own directory, empty, on the same file system as *upper*.
+        volatile: Skip syncing *upper*: right only for a root that is thrown away at the end.
+
+    Source: Linux, Documentation/filesystems/overlayfs.rst.
+    """
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    volatile: bool = False
+
+
+@attrs.frozen
+class Directory:
+    """A plain directory that is used as it is; *path* is absolute."""
+
+    path: str
+
+
+RootFs: TypeAlias = Overlay | Directory
