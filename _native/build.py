@@ -31,7 +31,13 @@ def _links(header: str, library: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.c"
         source.write_text(f"#include <stdio.h>\n#include <{header}>\nint main(void) {{ return 0; }}\n")
-        command = [*os.environ.get("CC", "cc").split(), str(source), "-o", str(source.with_suffix("")), f"-l{library}"]
+        command = [
+            *os.environ.get("CC", "cc").split(),
+            str(source),
+            "-o",
+            str(source.with_suffix("")),
+            f"-l{library}",
+        ]
         return subprocess.run(command, capture_output=True).returncode == 0
 
 

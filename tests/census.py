@@ -1,0 +1,137 @@
+"""The census: what exists on this machine that a container could leave behind.
+
+Taken before and after each test; what is there afterwards and was not before is a leak.
+It sees processes, mounts, namespaces, links, cgroups, sockets, loop devices and this process's own
+files; it looks only at what is ours, so that the machine's own life does not disturb it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+OUR_CGROUP = "container-kit"
+OUR_PROCESS = "ckit"
+GRACE_S = 5.0  # the promise is one second; a loaded machine may take longer to schedule us
+
+
+@attrs.frozen
+class Census:
+    """One look at the machine; each field holds sentences that name what was found."""
+
+    processes: frozenset[str]
+    mounts: frozenset[str]
+    links: frozenset[str]
+    cgroups: frozenset[str]
+    sockets: frozenset[str]
+    loops: frozenset[str]
+    files: Counter[str]
+
+    @classmethod
+    def take(cls) -> Census:
+        return cls(
+            processes=frozenset(_our_processes()),
+            mounts=frozenset(_mounts()),
+            links=frozenset(os.listdir("/sys/class/net")),
+            cgroups=frozenset(_our_cgroups()),
+            sockets=frozenset(_listening_sockets()),
+            loops=frozenset(_loop_devices()),
+            files=Counter(_own_files()),
+        )
+
+    def leaks_since(self, before: Census) -> list[str]:
+        """What is here now and was not *before*, one sentence each."""
+        found = [f"process {p}" for p in self.processes - before.processes]
+        found += [f"mount {m}" for m in self.mounts - before.mounts]
+        found += [f"network link {link}" for link in self.links - before.links]
+        found += [f"cgroup {c}" for c in self.cgroups - before.cgroups]
+        found += [f"listening socket {s}" for s in self.sockets - before.sockets]
+        found += [f"loop device {d}" for d in self.loops - before.loops]
+        found += [f"open file {f} ({n} more)" for f, n in (self.files - before.files).items()]
+        return found
+
+
+def leaks_since(before: Census, grace_s: float = GRACE_S) -> list[str]:
+    """Leaks that remain after *grace_s*: teardown may finish after a result is known, but must finish."""
+    deadline = time.monotonic() + grace_s
+    while True:
+        gc.collect()
+        leaks = Census.take().leaks_since(before)
+        if not leaks or time.monotonic() > deadline:
+            return leaks
+        time.sleep(0.02)
+
+
+def _our_processes() -> Iterator[str]:
+    parents: dict[int, int] = {}
+    seen: dict[int, tuple[str, str]] = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path(f"/proc/{entry}/stat").read_text()
+            cgroups = Path(f"/proc/{entry}/cgroup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        name, _, rest = stat.partition("(")[2].rpartition(")")
+        fields = rest.split()
+        parents[int(entry)] = int(fields[1])
+        seen[int(entry)] = (f"{name} (state {fields[0]}, started {fields[19]})", cgroups)
+    for pid, (words, cgroups) in seen.items():
+        if _descends(pid, os.getpid(), parents) or words.startswith(OUR_PROCESS) or OUR_CGROUP in cgroups:
+            yield f"{pid} {words}"
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while (pid := parents.get(pid, 0)) > 1:
+        if pid == ancestor:
+            return True
+    return False
+
+
+def _mounts() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        yield f"{fields[4]} ({fields[fields.index('-') + 1]})"
+
+
+def _our_cgroups() -> Iterator[str]:
+    for folder, names, _ in os.walk(CGROUP_ROOT):
+        yield from (f"{folder}/{name}" for name in names if OUR_CGROUP in f"{folder}/{name}")
+
+
+def _listening_sockets() -> Iterator[str]:
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] in ("0A", "07"):
+                yield f"{table} {fields[1]}"
+
+
+def _loop_devices() -> Iterator[str]:
+    for device in Path("/sys/block").glob("loop*"):
+        backing = device / "loop/backing_file"
+        if backing.exists():
+            yield f"{device.name} {backing.read_text().strip()}"
+
+
+def _own_files() -> Iterator[str]:
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            continue  # the descriptor of this very listing
+        if not target.startswith("/proc/"):
+            yield _without_inode(target)
+
+
+def _without_inode(target: str) -> str:
+    """Pipes and sockets are alike: what counts is how many there are."""
+    return target.split(":[")[0]

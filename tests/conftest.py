@@ -1,0 +1,47 @@
+"""What every test has: marks that skip with a reason, and the census around it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.census import Census, leaks_since
+
+
+# Set by `make test` for root: a missing program or right is then a failure, not a reason to skip.
+REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with a reason, what this host cannot run; trials run only when asked for by mark."""
+    asked_for_trials = "trial" in (config.getoption("markexpr") or "")
+    for item in items:
+        if item.get_closest_marker("trial") and not asked_for_trials:
+            item.add_marker(pytest.mark.skip(reason="a long trial: run `make trials`"))
+        if REQUIRE_ALL:
+            continue
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+        for mark in item.iter_markers("tool"):
+            if shutil.which(mark.args[0]) is None:
+                item.add_marker(pytest.mark.skip(reason=f"needs the program {mark.args[0]}"))
+
+
+@pytest.fixture(autouse=True)
+def clean_census(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a process, mount, link, cgroup, socket, loop device or open file behind.
+
+    It is set up before a test's other function-scoped fixtures and so looks after they are gone.
+    ``CK_CENSUS=off`` leaves it out, for a machine on which other containers come and go.
+    """
+    if os.environ.get("CK_CENSUS") == "off":
+        yield
+        return
+    before = Census.take()
+    yield
+    leaks = leaks_since(before)
+    if leaks:
+        pytest.fail("left behind:\n  " + "\n  ".join(sorted(leaks)), pytrace=False)
