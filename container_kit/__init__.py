@@ -6,24 +6,20 @@ Names are resolved on first use, so that ``import container_kit`` costs next to 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from container_kit._version import __version__
 
-if TYPE_CHECKING:
-    from container_kit.errors import ContainerKitError
+# Where the public names live; a module is imported when one of its names is first used.
+_HOMES = {
+    "container_kit.errors": """
+        CommandFailed Conflict ContainerKitError CorruptData InvalidInput KernelError LimitExceeded NameInUse
+        NotFound PermissionMissing StartFailed StoreFull StoreTooNew TimedOut UnsupportedFeature WrongState
+    """,
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-# Where each public name lives; the module is imported when the name is first used.
-_HOME = {
-    name: "container_kit.errors"
-    for name in (
-        "CommandFailed", "Conflict", "ContainerKitError", "CorruptData", "InvalidInput", "KernelError",
-        "LimitExceeded", "NameInUse", "NotFound", "PermissionMissing", "StartFailed", "StoreFull",
-        "StoreTooNew", "TimedOut", "UnsupportedFeature", "WrongState",
-    )
-}  # fmt: skip
-
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

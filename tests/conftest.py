@@ -10,7 +10,6 @@ import pytest
 
 from tests.census import Census, leaks_since
 
-
 # Set by `make test` for root: a missing program or right is then a failure, not a reason to skip.
 REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
 
