@@ -1,0 +1,316 @@
+"""Image: an immutable manifest with its config and layers, held by a store.
+
+A thin face: each verb lives in a module of its own and is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
+
+import attrs
+
+from container_kit.images import records
+
+if TYPE_CHECKING:
+    from container_kit.images.defaults import RunDefaults
+    from container_kit.images.describe import HistoryEntry
+    from container_kit.oci import Digest, ImageConfig, Manifest
+    from container_kit.store import Store
+
+__all__ = ["HasStore", "Image", "Pruned", "Removed"]
+
+ArchiveFormat = Literal["docker-archive", "oci-archive", "oci-dir"]
+
+
+class HasStore(Protocol):
+    """Whatever carries the store that images are read from and written to: an Engine, for one."""
+
+    @property
+    def store(self) -> Store: ...
+
+
+@attrs.frozen
+class Removed:
+    """What `Image.remove` did: the names taken away, and the image itself if none was left."""
+
+    untagged: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Pruned:
+    """What `Image.prune` did: the ids of the images that went, and the bytes that came back."""
+
+    deleted: tuple[str, ...] = ()
+    reclaimed_bytes: int = 0
+
+
+@attrs.frozen(eq=False, repr=False)
+class Image:
+    """An image in a store.  Two handles are equal when they name the same manifest.
+
+    Attributes:
+        digest: Of the manifest; the address of the image, as registries use it.
+        store: Where its bytes are.
+        manifest, config: The parsed documents; their raw bytes stay in the store as received.
+    """
+
+    digest: Digest
+    store: Store
+    manifest: Manifest
+    config: ImageConfig
+
+    # -- where images come from --------------------------------------------------------------
+
+    @classmethod
+    def from_host(
+        cls,
+        *programs: str,
+        files: Iterable[str | tuple[str, str]] = (),
+        tag: str | None = None,
+        engine: HasStore | None = None,
+    ) -> Image:
+        """An image of programs of this host, with all that they need to run.
+
+        That is the dynamic loader, the shared libraries (as the loader would find them), symbolic
+        links, the interpreters of scripts, and a small ``/etc``.  The same inputs give the same digest.
+
+        Args:
+            programs: Names looked up on ``PATH``, or absolute paths.
+            files: Files or directories to add: a path (kept where it is), or ``(source, target)``.
+            tag: Name to give to the image.
+
+        Raises:
+            NotFound: A program, library or file is not on this host.
+            InvalidInput: *tag* is no valid name, or nothing was asked for.
+        """
+        from container_kit.images.host import from_host
+
+        return from_host(_store(engine), programs, tuple(files), tag)
+
+    @classmethod
+    def from_python(
+        cls,
+        requirements: Iterable[str] | None = None,
+        *,
+        tag: str | None = None,
+        engine: HasStore | None = None,
+    ) -> Image:
+        """An image of the running interpreter, its standard library and, if asked, its packages.
+
+        Args:
+            requirements: Names of installed distributions to add, with what they depend on; None adds
+                none and ``["*"]`` adds every installed one.  Nothing is downloaded.
+            tag: Name to give to the image.
+
+        Raises:
+            NotFound: A distribution is not installed.
+        """
+        from container_kit.images.python import from_python
+
+        return from_python(_store(engine), requirements, tag)
+
+    @classmethod
+    def from_rootfs(
+        cls,
+        source: str,
+        tag: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        *,
+        engine: HasStore | None = None,
+    ) -> Image:
+        """An image of one layer from a directory, or a tar of one (plain, gzip or zstd).
+
+        Args:
+            source: Path of the directory or the tar.
+            tag: Name to give to the image.
+            config: The ``config`` object of the image configuration: ``{"Cmd": ["/bin/sh"], "Env": [...]}``.
+
+        Raises:
+            InvalidInput: *source* is neither, or *config* has a field of the wrong type.
+        """
+        from container_kit.images.rootfs import from_rootfs
+
+        return from_rootfs(_store(engine), source, tag, config or {})
+
+    @classmethod
+    def import_(
+        cls,
+        source: str | IO[bytes],
+        tag: str | None = None,
+        *,
+        changes: Iterable[str] = (),
+        message: str = "",
+        engine: HasStore | None = None,
+    ) -> Image:
+        """``docker import``: an image of one layer from the tar of a root file system.
+
+        Args:
+            source: Path, or an open binary file (a pipe will do).
+            changes: Dockerfile instructions: CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD STOPSIGNAL USER
+                VOLUME WORKDIR HEALTHCHECK.
+            message: Comment in the history.
+        """
+        from container_kit.images.rootfs import import_tar
+
+        return import_tar(_store(engine), source, tag, tuple(changes), message)
+
+    @classmethod
+    def from_container(
+        cls,
+        directory: str,
+        base: Image,
+        *,
+        tag: str | None = None,
+        changes: Iterable[str] = (),
+        author: str = "",
+        message: str = "",
+        created_by: str = "",
+    ) -> Image:
+        """``docker commit``: *base* plus one layer, what a container changed in its root file system.
+
+        Args:
+            directory: The directory that `Snapshotter.prepare` was called with.
+            base: The image that the container was made of.
+            changes: As in `import_`, applied to the config of *base*.
+        """
+        from container_kit.images.commit import commit
+
+        return commit(base, directory, tag, tuple(changes), author, message, created_by)
+
+    @classmethod
+    def load(cls, source: str | IO[bytes], *, engine: HasStore | None = None) -> list[Image]:
+        """The images of a docker-archive, an OCI layout tar, or an OCI layout directory, in its order.
+
+        Layers are unpacked straight out of a seekable file by several threads; a pipe, or an archive
+        that is compressed as a whole, is written to the store's disk first.
+
+        Raises:
+            CorruptData: Bytes are not what their digest, size or format promises.
+            InvalidInput: It is none of the three formats.
+            LimitExceeded: Larger than the budgets of the parsers.
+        """
+        from container_kit.images.load import load
+
+        return load(_store(engine), source)
+
+    @classmethod
+    def get(cls, reference: str, *, engine: HasStore | None = None) -> Image:
+        """The image of this name, ``name@digest``, digest, id, or unique prefix of an id.
+
+        Raises:
+            NotFound: There is none.
+            InvalidInput: The prefix fits several, or it is not a reference at all.
+        """
+        store = _store(engine)
+        return _handle(store, records.resolve(store, reference))
+
+    @classmethod
+    def list(cls, *, engine: HasStore | None = None) -> list[Image]:
+        """All images of the store, newest first; those without a name too."""
+        store = _store(engine)
+        images = [_handle(store, digest) for digest in records.all_images(store)]
+        return sorted(images, key=lambda image: (image.created, str(image.digest)), reverse=True)
+
+    @classmethod
+    def prune(cls, *, all: bool = False, engine: HasStore | None = None) -> Pruned:
+        """Remove the images without a name; with *all*, every image that no container uses."""
+        from container_kit.images.removal import prune
+
+        return prune(_store(engine), all)
+
+    # -- what an image is --------------------------------------------------------------------
+
+    @property
+    def id(self) -> Digest:
+        """Digest of the config: what docker calls the image id."""
+        return self.manifest.config.digest
+
+    @property
+    def layers(self) -> tuple[Digest, ...]:
+        """Diff ids, lowest layer first: what `Snapshotter.prepare` takes."""
+        return self.config.diff_ids
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Its tags, short as docker shows them (``tools:latest``), sorted."""
+        return records.names_of(self.store, self.digest)
+
+    @property
+    def created(self) -> datetime.datetime:
+        """When it was made; the epoch if its config does not say."""
+        from container_kit.images.describe import created_at
+
+        return created_at(self.config)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files, all layers, each counted once."""
+        return sum(records.layer_size(self.store, layer) for layer in set(self.layers))
+
+    @property
+    def defaults(self) -> RunDefaults:
+        """What the config says about running it, checked: see `RunDefaults`."""
+        from container_kit.images.defaults import run_defaults
+
+        return run_defaults(self.config)
+
+    def inspect(self) -> dict[str, Any]:
+        """All about the image, as ``docker image inspect`` shows it."""
+        from container_kit.images.describe import inspect
+
+        return inspect(self)
+
+    def history(self) -> Sequence[HistoryEntry]:
+        """How it was made, newest step first, as ``docker history`` shows it."""
+        from container_kit.images.describe import history
+
+        return history(self)
+
+    # -- what can be done with it ------------------------------------------------------------
+
+    def tag(self, name: str) -> Image:
+        """Give it one more name; the name is taken from the image that had it before."""
+        records.tag(self.store, self.digest, name)
+        return self
+
+    def save(self, target: str | IO[bytes], format: ArchiveFormat = "docker-archive") -> None:
+        """Write it, with its names, to *target*: see `save_images` for several at once."""
+        from container_kit.images.save import save_images
+
+        save_images([self], target, format)
+
+    def remove(self, *, force: bool = False, name: str | None = None) -> Removed:
+        """Take *name* away, or all names; without a name left the image goes too.
+
+        Raises:
+            Conflict: A container uses it, or it has several names and none was given; *force* removes it
+                nevertheless (what a running container uses stays on disk until it ends).
+        """
+        from container_kit.images.removal import remove
+
+        return remove(self, name, force)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and other.digest == self.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"<Image {', '.join(self.names) or str(self.digest)[:19]}>"
+
+
+def _store(engine: HasStore | None) -> Store:
+    if engine is not None:
+        return engine.store
+    from container_kit.store import Store
+
+    return Store.shared()
+
+
+def _handle(store: Store, digest: Digest) -> Image:
+    manifest, config = records.read(store, digest)
+    return Image(digest, store, manifest, config)
