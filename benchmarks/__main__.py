@@ -1,0 +1,36 @@
+"""``python -m benchmarks [CASE...]``: run the cases, all by default, and print their tables."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import exec, load, memory, peers, program, start, teardown, throughput
+from benchmarks.stage import enter_private_mounts, stage
+
+CASES = {
+    "start": start.run,
+    "heavy-caller": start.heavy_caller,
+    "throughput": throughput.run,
+    "exec": exec.run,
+    "teardown": teardown.run,
+    "memory": memory.run,
+    "load": load.run,
+    "program": program.run,
+}
+
+
+def main() -> None:
+    """Each case gets a fresh stage."""
+    wanted = sys.argv[1:] or list(CASES)
+    unknown = [name for name in wanted if name not in CASES]
+    if unknown:
+        raise SystemExit(f"no case named {', '.join(unknown)}; there are {', '.join(CASES)}")
+    enter_private_mounts()
+    peers.show_versions()
+    for name in wanted:
+        with stage() as made:
+            CASES[name](made)
+
+
+if __name__ == "__main__":
+    main()

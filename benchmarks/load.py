@@ -1,0 +1,127 @@
+"""Load of a Debian-sized docker archive, beside GNU tar and a hash of the same bytes.
+
+The yardstick is ``tar -x`` of the plain layer plus SHA-256 at 1.9 GB/s; our time includes making it durable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import container_kit as ck
+from benchmarks.harness import Measured, Side, Table, interleaved, timed
+from benchmarks.stage import Stage
+
+HASH_BYTES_PER_MS = 1.9e6
+FILES, SIZE = 8700, 170 << 20
+
+
+def run(stage: Stage) -> None:
+    """Rows: time, and the peak memory of a fresh process that loads."""
+    layer = make_layer(stage.path)
+    archive = docker_archive(stage.path, layer)
+    sides = {"tar + hash": _tar_and_hash(stage.path, layer), "container_kit": _load(stage.path, archive)}
+    table = Table("Load: docker archive of 170 MB in 8700 files")
+    table.add("including durability", interleaved(sides, rounds=9))
+    table.show()
+    memory = Table("Load memory: peak of a process that loads it", unit="MiB")
+    memory.add(
+        "peak RSS above an idle interpreter with the package", {"container_kit": _peak(stage.path, archive)}
+    )
+    memory.show()
+
+
+def make_layer(folder: Path) -> Path:
+    """A plain tar shaped like a distribution: many small files, some large, from the host's /usr."""
+    listing, count, size = folder / "files.txt", 0, 0
+    with listing.open("w") as file:
+        for path, length in sorted(_host_files("/usr/lib", "/usr/share", "/usr/bin")):
+            if count >= FILES:
+                break
+            if size + length > SIZE - (FILES - count) * 1000:
+                continue
+            file.write(path.lstrip("/") + "\n")
+            count, size = count + 1, size + length
+    layer = folder / "layer.tar"
+    subprocess.run(["tar", "-C", "/", "--no-recursion", "-cf", str(layer), "-T", str(listing)], check=True)
+    print(f"- layer: {count} files, {layer.stat().st_size / 1e6:.0f} MB")
+    return layer
+
+
+def _host_files(*folders: str) -> list[tuple[str, int]]:
+    found = []
+    for top in folders:
+        for folder, _, names in os.walk(top):
+            for name in names:
+                status = os.lstat(f"{folder}/{name}")
+                found.append((f"{folder}/{name}", status.st_size))
+    return found
+
+
+def docker_archive(folder: Path, layer: Path) -> Path:
+    """What ``docker save`` writes for an image of this one layer."""
+    with layer.open("rb") as file:
+        diff_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        }
+    ).encode()
+    manifest = [{"Config": "config.json", "RepoTags": ["bench-load:latest"], "Layers": ["layer/layer.tar"]}]
+    archive = folder / "image.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, data in (("config.json", config), ("manifest.json", json.dumps(manifest).encode())):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        tar.add(layer, "layer/layer.tar")
+    return archive
+
+
+def _tar_and_hash(folder: Path, layer: Path) -> Side:
+    target = folder / "untarred"
+
+    def side() -> float:
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        untar = timed(lambda: subprocess.run(["tar", "-C", str(target), "-xf", str(layer)], check=True))
+        return untar() + layer.stat().st_size / HASH_BYTES_PER_MS
+
+    return side
+
+
+def _load(folder: Path, archive: Path) -> Side:
+    root = folder / "load-store"
+
+    def side() -> float:
+        shutil.rmtree(root, ignore_errors=True)
+        with ck.Engine(root=root) as engine:
+            return timed(lambda: ck.Image.load(archive, engine=engine))()
+
+    return side
+
+
+def _peak(folder: Path, archive: Path) -> Measured:
+    program = (
+        "import resource, sys, container_kit as ck\n"
+        "engine = ck.Engine(root=sys.argv[1]); ck.Image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "ck.Image.load(sys.argv[2], engine=engine)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "engine.close()\n"
+    )
+    root = folder / "peak-store"
+    output = subprocess.run(
+        [sys.executable, "-c", program, str(root), str(archive)], capture_output=True, check=True
+    )
+    return Measured((int(output.stdout) / 1024,))
