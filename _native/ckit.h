@@ -7,5 +7,6 @@
 #include <stdint.h>
 
 #include "cdef/sha256.h"
+#include "cdef/trees.h"
 
 #endif

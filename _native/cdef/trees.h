@@ -1,0 +1,8 @@
+/* Directory trees, reached by file descriptor and never left. */
+
+/* openat2 with RESOLVE_IN_ROOT (in_root) or RESOLVE_BENEATH; returns a close-on-exec fd or -errno. */
+int ck_open_beneath(int root_fd, const char *path, int flags, unsigned int mode, int in_root, int no_symlinks);
+/* Creates what is missing of path; returns an fd of the last directory or -errno. */
+int ck_mkdirs_beneath(int root_fd, const char *path, unsigned int mode);
+/* rm -rf of one entry: links and mount points are not followed; -EBUSY for a mount point. */
+int ck_remove_tree(int parent_fd, const char *name);

@@ -1,0 +1,69 @@
+"""Directory trees by file descriptor: open, make, copy and remove, never leaving the given root."""
+
+from __future__ import annotations
+
+import os
+
+from container_kit.native._binding import check, lib
+
+__all__ = ["mkdirs_beneath", "open_beneath", "remove_tree"]
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def open_beneath(
+    root_fd: int, path: Path, flags: int, mode: int = 0, *, in_root: bool = True, no_symlinks: bool = False
+) -> int:
+    """Open *path* below the directory *root_fd*; the kernel refuses every way out.
+
+    Args:
+        root_fd: A directory (an O_PATH descriptor will do).
+        path: Relative to the root; a leading slash means the root when *in_root*. Empty is the root itself.
+        flags: As for :func:`os.open`; O_CLOEXEC is added.
+        mode: Permissions of a file that O_CREAT makes.
+        in_root: True treats the root as ``/``, as a chroot would: absolute links and ``..`` stay inside.
+            False refuses them (EXDEV).
+        no_symlinks: Refuse every symbolic link on the way and at the end (ELOOP).
+
+    Returns:
+        A close-on-exec descriptor that the caller closes.
+
+    Raises:
+        KernelError: With the kernel's errno.
+
+    Source: openat2(2).
+    """
+    name = os.fsencode(path)
+    fd = lib.ck_open_beneath(root_fd, name, flags, mode, in_root, no_symlinks)
+    return check(fd, f"cannot open {_shown(name)} below its root", _shown(name))
+
+
+def mkdirs_beneath(root_fd: int, path: Path, mode: int = 0o755) -> int:
+    """Make *path* and its missing parents below *root_fd*, resolved as in a chroot.
+
+    Returns:
+        An O_PATH descriptor of the last directory, which the caller closes.
+
+    Raises:
+        KernelError: ENOTDIR when something else is in the way, or the errno of the call that failed.
+    """
+    name = os.fsencode(path)
+    fd = lib.ck_mkdirs_beneath(root_fd, name, mode)
+    return check(fd, f"cannot make the directory {_shown(name)} below its root", _shown(name))
+
+
+def remove_tree(parent_fd: int, name: str | bytes) -> None:
+    """Remove the entry *name* of the directory *parent_fd*, with everything in it; absent is no error.
+
+    Nothing is followed: links are removed, not their targets, and a mount point is refused. A tree of any
+    depth is removed with few descriptors and little memory. The GIL is released.
+
+    Raises:
+        KernelError: EBUSY for a mount point, EINVAL for a name with a slash, or the errno that stopped it.
+    """
+    entry = os.fsencode(name)
+    check(lib.ck_remove_tree(parent_fd, entry), f"cannot remove {_shown(entry)}", _shown(entry))
+
+
+def _shown(name: bytes) -> str:
+    return os.fsdecode(name)
