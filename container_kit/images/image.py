@@ -181,7 +181,7 @@ class Image:
         return commit(base, directory, tag, tuple(changes), author, message, created_by)
 
     @classmethod
-    def load(cls, source: str | IO[bytes], *, engine: HasStore | None = None) -> list[Image]:
+    def load(cls, source: str | IO[bytes], *, engine: HasStore | None = None) -> Sequence[Image]:
         """The images of a docker-archive, an OCI layout tar, or an OCI layout directory, in its order.
 
         Layers are unpacked straight out of a seekable file by several threads; a pipe, or an archive
@@ -208,7 +208,7 @@ class Image:
         return _handle(store, records.resolve(store, reference))
 
     @classmethod
-    def list(cls, *, engine: HasStore | None = None) -> list[Image]:
+    def list(cls, *, engine: HasStore | None = None) -> Sequence[Image]:
         """All images of the store, newest first; those without a name too."""
         store = _store(engine)
         images = [_handle(store, digest) for digest in records.all_images(store)]
