@@ -1,0 +1,93 @@
+"""Where the cgroup hierarchies of a machine are: v1, v2, or the mix that systemd calls hybrid.
+
+Only reads; every path can be given instead, so that any kind of machine can be acted out in a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+__all__ = ["Layout", "read_layout"]
+
+# v1 hierarchies that this library uses; others (name=systemd, net_cls, ...) are left alone.
+_V1_CONTROLLERS = frozenset(
+    ("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "pids")
+)
+
+
+@attrs.frozen
+class Layout:
+    """The mount points of the cgroup hierarchies.
+
+    Args:
+        v2: Root of the v2 hierarchy, or None.
+        v1: Root of the v1 hierarchy by controller; controllers mounted together share one root.
+        v2_controllers: What the v2 root can limit: ``{"cpu", "memory", ...}``.
+    """
+
+    v2: str | None = None
+    v1: Mapping[str, str] = attrs.field(factory=dict)
+    v2_controllers: frozenset[str] = frozenset()
+
+    @property
+    def kind(self) -> str:
+        """``"v1"``, ``"v2"``, ``"hybrid"`` (v1 controllers beside a v2 hierarchy) or ``"none"``."""
+        if self.v2 is None:
+            return "v1" if self.v1 else "none"
+        return "hybrid" if self.v1 else "v2"
+
+    @property
+    def controllers(self) -> frozenset[str]:
+        """Every controller that some hierarchy offers."""
+        return self.v2_controllers | frozenset(self.v1)
+
+    def owner_of(self, controller: str) -> str | None:
+        """``"v1"`` or ``"v2"``: the hierarchy that has *controller*; None if neither."""
+        if controller in self.v1:
+            return "v1"
+        return "v2" if controller in self.v2_controllers else None
+
+
+def read_layout(mountinfo: str = "/proc/self/mountinfo") -> Layout:
+    """The layout of this machine as the calling process sees it.
+
+    Raises:
+        OSError: *mountinfo* cannot be read.
+    """
+    with open(mountinfo, encoding="utf-8", errors="surrogateescape") as lines:
+        mounts = [line for line in lines if " - cgroup" in line]
+    v2, v1 = _parse(mounts)
+    return Layout(v2, v1, _controllers_of(v2) if v2 else frozenset())
+
+
+def _parse(lines: Iterable[str]) -> tuple[str | None, dict[str, str]]:
+    v2: str | None = None
+    v1: dict[str, str] = {}
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        mount_point = _unescape(left.split()[4])
+        kind, _, options = right.split(maxsplit=2)
+        if kind == "cgroup2":
+            v2 = v2 or mount_point
+        else:
+            for controller in _V1_CONTROLLERS & set(options.strip().split(",")):
+                v1.setdefault(controller, mount_point)
+    return v2, v1
+
+
+def _unescape(path: str) -> str:
+    """Undo mountinfo's octal escapes of space, tab, newline and backslash."""
+    for escaped, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(escaped, plain)
+    return path
+
+
+def _controllers_of(v2: str) -> frozenset[str]:
+    try:
+        with open(os.path.join(v2, "cgroup.controllers"), encoding="ascii") as file:
+            return frozenset(file.read().split())
+    except OSError:
+        return frozenset()

@@ -1,0 +1,198 @@
+"""Device nodes and device rules: which of the machine's devices a container sees and may open.
+
+A rule allows; what no rule allows is refused.  Deny rules exist only in OCI documents;
+`effective_rules` follows their order and returns what is left allowed (runc GHSA-g54h-m393-cpwq).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from container_kit.errors import InvalidInput, NotFound
+
+__all__ = [
+    "ALLOW_ALL",
+    "DEFAULT_NODES",
+    "DEFAULT_RULES",
+    "Device",
+    "DeviceRule",
+    "effective_rules",
+]
+
+_ACCESS = re.compile(r"r?w?m?", re.ASCII)
+_SPECIFICATION = re.compile(r"(?P<host>/[^:]*)(?::(?P<container>/[^:]*))?(?::(?P<access>[rwm]+))?")
+
+
+@attrs.frozen
+class DeviceRule:
+    """Access to devices of one type: a major and a minor number, or -1 for every number.
+
+    Args:
+        type: ``"c"``, ``"b"``, or ``"a"`` for both.
+        major, minor: Device numbers; -1 is the wildcard.
+        access: Some of ``"rwm"``: read, write, make a node.
+    """
+
+    type: Literal["a", "b", "c"]
+    major: int = -1
+    minor: int = -1
+    access: str = "rwm"
+
+    def __attrs_post_init__(self) -> None:
+        if self.type not in ("a", "b", "c"):
+            raise InvalidInput(f"a device rule is for type 'a', 'b' or 'c', not {self.type!r}")
+        if not self.access or not _ACCESS.fullmatch(self.access):
+            raise InvalidInput(
+                f"the access of a device rule is some of 'rwm' in this order, not {self.access!r}"
+            )
+        for number, most in ((self.major, (1 << 12) - 1), (self.minor, (1 << 20) - 1)):
+            if isinstance(number, bool) or not isinstance(number, int) or not -1 <= number <= most:
+                raise InvalidInput(f"a device number is from 0 to {most}, or -1 for all, not {number!r}")
+
+    def __str__(self) -> str:
+        """The rule as cgroup v1's ``devices.allow`` takes it."""
+        major = "*" if self.major == -1 else self.major
+        minor = "*" if self.minor == -1 else self.minor
+        return f"{self.type} {major}:{minor} {self.access}"
+
+    def covers(self, other: DeviceRule) -> bool:
+        """Whether everything that *other* allows, this rule allows."""
+        return (
+            self.type in ("a", other.type)
+            and self.major in (-1, other.major)
+            and self.minor in (-1, other.minor)
+            and set(other.access) <= set(self.access)
+        )
+
+
+@attrs.frozen
+class Device:
+    """A node that a container finds in its ``/dev``.
+
+    Args:
+        path: Absolute path in the container.
+        type: ``"c"``, ``"b"`` or ``"p"`` (FIFO).
+        major, minor: Device numbers.
+        mode: Permission bits.
+        uid, gid: Owner in the container.
+        access: What the cgroup lets it do with it.
+    """
+
+    path: str
+    type: Literal["b", "c", "p"]
+    major: int = 0
+    minor: int = 0
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+    access: str = "rwm"
+
+    @property
+    def rule(self) -> DeviceRule | None:
+        """The cgroup rule that lets the container use it; a FIFO needs none."""
+        if self.type == "p":
+            return None
+        return DeviceRule(self.type, self.major, self.minor, self.access)
+
+    @classmethod
+    def from_host(cls, specification: str) -> Device:
+        """A host's device as ``"/dev/fuse"``, ``"/dev/sda:/dev/disk:r"`` or ``"/dev/x:rw"``.
+
+        Raises:
+            InvalidInput: Not such a text, or the path is no device.
+            NotFound: The host has no such path.
+        """
+        match = _SPECIFICATION.fullmatch(specification)
+        if match is None or "\0" in specification:
+            raise InvalidInput(f"a device is written HOST_PATH[:PATH][:rwm], not {specification!r}")
+        host, path, access = match["host"], match["container"] or match["host"], match["access"] or "rwm"
+        try:
+            status = os.stat(host)
+        except FileNotFoundError:
+            raise NotFound("device", host, "it is not on this host") from None
+        if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+            raise InvalidInput(f"{host!r} is not a device: mount it as a volume instead")
+        return cls(
+            path,
+            "c" if stat.S_ISCHR(status.st_mode) else "b",
+            os.major(status.st_rdev),
+            os.minor(status.st_rdev),
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            "".join(letter for letter in "rwm" if letter in access),
+        )
+
+
+# What OCI demands in every container; "console", "ptmx" and the links are made with the terminals.
+DEFAULT_NODES = (
+    Device("/dev/null", "c", 1, 3),
+    Device("/dev/zero", "c", 1, 5),
+    Device("/dev/full", "c", 1, 7),
+    Device("/dev/random", "c", 1, 8),
+    Device("/dev/urandom", "c", 1, 9),
+    Device("/dev/tty", "c", 5, 0),
+)
+
+# The nodes above, the console, the multiplexer and the terminals of the container's own devpts.
+# Making nodes ("m") is not among them: the default profile has no CAP_MKNOD to make them with.
+DEFAULT_RULES = (
+    *(DeviceRule("c", node.major, node.minor, "rw") for node in DEFAULT_NODES),
+    DeviceRule("c", 5, 1, "rw"),
+    DeviceRule("c", 5, 2, "rw"),
+    DeviceRule("c", 136, -1, "rw"),
+)
+
+ALLOW_ALL = (DeviceRule("a"),)
+
+
+def effective_rules(oci: Iterable[Mapping[str, Any]]) -> tuple[DeviceRule, ...]:
+    """What a list of OCI ``linux.resources.devices`` leaves allowed, read in its order.
+
+    A deny rule takes away the allowances that it covers as a whole.  One that would take away a
+    part of an earlier allowance cannot be told to the kernel as an allow-list and is refused.
+
+    Raises:
+        InvalidInput: An entry has the wrong shape, or denies a part of what was allowed.
+
+    Source: OCI runtime-spec, config-linux.md, "Allowed Device list".
+    """
+    allowed: list[DeviceRule] = []
+    for entry in oci:
+        rule = _parse_rule(entry)
+        if entry.get("allow", False):
+            allowed = [other for other in allowed if not rule.covers(other)] + [rule]
+        else:
+            allowed = [other for other in allowed if not rule.covers(other)]
+            _refuse_partial(rule, allowed)
+    return tuple(allowed)
+
+
+def _parse_rule(entry: Mapping[str, Any]) -> DeviceRule:
+    major, minor = (-1 if (value := entry.get(key)) is None else value for key in ("major", "minor"))
+    access = entry.get("access") or "rwm"
+    if not isinstance(access, str) or set(access) - set("rwm"):
+        raise InvalidInput(f"the access of a device rule is some of 'rwm', not {access!r}")
+    ordered = "".join(letter for letter in "rwm" if letter in access)
+    return DeviceRule(entry.get("type") or "a", major, minor, ordered)
+
+
+def _refuse_partial(denied: DeviceRule, allowed: Iterable[DeviceRule]) -> None:
+    for rule in allowed:
+        overlaps = (
+            (denied.type == rule.type or "a" in (denied.type, rule.type))
+            and (denied.major == rule.major or -1 in (denied.major, rule.major))
+            and (denied.minor == rule.minor or -1 in (denied.minor, rule.minor))
+            and bool(set(denied.access) & set(rule.access))
+        )
+        if overlaps:
+            raise InvalidInput(
+                f"the device rule 'deny {denied}' takes away a part of 'allow {rule}': "
+                "list what is allowed instead"
+            )
