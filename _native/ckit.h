@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cdef/monitor.h"
 #include "cdef/sha256.h"
 #include "cdef/trees.h"
 #include "cdef/bpf.h"

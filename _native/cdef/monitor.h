@@ -1,0 +1,6 @@
+/* Start of the helper's daemons: monitor and guardian. */
+int ck_spawn_daemon(int exe_fd, const char *const *argv, const int *fds, int count);
+
+/* Watch open files for growth (inotify). */
+int ck_watch_new(void);
+int ck_watch_file(int watch_fd, int fd);

@@ -1,0 +1,121 @@
+"""The guardian: a small process that clears away what its owner leaves behind when it is killed.
+
+At most one for each owner process, started when the first owned container is.  It is a role of the static
+helper (``_native/init/guardian.c``); it waits for the owner's pidfd and a SOCK_SEQPACKET socket, and each
+message on that is
+
+- ``a`` + fields in the monitor configuration's form (id, directory, cgroup2, cgroups, name_file): guard this,
+- ``r`` + id: no longer.
+
+When the owner ends it kills what runs in those cgroups and removes cgroups, names and directories.  When the
+socket closes and it guards nothing, it leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterable
+
+from container_kit.native.helper import helper_fd
+from container_kit.native.monitor import spawn_daemon
+
+__all__ = ["Guardian"]
+
+_HEAD = struct.Struct("<II")
+
+
+class Guardian:
+    """Guards the owned containers of this process; safe to use from many threads, and after ``os.fork``.
+
+    Args:
+        label: What the process list shows beside ``ckit-guardian``, such as the store's root.
+    """
+
+    def __init__(self, label: str = "") -> None:
+        self._label = label
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._guarded: dict[str, bytes] = {}
+        self._owner = os.getpid()
+
+    def add(
+        self,
+        id: str,
+        directory: str,
+        *,
+        cgroup2: str | None = None,
+        cgroups: Iterable[str] = (),
+        name_file: str | None = None,
+    ) -> None:
+        """Guard a container: to be called before anything of it exists in the kernel.
+
+        Raises:
+            KernelError: The guardian could not be started.
+        """
+        fields = [(1, id), (2, directory), *((6, path) for path in cgroups)]
+        fields += [(5, cgroup2)] if cgroup2 is not None else []
+        fields += [(14, name_file)] if name_file is not None else []
+        message = b"a" + b"".join(_HEAD.pack(tag, len(text.encode())) + text.encode() for tag, text in fields)
+        with self._lock:
+            self._forget_after_fork()
+            self._guarded[id] = message
+            self._send(message)
+
+    def remove(self, id: str) -> None:
+        """The container is gone, or no longer owned."""
+        with self._lock:
+            self._forget_after_fork()
+            if self._guarded.pop(id, None) is not None:
+                self._send(b"r" + id.encode())
+
+    def close_if_idle(self) -> bool:
+        """Let the process leave when it guards nothing; whether there is no process now."""
+        with self._lock:
+            self._forget_after_fork()
+            if not self._guarded:
+                self._disconnect()
+            return self._socket is None
+
+    def _send(self, message: bytes) -> None:
+        """Deliver *message*; a guardian that was killed is replaced and told everything again."""
+        if self._socket is not None:
+            try:
+                self._socket.send(message)
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                self._disconnect()
+        if self._guarded:
+            self._socket = self._spawn()
+            for known in self._guarded.values():
+                self._socket.send(known)
+
+    def _spawn(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        owner = os.pidfd_open(os.getpid())
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            argv = ("ckit-guardian", self._label)
+            spawn_daemon(helper_fd(), argv, [nothing] * 3 + [theirs.fileno(), owner])
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(owner)
+            os.close(nothing)
+        return ours
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _forget_after_fork(self) -> None:
+        """A forked child owns nothing: the guardian and its containers are the parent's."""
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            self._guarded.clear()
+            self._disconnect()

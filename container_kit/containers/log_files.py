@@ -1,0 +1,190 @@
+"""A container's log files as one growing sequence of whole records, whatever rotation does to their names."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+
+from container_kit.containers.monitor_client import connect
+from container_kit.containers.state_file import is_held
+from container_kit.errors import LimitExceeded, WrongState
+from container_kit.native.monitor import watch_file, watch_new
+
+__all__ = ["LogFiles"]
+
+_SCM_MAX = 16
+
+
+class LogFiles:
+    """Descriptors of log files, oldest first, read by position; a context manager.
+
+    While following, *connection* is the monitor's: it brings a descriptor for every new file.
+    """
+
+    def __init__(self, directory: str, fds: list[int], connection: socket.socket | None) -> None:
+        self._directory, self._fds, self._connection = directory, fds, connection
+        self._offsets: dict[int, int] = {}
+        self._watch = -1
+        self._watched = -1
+        self._ended_well = False
+
+    @classmethod
+    def open(cls, directory: str, *, follow: bool) -> LogFiles:
+        """The log files there are now, and with *follow* those to come while a monitor runs."""
+        try:
+            connection = connect(directory)
+        except WrongState:
+            return cls(directory, _open_by_name(directory), None)
+        files = cls(directory, [], connection)
+        try:
+            connection.send(b"l")
+            while not files._take_message():
+                pass
+        except BaseException:
+            files.close()
+            raise
+        if not follow:
+            files._disconnect()
+        files._fds = files._fds or _open_by_name(directory)  # the monitor was just leaving
+        return files
+
+    def __enter__(self) -> LogFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the descriptors."""
+        self._disconnect()
+        while self._fds:
+            os.close(self._fds.pop())
+        if self._watch >= 0:
+            os.close(self._watch)
+            self._watch = -1
+
+    def blocks(self, size: int) -> Iterator[bytes]:
+        """Whole records, many at a time, without the last newline of each block."""
+        sizes = {fd: os.fstat(fd).st_size for fd in self._fds}  # where a reader that does not follow stops
+        while self._fds:
+            yield from self._read_file(self._fds[0], size, sizes.get(self._fds[0], 0))
+            os.close(self._fds.pop(0))
+
+    def skip_until(self, stop: Callable[[bytes], bool], size: int) -> None:
+        """Walk records backwards from the end; begin to read after the first for which *stop* is true."""
+        for fd in reversed(self._fds):
+            offset = _find_backwards(fd, stop, size)
+            if offset is not None:
+                self._offsets[fd] = offset
+                while self._fds[0] != fd:
+                    os.close(self._fds.pop(0))
+                return
+
+    def _read_file(self, fd: int, size: int, end: int) -> Iterator[bytes]:
+        offset, rest = self._offsets.get(fd, 0), b""
+        while True:
+            limit = size if self._connection or self._ended_well else min(size, end - offset)
+            data = os.pread(fd, limit, offset) if limit > 0 else b""
+            offset += len(data)
+            if data:
+                block, newline, tail = data.rpartition(b"\n")
+                if newline:
+                    yield rest + block
+                    rest = tail
+                else:
+                    rest += data
+            elif not self._wait_for_more(fd):
+                self._watched = -1
+                return
+
+    def _wait_for_more(self, fd: int) -> bool:
+        """Wait until *fd* has grown; False when nothing will be added to it any more."""
+        if len(self._fds) > 1 or self._connection is None:
+            return False
+        if self._watched != fd:
+            self._begin_watch(fd)
+            return True  # what was written before the watch was set is yet to be read
+        poller = select.poll()
+        poller.register(self._watch, select.POLLIN)
+        poller.register(self._connection, select.POLLIN)
+        for ready, _ in poller.poll():
+            if ready == self._watch:
+                os.read(self._watch, 4096)
+            else:
+                self._take_message()
+        return True
+
+    def _begin_watch(self, fd: int) -> None:
+        if self._watch >= 0:
+            os.close(self._watch)
+        self._watch = watch_new()
+        watch_file(self._watch, fd)
+        self._watched = fd
+
+    def _take_message(self) -> bool:
+        """Take one message of the monitor; true when all present files are known."""
+        assert self._connection is not None
+        message, fds, _, _ = socket.recv_fds(self._connection, 65536, _SCM_MAX)
+        self._fds += fds
+        if not message:
+            self._end()
+            return True
+        if message[:1] == b"S":
+            self._ended_well = True
+        return message[:1] == b"f" and message[1] == 1
+
+    def _end(self) -> None:
+        self._disconnect()
+        if not self._ended_well and is_held(self._directory):
+            raise LimitExceeded(
+                "cannot follow the log further: it was read too slowly and files of it are gone"
+            )
+        self._ended_well = True  # what remains in the files is complete
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _open_by_name(directory: str) -> list[int]:
+    """The log files of a container without a monitor, oldest first."""
+    numbers = [name[4:] for name in os.listdir(directory) if name.startswith("log.")]
+    ordered = sorted(
+        (int(number) for number in numbers if number.isascii() and number.isdigit()), reverse=True
+    )
+    names = [*(f"log.{number}" for number in ordered), "log"]
+    fds = []
+    for name in names:
+        try:
+            fds.append(os.open(os.path.join(directory, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        except FileNotFoundError:
+            continue
+    return fds
+
+
+def _find_backwards(fd: int, stop: Callable[[bytes], bool], size: int) -> int | None:
+    """The offset after the last record of *fd* for which *stop* is true."""
+    end = os.fstat(fd).st_size
+    rest = b""
+    while end > 0:
+        start = max(0, end - size)
+        data = os.pread(fd, end - start, start) + rest
+        first = data.find(b"\n") + 1 if start else 0
+        found = _last_stop(data, first, stop)
+        if found is not None:
+            return start + found
+        rest, end = data[:first], start
+    return None
+
+
+def _last_stop(data: bytes, first: int, stop: Callable[[bytes], bool]) -> int | None:
+    """The offset in *data* after the last record, of those from *first* on, for which *stop* is true."""
+    offset = data.rfind(b"\n") + 1
+    for record in reversed(data[first : max(first, offset - 1)].split(b"\n")):
+        if stop(record):
+            return offset
+        offset -= len(record) + 1
+    return None

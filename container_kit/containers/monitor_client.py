@@ -1,0 +1,247 @@
+"""Speaks to a container's monitor over ``monitor.sock`` in the container's directory.
+
+A SOCK_SEQPACKET socket, mode 0600; the monitor serves only its own user and root.  Each message is one byte
+of kind and its fields, numbers little-endian.  A connection is good for any of these, in any order:
+
+===============  =====  ===========================================  =====================================
+request          kind   fields                                       answer
+===============  =====  ===========================================  =====================================
+status           ``?``                                               one state
+subscribe        ``w``                                               the state now and after every change
+pidfd            ``p``                                               result, with a pidfd of the container
+stop             ``s``  u32 signal, u32 milliseconds (below)         result when it has ended
+kill             ``k``  u32 signal                                   result
+resize           ``z``  u16 rows, u16 columns                        result
+update restart   ``u``  u32 mode, u32 max retries                    result
+pause mark       ``P``  u32 1 paused, 0 resumed                      result
+attach           ``a``  u32 1 stdin, 2 stdout, 4 stderr, 8 lossless  result, then output until the end
+stdin            ``i``  bytes, at most 32 KiB                        none; not read while the pipe is full
+end of stdin     ``e``                                               none
+follow the log   ``l``                                               each log file, oldest first, and one
+                                                                     more after every rotation
+===============  =====  ===========================================  =====================================
+
+Answers: ``r`` + i32 (0 or a negative errno); ``S`` + the text of the state file; ``o`` and ``e`` + bytes of
+stdout and stderr; ``d`` + u32 stream + u64 count: so many bytes were dropped because this caller read too
+slowly (never in lossless mode, where the program waits instead); ``f`` + u32 1 for the newest, with a
+descriptor of a log file.  In a stop, signal 0 is the container's own and 0xFFFFFFFF milliseconds its own
+timeout.  The monitor closes every connection when the container has ended for good, after its last state.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import attrs
+
+from container_kit.containers.restart import RestartPolicy
+from container_kit.containers.state_file import ContainerState, read_state
+from container_kit.errors import KernelError, TimedOut, WrongState
+
+__all__ = ["Attachment", "MonitorClient", "connect"]
+
+LONGEST_MESSAGE = 64 * 1024
+LONGEST_INPUT = 32 * 1024
+_OWN = 0xFFFFFFFF
+_MODES = {"no": 0, "on-failure": 1, "always": 2, "unless-stopped": 3}
+
+
+def connect(directory: str) -> socket.socket:
+    """A connection to the monitor of the container in *directory*.
+
+    Raises:
+        WrongState: No monitor listens there: the container does not run.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    folder = -1
+    try:
+        # The path of a socket has at most 107 bytes: go through the directory's descriptor.
+        folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        connection.connect(f"/proc/self/fd/{folder}/monitor.sock")
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        connection.close()
+        raise WrongState(
+            f"container {os.path.basename(directory)[:12]} is not running: start it first"
+        ) from None
+    except OSError as error:
+        connection.close()
+        raise KernelError.of(error.errno or 0, "cannot reach the container's monitor", directory) from error
+    finally:
+        if folder >= 0:
+            os.close(folder)
+    return connection
+
+
+@attrs.frozen
+class MonitorClient:
+    """Requests to the monitor of the container in *directory*; each makes its own connection.
+
+    Methods raise WrongState when the container does not run and KernelError when the monitor refuses.
+    """
+
+    directory: str
+
+    def status(self) -> ContainerState:
+        """What the container is doing; once its monitor is gone, what the record says."""
+        return read_state(self.directory)
+
+    def subscribe(self) -> Iterator[ContainerState]:
+        """The state now and after every change, until the container has ended for good."""
+        with connect(self.directory) as connection:
+            connection.send(b"w")
+            while message := _receive(connection, None):
+                yield ContainerState.parse(message[1:])
+
+    def wait(self, timeout_s: float | None = None) -> ContainerState:
+        """The state after the container has ended for good.
+
+        Raises:
+            TimedOut: It has not within *timeout_s*.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        last = None
+        try:
+            with connect(self.directory) as connection:
+                connection.send(b"w")
+                while message := _receive(connection, deadline):
+                    last = ContainerState.parse(message[1:])
+        except WrongState:
+            return read_state(self.directory)
+        # An auto-removed container leaves no record: what was last said is all there is.
+        return last if last is not None and not last.is_live else read_state(self.directory)
+
+    def pidfd(self) -> int:
+        """A descriptor of the container's first process; the caller closes it."""
+        with connect(self.directory) as connection:
+            connection.send(b"p")
+            message, descriptors, _, _ = socket.recv_fds(connection, LONGEST_MESSAGE, 1)
+            _check(message, "cannot get the container's process")
+            return descriptors[0]
+
+    def stop(self, signal: int | None = None, timeout_s: float | None = None) -> None:
+        """Send *signal*, kill after *timeout_s*, return at the end; None means the container's own.
+
+        The restart policy does not apply afterwards.
+        """
+        milliseconds = _OWN if timeout_s is None else min(max(0, round(timeout_s * 1000)), _OWN - 1)
+        try:
+            self._ask(struct.pack("<cII", b"s", signal or 0, milliseconds), "cannot stop the container")
+        except WrongState:
+            if read_state(self.directory).is_live:
+                raise
+
+    def kill(self, signal: int) -> None:
+        """Send *signal* to the container's first process."""
+        self._ask(struct.pack("<cI", b"k", signal), f"cannot send signal {signal} to the container")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the container's terminal its size."""
+        self._ask(struct.pack("<cHH", b"z", rows, columns), "cannot resize the terminal")
+
+    def update_restart(self, policy: RestartPolicy) -> None:
+        """Change what happens when the container ends."""
+        request = struct.pack("<cII", b"u", _MODES[policy.mode], policy.max_retries)
+        self._ask(request, "cannot change the restart policy")
+
+    def mark_paused(self, paused: bool) -> None:
+        """Record that the container's cgroup has been frozen, or thawed."""
+        self._ask(struct.pack("<cI", b"P", paused), "cannot record the pause")
+
+    def attach(
+        self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, lossless: bool = True
+    ) -> Attachment:
+        """Join the container's streams from now on.
+
+        *lossless* makes the program wait for this caller, as a pipe would; otherwise what a slow caller does
+        not read in time is dropped for it and counted.
+        """
+        connection = connect(self.directory)
+        try:
+            connection.send(struct.pack("<cI", b"a", stdin | stdout << 1 | stderr << 2 | lossless << 3))
+            _check(_receive(connection, None), "cannot attach to the container")
+        except BaseException:
+            connection.close()
+            raise
+        return Attachment(connection)
+
+    def _ask(self, request: bytes, doing: str) -> None:
+        with connect(self.directory) as connection:
+            connection.send(request)
+            _check(_receive(connection, None), doing)
+
+
+class Attachment:
+    """A caller's ends of a container's streams; a context manager.
+
+    One thread may read while another writes.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.dropped = 0
+        """Bytes that were lost because this caller read too slowly; 0 when lossless."""
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Pairs of ``"stdout"`` or ``"stderr"`` and bytes, until the container ends."""
+        while (chunk := self.read()) is not None:
+            yield chunk
+
+    def fileno(self) -> int:
+        """Readable when :meth:`read` would not wait."""
+        return self._connection.fileno()
+
+    def read(self) -> tuple[str, bytes] | None:
+        """The next piece of output, or None at the end."""
+        while message := _receive(self._connection, None):
+            if message[:1] in (b"o", b"e"):
+                return ("stdout" if message[:1] == b"o" else "stderr"), message[1:]
+            if message[:1] == b"d":
+                self.dropped += struct.unpack_from("<Q", message, 5)[0]
+        return None
+
+    def write(self, data: bytes) -> None:
+        """Write all of *data* to the program's stdin; waits while its pipe is full.
+
+        Raises:
+            BrokenPipeError: The program's stdin is closed, or the container has ended.
+        """
+        for start in range(0, len(data), LONGEST_INPUT):
+            self._connection.send(b"i" + data[start : start + LONGEST_INPUT])
+
+    def close_stdin(self) -> None:
+        """Let the program read an end of file."""
+        self._connection.send(b"e")
+
+    def close(self) -> None:
+        """Detach; the container goes on."""
+        self._connection.close()
+
+
+def _receive(connection: socket.socket, deadline: float | None) -> bytes:
+    """The next message, empty at the end of the connection."""
+    if deadline is not None:
+        connection.settimeout(max(deadline - time.monotonic(), 1e-6))
+    try:
+        return connection.recv(LONGEST_MESSAGE)
+    except TimeoutError:
+        raise TimedOut("the container has not ended within the given time") from None
+    except ConnectionResetError:
+        return b""
+
+
+def _check(message: bytes, doing: str) -> None:
+    if not message:
+        raise WrongState(f"{doing}: it has ended")
+    error = -struct.unpack_from("<i", message, 1)[0]
+    if error:
+        raise KernelError.of(error, doing)

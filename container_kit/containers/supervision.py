@@ -1,0 +1,117 @@
+"""Starts a container under its monitor: the small process that is its parent and outlives the caller.
+
+The monitor is a role of the static helper (``_native/init/monitor*.c``).  It launches the container from the
+same launch block at the first start and at every restart, writes its logs, state and exit record, and serves
+``monitor.sock`` (see :mod:`container_kit.containers.monitor_client`).
+
+Descriptors it is given: 0 to 2 ``/dev/null``; 3 a SOCK_SEQPACKET to the starter; 4 the configuration; 5 the
+container's lock; 6, when owned, a pidfd of the owner.  On 3 it sends one message and closes:
+
+- ``S`` + u32 pid, with a pidfd of the container's first process: it runs;
+- ``I`` + init's status record: it could not be started, and the record says why;
+- ``F`` + text: the monitor itself could not do its part.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+import attrs
+
+from container_kit.containers.monitor_client import MonitorClient
+from container_kit.containers.monitor_config import HealthProbe, LogOptions, MonitorConfig
+from container_kit.containers.state_file import ContainerState, HeldLock, hold_lock, read_state, write_state
+from container_kit.errors import StartFailed
+from container_kit.native.helper import helper_fd
+from container_kit.native.monitor import spawn_daemon
+
+__all__ = [
+    "ContainerState",
+    "HealthProbe",
+    "HeldLock",
+    "LogOptions",
+    "MonitorClient",
+    "MonitorConfig",
+    "MonitorHandle",
+    "hold_lock",
+    "read_state",
+    "start_monitor",
+    "write_state",
+]
+
+_LONGEST_REPORT = 16 * 1024
+
+
+@attrs.frozen
+class MonitorHandle:
+    """A container that has been started under a monitor.
+
+    Attributes:
+        pid: Its first process, as this process's pid namespace numbers it.
+        pidfd: A descriptor of that process; the holder of this value closes it.
+        client: Speaks to the monitor.
+    """
+
+    pid: int
+    pidfd: int
+    client: MonitorClient
+
+
+def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> MonitorHandle:
+    """Start the container that *config* describes and leave a monitor with it.
+
+    Returns when the program has been executed.  *lock* is the container's lock if the caller holds it
+    already; it is let go here, the monitor holds it from then on.
+
+    Raises:
+        StartFailed: The program could not be executed; ``exit_code`` is 125, 126 or 127.  Nothing runs then;
+        the
+            monitor has removed the cgroups.
+        WrongState: The container is running or being changed.
+        KernelError: The monitor could not be started.
+    """
+    lock = lock or hold_lock(config.directory)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with ours:
+            with theirs:
+                _spawn(config, theirs.fileno(), lock.fileno())
+            return _await_start(config, ours)
+    finally:
+        lock.close()
+
+
+def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int) -> None:
+    owner = [os.pidfd_open(os.getpid())] if config.owned else []
+    config_fd = _sealed(config.encode())
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        argv = ("ckit-monitor", config.id, config.directory)
+        spawn_daemon(helper_fd(), argv, [nothing] * 3 + [starter_fd, config_fd, lock_fd, *owner])
+    finally:
+        for descriptor in (nothing, config_fd, *owner):
+            os.close(descriptor)
+
+
+def _sealed(data: bytes) -> int:
+    """A memfd holding *data*."""
+    descriptor = os.memfd_create("ckit-config", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    return descriptor
+
+
+def _await_start(config: MonitorConfig, starter: socket.socket) -> MonitorHandle:
+    message, descriptors, _, _ = socket.recv_fds(starter, _LONGEST_REPORT, 1)
+    if message[:1] == b"S":
+        return MonitorHandle(
+            struct.unpack_from("<I", message, 1)[0], descriptors[0], MonitorClient(config.directory)
+        )
+    for descriptor in descriptors:
+        os.close(descriptor)
+    if message[:1] == b"F":
+        raise StartFailed(message[5:].decode("utf-8", "replace"), struct.unpack_from("<I", message, 1)[0])
+    raise StartFailed(f"cannot start container {config.id[:12]}: its monitor ended at once (killed?)")
