@@ -1,0 +1,357 @@
+"""Engine: one root directory with its images and containers, used from this process.
+
+No daemon stands behind it: several engines, in several processes, use the same root at once.  An engine keeps
+what is worth keeping between calls (the store, facts about the host, prepared specs) and knows which containers
+this process owns, so that they end with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self, Unpack
+
+from container_kit.containers.catalogue import Catalogue
+from container_kit.containers.events import Event, Journal
+from container_kit.containers.janitor import Janitor
+from container_kit.containers.ownership import OwnerToken
+from container_kit.errors import ContainerKitError, InvalidInput, WrongState
+from container_kit.store import Store
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from container_kit.containers.container import Container
+    from container_kit.containers.options import Command, OptionArguments
+    from container_kit.containers.record import Record
+    from container_kit.containers.results import ContainerInfo, RunResult
+    from container_kit.images import Image, Snapshotter
+    from container_kit.runtime.cgroups import Cgroups
+
+__all__ = ["Engine"]
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_default_lock = threading.Lock()
+
+
+class Engine:
+    """Images and containers below one root directory.
+
+    Args:
+        root: The directory; None means ``CONTAINER_KIT_ROOT``, else ``/var/lib/container-kit`` for root and
+            the XDG data directory for others.  Made when it is missing, readable by this user alone.
+        cgroup_parent: The cgroup below which containers are put, in each hierarchy; None means one that no
+            other root uses.
+
+    Raises:
+        StoreTooNew: A later version of this library wrote the root.
+        PermissionMissing: The root cannot be made or written.
+
+    Opening sweeps away what processes that crashed have left.  Closing ends what this engine owns.
+    Threads may share an engine.  In a child made by fork it goes on to work, but owns nothing of its parent's.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None) -> None:
+        self.store = Store.open(None if root is None else os.fspath(root))
+        self.root = str(self.store.root)
+        self.cgroup_parent = cgroup_parent if cgroup_parent is not None else _cgroup_parent(self.root)
+        if not self.cgroup_parent or self.cgroup_parent.startswith("/") or ".." in self.cgroup_parent:
+            self.store.close()
+            raise InvalidInput(f"cgroup_parent {cgroup_parent!r} is not a relative path such as 'my-program'")
+        self.catalogue = Catalogue(self.root)
+        self.journal = Journal(self.root)
+        self.janitor = Janitor()
+        self._lock = threading.RLock()
+        self._lazy: dict[str, Any] = {}
+        self._owned: set[str] = set()
+        self._closed = False
+        _engines.add(self)
+        from container_kit.containers.sweeping import sweep
+
+        sweep(self)
+
+    @classmethod
+    def default(cls) -> Engine:
+        """The engine of the default root, one for this process, open until the process ends."""
+        from container_kit.store import default_root
+
+        root = default_root()
+        with _default_lock:
+            engine = _defaults.get(root)
+            if engine is None or engine._closed:
+                engine = _defaults[root] = cls(root)
+            return engine
+
+    # Containers.
+
+    def run(self, image: Image | str, command: Command | None = None, **arguments: Any) -> RunResult:
+        """Run a command in a new container to its end: :func:`container_kit.run` in this engine."""
+        from container_kit.containers.foreground import run
+
+        return run(image, command, engine=self, **arguments)
+
+    def create(
+        self,
+        image: Image | str,
+        command: Command | None = None,
+        *,
+        detach: bool = True,
+        **options: Unpack[OptionArguments],
+    ) -> Container:
+        """A new container that is not started yet: see :meth:`Container.create`."""
+        from container_kit.containers.creation import create
+
+        return create(self, image, command, detach, options)
+
+    def start(
+        self,
+        image: Image | str,
+        command: Command | None = None,
+        *,
+        detach: bool = False,
+        **options: Unpack[OptionArguments],
+    ) -> Container:
+        """A new container, started: see :meth:`Container.start`."""
+        container = self.create(image, command, detach=detach, **options)
+        try:
+            return container.start()
+        except BaseException:
+            container.remove(force=True)
+            raise
+
+    def container(self, name: str) -> Container:
+        """The container with this name, id or unique beginning of an id.
+
+        Raises:
+            NotFound: There is none.
+            InvalidInput: Several ids begin like this.
+        """
+        from container_kit.containers.container import Container
+
+        return Container(self, self.catalogue.find(name))
+
+    def containers(
+        self,
+        *,
+        all: bool = False,
+        labels: Mapping[str, str] | None = None,
+        match: Callable[[ContainerInfo], bool] | None = None,
+    ) -> list[Container]:
+        """The containers, newest first: those that run or are paused, or *all*.
+
+        Args:
+            labels: Only those that have all of these.
+            match: Only those for whose info this returns True.
+        """
+        from container_kit.containers.container import Container
+
+        return [Container(self, info.id) for info in self.infos(all=all, labels=labels, match=match)]
+
+    def infos(
+        self,
+        *,
+        all: bool = False,
+        labels: Mapping[str, str] | None = None,
+        match: Callable[[ContainerInfo], bool] | None = None,
+    ) -> list[ContainerInfo]:
+        """As :meth:`containers`, but what they are and their states: one read each."""
+        wanted = (labels or {}).items()
+        return [
+            info
+            for info in self.catalogue.infos()
+            if (all or info.status in ("running", "paused", "restarting"))
+            and wanted <= info.labels.items()
+            and (match is None or match(info))
+        ]
+
+    def record(self, container_id: str) -> Record:
+        """What the container was made from; raises NotFound when it has been removed."""
+        return self.catalogue.record(container_id)
+
+    def info(self, container_id: str) -> ContainerInfo:
+        """What the container is and its state now; raises NotFound when it has been removed."""
+        return self.catalogue.info(container_id)
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Give a container another name; raises NameInUse, InvalidInput or NotFound."""
+        from container_kit.containers.creation import rename
+
+        rename(self, container_id, name)
+
+    def events(
+        self,
+        *,
+        since: datetime | float | None = None,
+        follow: bool = False,
+        container: str | None = None,
+    ) -> Iterator[Event]:
+        """What happened to containers of this root, oldest first.
+
+        Args:
+            since: Only from this moment on; seconds since the epoch, or a datetime.
+            follow: Go on with new events; for one *container* until it is removed.
+            container: Only of the container with this id.
+        """
+        moment = since if since is None or isinstance(since, int | float) else since.timestamp()
+        for event in self.journal.read(since=moment, follow=follow):
+            if container is None or event.id == container:
+                yield event
+            if follow and container == event.id and event.action == "destroy":
+                return
+
+    def prune(self, *, match: Callable[[ContainerInfo], bool] | None = None) -> list[str]:
+        """Remove all containers that do not run; returns their ids."""
+        stopped = [one for one in self.infos(all=True, match=match) if one.status in ("created", "exited", "dead")]
+        removed = []
+        for info in stopped:
+            try:
+                self.container(info.id).remove()
+            except ContainerKitError:
+                continue  # started or removed by somebody else meanwhile
+            removed.append(info.id)
+        return removed
+
+    # What the other modules of this layer share.
+
+    def note(self, action: str, record: Record, **attributes: str) -> None:
+        """Write an event about a container."""
+        self.journal.write(action, record.id, {"name": record.name, "image": record.image, **attributes})
+
+    def kept(self, key: str, make: Callable[[], Any]) -> Any:
+        """A value that is made on first use and kept until the engine closes."""
+        try:
+            return self._lazy[key]
+        except KeyError:
+            with self._lock:
+                if key not in self._lazy:
+                    self._lazy[key] = make()
+                return self._lazy[key]
+
+    @property
+    def snapshotter(self) -> Snapshotter:
+        """What prepares the root file systems: overlay where it can be mounted, else copies."""
+
+        def make() -> Snapshotter:
+            from container_kit.images import snapshotter
+
+            return snapshotter(self.store)
+
+        found: Snapshotter = self.kept("snapshotter", make)
+        return found
+
+    @property
+    def cgroups(self) -> Cgroups:
+        """What makes the containers' cgroups."""
+
+        def make() -> Cgroups:
+            from container_kit.runtime.cgroups import Cgroups
+            from container_kit.runtime.host import Host
+
+            return Cgroups(Host.probe().cgroups, self.cgroup_parent)
+
+        found: Cgroups = self.kept("cgroups", make)
+        return found
+
+    # Owning.
+
+    def own(self, container_id: str) -> str:
+        """Remember that this process owns a container; returns the token for its record."""
+        self._owned.add(container_id)
+        return self.owner_token.token
+
+    def disown(self, container_id: str) -> None:
+        """Forget a container that is gone."""
+        self._owned.discard(container_id)
+
+    def owns(self, container_id: str) -> bool:
+        """Whether the container ends with this process."""
+        return container_id in self._owned
+
+    @property
+    def owner_token(self) -> OwnerToken:
+        """This process as an owner."""
+        token: OwnerToken = self.kept("owner", lambda: OwnerToken(self.catalogue.owners))
+        return token
+
+    # Ending.
+
+    def close(self) -> None:
+        """Remove the containers that this engine owns and close everything; may be repeated."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._remove_owned()
+        self.janitor.drain()
+        for value in reversed(list(self._lazy.values())):
+            getattr(value, "close", lambda: None)()
+        self._lazy.clear()
+        self.journal.close()
+        self.catalogue.close()
+        self.store.close()
+
+    def _remove_owned(self) -> None:
+        from container_kit.containers.lifecycle import close_all
+
+        close_all(self, list(self._owned))
+
+    def check_open(self) -> None:
+        """Refuse to work after :meth:`close`.
+
+        Raises:
+            WrongState: It has been closed.
+        """
+        if self._closed:
+            raise WrongState(f"the engine of {self.root} is closed: open another one")
+
+    def _after_fork(self) -> None:
+        """In the child: nothing here is ours; what carries a lock or a connection is let go."""
+        self._lock = threading.RLock()
+        self._owned = set()
+        self.janitor.forget()
+        for value in self._lazy.values():
+            getattr(value, "abandon", lambda: None)()
+        self._lazy = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Engine({self.root!r})"
+
+
+_defaults: dict[str, Engine] = {}
+
+
+def _cgroup_parent(root: str) -> str:
+    """One that belongs to this root alone, so that two roots never touch each other's containers."""
+    from hashlib import sha256
+
+    if root == "/var/lib/container-kit":
+        return "container-kit"
+    return f"container-kit-{sha256(os.path.realpath(root).encode()).hexdigest()[:8]}"
+
+
+def _close_all_engines() -> None:
+    for engine in list(_engines):
+        engine.close()
+
+
+def _forget_in_child() -> None:
+    for engine in list(_engines):
+        engine._after_fork()
+
+
+atexit.register(_close_all_engines)
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,107 @@
+"""Names and ids of containers: generating, checking, claiming and finding them.
+
+A name that somebody chose is claimed by a file under ``names/`` that holds the id, made with
+O_EXCL, so that two processes cannot both have it. A generated name needs no claim: it ends in
+the first digits of the id, which is random.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+
+from container_kit.errors import InvalidInput, NameInUse
+
+__all__ = ["check_name", "claim", "generated_name", "holder", "id_digits", "new_id", "release"]
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z")
+_GENERATED = re.compile(r"[a-z]+_[a-z]+_([0-9a-f]{8})\Z")
+_ADJECTIVES = (
+    "able agile amber ample apt astute bold brave bright brisk calm candid civil clean clear clever cosy crisp "
+    "daring deft eager early easy fair fast fine firm fleet fond frank free fresh gentle glad golden good grand "
+    "happy hardy honest humble ideal jolly keen kind lively loyal lucid lucky mellow merry mild modest neat nimble "
+    "noble open patient plain polite proud pure quick quiet ready regal robust sane sharp silent silver sleek smart "
+    "solid sound spry stable steady stoic sunny swift tidy trim true vivid warm wise witty zesty"
+).split()
+_ANIMALS = (
+    "adder badger bear beaver bison bobcat camel cat cheetah cobra condor cougar crab crane crow deer dingo dolphin "
+    "dove eagle eel egret elk falcon ferret finch fox frog gecko gibbon goose hare hawk heron hippo ibis iguana "
+    "impala jackal jay kiwi koala lark lemur lion llama lynx magpie marmot marten mole moose newt ocelot orca oryx "
+    "osprey otter owl ox panda parrot pelican penguin pike pony puffin puma quail rabbit raccoon raven robin salmon "
+    "seal shark shrew skunk sloth sparrow squid stork swan tapir tern tiger toad trout turtle viper vole walrus "
+    "weasel whale wolf wombat wren yak zebra"
+).split()
+
+
+def new_id() -> str:
+    """64 random hex digits."""
+    return os.urandom(32).hex()
+
+
+def generated_name(container_id: str) -> str:
+    """A name that can be said aloud, unique because it ends in the first 8 digits of the id."""
+    pick = int(container_id[8:24], 16)
+    adjective = _ADJECTIVES[pick % len(_ADJECTIVES)]
+    return f"{adjective}_{_ANIMALS[pick // 997 % len(_ANIMALS)]}_{container_id[:8]}"
+
+
+def id_digits(name: str) -> str:
+    """The id's first digits that a generated name ends in; empty for other names."""
+    match = _GENERATED.match(name)
+    return match[1] if match else ""
+
+
+def check_name(name: str) -> str:
+    """*name* itself, when it can be a container's name.
+
+    Raises:
+        InvalidInput: It is empty, too long or has other characters; also when it looks like an id.
+    """
+    if not _NAME.match(name):
+        raise InvalidInput(
+            f"container name {name!r} cannot be used: up to 255 letters, digits, '_', '.' and '-', "
+            "beginning with a letter or a digit"
+        )
+    if re.fullmatch("[0-9a-f]{64}", name):
+        raise InvalidInput(f"container name {name!r} looks like an id: choose another one")
+    return name
+
+
+def claim(names_fd: int, name: str, container_id: str) -> None:
+    """Give *name* to a container, or say who has it.
+
+    The id is written before the name appears, so that nobody reads an empty claim.
+
+    Raises:
+        NameInUse: Another container has it.
+    """
+    draft = f".{container_id}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=names_fd)
+    try:
+        os.write(fd, container_id.encode())
+        os.link(draft, name, src_dir_fd=names_fd, dst_dir_fd=names_fd)
+    except FileExistsError:
+        raise NameInUse("container", name, (holder(names_fd, name) or "")[:12]) from None
+    finally:
+        os.close(fd)
+        os.unlink(draft, dir_fd=names_fd)
+
+
+def holder(names_fd: int, name: str) -> str | None:
+    """The id of the container that claimed *name*, or None."""
+    if not _NAME.match(name):
+        return None
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=names_fd)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(fd) as file:
+        return file.read(64)
+
+
+def release(names_fd: int, name: str, container_id: str) -> None:
+    """Give *name* back if this container has it; may be repeated."""
+    if holder(names_fd, name) == container_id:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=names_fd)

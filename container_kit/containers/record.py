@@ -1,0 +1,145 @@
+"""The record of a container: what it was made from and what was asked for, as ``record.json`` keeps it.
+
+Written whole under another name and renamed, so that a reader sees an old or a new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import Any
+
+import attrs
+
+from container_kit.containers.health import HealthCheck
+from container_kit.containers.monitor_config import LogOptions
+from container_kit.containers.mounts import Mount
+from container_kit.containers.options import ContainerOptions
+from container_kit.errors import CorruptData
+from container_kit.runtime.limits import Limits
+
+__all__ = ["Record", "read_record", "write_record"]
+
+_FILE = "record.json"
+_LARGEST = 16 << 20
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """One container as it is kept on disk; its state is kept elsewhere.
+
+    Args:
+        id: 64 hex digits.
+        name: At this moment.
+        created_ns: When it was made, nanoseconds since the epoch.
+        image: The name of the image as it was asked for; empty for a bundle.
+        image_digest: Of the image's manifest; empty for a bundle.
+        layers: Diff ids of the image, lowest first.
+        command: The whole command line, the entrypoint included.
+        arguments: The command that the caller gave; None for the image's own.
+        owner: Token of the owning process; empty when detached.
+        foreground: Whether a `ck.run` call holds it, which has no monitor and starts it once.
+        bundle: Absolute path of the OCI bundle that it was made from; else empty.
+    """
+
+    id: str
+    name: str
+    created_ns: int
+    image: str = ""
+    image_digest: str = ""
+    layers: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    command: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    arguments: tuple[str, ...] | None = None
+    options: ContainerOptions = attrs.field(factory=ContainerOptions)
+    owner: str = ""
+    foreground: bool = False
+    bundle: str = ""
+
+    def to_json(self) -> bytes:
+        """The document; what has its default is left out."""
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(Record)}
+        fields["options"] = _options_to_dict(self.options)
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, document: bytes) -> Record:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            CorruptData: It is not such a document.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(document)
+            options = _options_from_dict(fields.pop("options"))
+            arguments = fields.pop("arguments")
+            return cls(
+                options=options, arguments=None if arguments is None else tuple(arguments), **fields
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptData(f"a container's {_FILE} cannot be read: {error}; remove the container") from None
+
+
+def _options_to_dict(options: ContainerOptions) -> dict[str, Any]:
+    found = {}
+    for field in attrs.fields(ContainerOptions):
+        value = getattr(options, field.name)
+        default = field.default.factory() if isinstance(field.default, _FACTORY) else field.default
+        if value != default:
+            found[field.name] = _plain(value)
+    found["profile"] = options.profile_name
+    return found
+
+
+_FACTORY: type = type(attrs.Factory(list))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Limits):
+        return value.given()
+    if attrs.has(type(value)):
+        return attrs.asdict(value)
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _options_from_dict(found: dict[str, Any]) -> ContainerOptions:
+    makers = {"limits": Limits, "health": HealthCheck, "log": LogOptions}
+    for key, maker in makers.items():
+        if found.get(key) is not None:
+            found[key] = maker(**found[key])
+    if "restart" in found:
+        from container_kit.containers.restart import RestartPolicy
+
+        found["restart"] = RestartPolicy(**found["restart"])
+    found["mounts"] = [Mount.from_dict(one) for one in found.get("mounts", ())]
+    return ContainerOptions(**found)
+
+
+def write_record(directory_fd: int, record: Record) -> None:
+    """Replace the record in the directory of its container.
+
+    Not synced: after a loss of power the container is whole or swept away, the images are not touched.
+    """
+    draft = f".{_FILE}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
+    try:
+        os.write(fd, record.to_json())
+    finally:
+        os.close(fd)
+    os.rename(draft, _FILE, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+
+
+def read_record(directory: str) -> Record | None:
+    """The record of the container in *directory*; None while it is being made or removed.
+
+    Raises:
+        CorruptData: It cannot be understood.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        fd = os.open(os.path.join(directory, _FILE), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb") as file:
+            document = file.read(_LARGEST)
+        return Record.from_json(document) if document else None
+    return None
