@@ -1,0 +1,91 @@
+"""What a container changed in its files: listing it, keeping it as an image, writing all files out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
+
+from container_kit.containers.roots import open_root
+from container_kit.errors import InvalidInput
+from container_kit.images import Change, Image
+from container_kit.native.layers import pack
+from container_kit.oci import Digest
+
+if TYPE_CHECKING:
+    from container_kit.containers.container import Container
+
+__all__ = ["commit", "diff", "export"]
+
+
+def diff(container: Container) -> list[Change]:
+    """The paths that differ from the image; see :meth:`Container.diff`."""
+    engine = container.engine
+    record = engine.record(container.id)
+    layers = tuple(Digest.parse(layer) for layer in record.layers)
+    return engine.snapshotter.changes(engine.catalogue.directory(container.id), layers)
+
+
+def commit(
+    container: Container, tag: str | None, *, message: str, author: str, changes: tuple[str, ...], pause: bool
+) -> Image:
+    """An image of the files as they are; see :meth:`Container.commit`."""
+    engine = container.engine
+    record = engine.record(container.id)
+    if not record.image_digest:
+        raise InvalidInput(f"container {container.short_id} was made from a bundle: it has no image to build on")
+    base = Image.get(record.image_digest, engine=engine)
+    with _still(container) if pause else contextlib.nullcontext():
+        image = Image.from_container(
+            engine.catalogue.directory(container.id),
+            base,
+            tag=tag,
+            changes=changes,
+            author=author,
+            message=message,
+            created_by=" ".join(record.command),
+        )
+    engine.note("commit", record, digest=str(image.digest))
+    return image
+
+
+@contextlib.contextmanager
+def _still(container: Container) -> Iterator[None]:
+    """Frozen for the length of the block, if it runs."""
+    group = container.engine.cgroups.open(container.id) if container.status == "running" else None
+    if group is not None:
+        group.freeze()
+    try:
+        yield
+    finally:
+        if group is not None:
+            group.thaw()
+
+
+def export(container: Container, destination: str | os.PathLike[str] | IO[bytes]) -> None:
+    """Write all files as one tar; see :meth:`Container.export`."""
+    engine = container.engine
+    record = engine.record(container.id)
+    with open_root(container) as root_fd:
+        # Mounts of a running container, /proc among them, are not its files: `pack` stays on one file system.
+        tree_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
+        try:
+            _write(tree_fd, destination)
+        finally:
+            os.close(tree_fd)
+    engine.note("export", record)
+
+
+def _write(tree_fd: int, destination: str | os.PathLike[str] | IO[bytes]) -> None:
+    if hasattr(destination, "fileno"):
+        destination.flush()
+        pack(tree_fd, destination.fileno(), form="plain")
+        return
+    if not isinstance(destination, str | os.PathLike):
+        raise InvalidInput(f"cannot export to {destination!r}: give a path or an open binary file")
+    fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        pack(tree_fd, fd, form="plain")
+    finally:
+        os.close(fd)

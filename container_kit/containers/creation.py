@@ -1,0 +1,120 @@
+"""Making a container that is not started yet, and giving it another name.
+
+Order of making: claim the name, make the directory with its record, protect the image from collection, prepare
+the root, tell the journal.  What fails half-way is undone; what a crash leaves is swept by the next open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from container_kit.containers import names
+from container_kit.containers.building import command_line
+from container_kit.containers.options import ContainerOptions, as_command
+from container_kit.containers.record import Record, write_record
+from container_kit.errors import InvalidInput
+from container_kit.images import Image
+
+if TYPE_CHECKING:
+    from container_kit.containers.container import Container
+    from container_kit.containers.engine import Engine
+
+__all__ = ["create", "find_image", "rename"]
+
+
+def find_image(engine: Engine, image: Image | str) -> Image:
+    """The image itself, or the one that a name, digest or id stands for; raises NotFound."""
+    if isinstance(image, str):
+        return Image.get(image, engine=engine)
+    if image.store.root != engine.store.root:
+        raise InvalidInput(
+            f"image {image!r} is in the store at {image.store.root}, not in {engine.root}: "
+            "make it with engine=…, or load it there"
+        )
+    return image
+
+
+def create(
+    engine: Engine,
+    image: Image | str,
+    command: Any,
+    detach: bool,
+    arguments: Mapping[str, Any],
+) -> Container:
+    """A new container; see :meth:`Container.create`."""
+    engine.check_open()
+    options = ContainerOptions(**arguments)
+    found = find_image(engine, image)
+    words = as_command(command)
+    container_id = names.new_id()
+    record = Record(
+        id=container_id,
+        name=options.name or names.generated_name(container_id),
+        created_ns=time.time_ns(),
+        image=image if isinstance(image, str) else next(iter(found.names), str(found.digest)),
+        image_digest=str(found.digest),
+        layers=tuple(str(layer) for layer in found.layers),
+        command=command_line(found.defaults, options.entrypoint, words),
+        arguments=words,
+        options=options,
+        owner="" if detach else engine.own(container_id),
+    )
+    return establish(engine, record, lambda directory: engine.snapshotter.prepare(directory, found.layers))
+
+
+def establish(engine: Engine, record: Record, prepare: Any) -> Container:
+    """Bring the container of *record* into being; *prepare* makes its root below the directory it is given."""
+    from container_kit.containers.container import Container
+    from container_kit.containers.preparing import check_startable
+    from container_kit.containers.removal import undo
+
+    with contextlib.ExitStack() as undoing:
+        undoing.callback(undo, engine, record)
+        check_startable(engine, record)
+        if record.options.name:
+            names.claim(engine.catalogue.names_fd, record.name, record.id)
+        if record.image_digest:
+            engine.store.add_root(_root_name(record.id), _digests(record))
+        directory = engine.catalogue.directory(record.id)
+        make_directory(directory, record)
+        prepare(directory)
+        engine.note("create", record)
+        undoing.pop_all()
+    return Container(engine, record.id)
+
+
+def make_directory(directory: str, record: Record) -> None:
+    """The directory of a container, readable by this user alone, with its record."""
+    os.mkdir(directory, 0o700)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        write_record(fd, record)
+    finally:
+        os.close(fd)
+
+
+def rename(engine: Engine, container_id: str, name: str) -> None:
+    """Give a container another name; see :meth:`Container.rename`."""
+    names.check_name(name)
+    record = engine.record(container_id)
+    if record.name == name:
+        return
+    names_fd, directory = engine.catalogue.names_fd, engine.catalogue.directory(container_id)
+    names.claim(names_fd, name, container_id)
+    options = attrs.evolve(record.options, name=name)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        write_record(fd, attrs.evolve(record, name=name, options=options))
+    except BaseException:
+        names.release(names_fd, name, container_id)
+        raise
+    finally:
+        os.close(fd)
+    names.release(names_fd, record.name, container_id)
+    engine.note("rename", attrs.evolve(record, name=name), old_name=record.name)
