@@ -6,16 +6,43 @@ Names are resolved on first use, so that ``import container_kit`` costs next to 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from container_kit._version import __version__
 
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from container_kit.containers.container import Container as Container
+    from container_kit.containers.engine import Engine as Engine
+    from container_kit.containers.foreground import run as run
+    from container_kit.containers.health import HealthCheck as HealthCheck
+    from container_kit.containers.monitor_config import LogOptions as LogOptions
+    from container_kit.containers.mounts import Mount as Mount
+    from container_kit.containers.restart import RestartPolicy as RestartPolicy
+    from container_kit.containers.results import ContainerInfo as ContainerInfo
+    from container_kit.containers.results import ExecResult as ExecResult
+    from container_kit.containers.results import RunResult as RunResult
+    from container_kit.errors import *  # noqa: F403
+    from container_kit.images import Image as Image
+    from container_kit.runtime.limits import Limits as Limits
+    from container_kit.runtime.profiles import Profile as Profile
+
 # Where the public names live; a module is imported when one of its names is first used.
 _HOMES = {
+    "container_kit.containers.container": "Container",
+    "container_kit.containers.engine": "Engine",
+    "container_kit.containers.foreground": "run",
+    "container_kit.containers.health": "HealthCheck",
+    "container_kit.containers.monitor_config": "LogOptions",
+    "container_kit.containers.mounts": "Mount",
+    "container_kit.containers.restart": "RestartPolicy",
+    "container_kit.containers.results": "ContainerInfo ExecResult RunResult",
     "container_kit.errors": """
         CommandFailed Conflict ContainerKitError CorruptData InvalidInput KernelError LimitExceeded NameInUse
         NotFound PermissionMissing StartFailed StoreFull StoreTooNew TimedOut UnsupportedFeature WrongState
     """,
+    "container_kit.images": "Image",
+    "container_kit.runtime.limits": "Limits",
+    "container_kit.runtime.profiles": "Profile",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

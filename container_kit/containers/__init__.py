@@ -30,7 +30,7 @@ _HOME = {
     "run": "container_kit.containers.foreground",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0605
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -90,7 +90,9 @@ class Catalogue:
         if not found:
             raise NotFound("container", prefix)
         if len(found) > 1:
-            raise InvalidInput(f"container id {prefix!r} is the beginning of {len(found)} ids: give more digits")
+            raise InvalidInput(
+                f"container id {prefix!r} is the beginning of {len(found)} ids: give more digits"
+            )
         return found[0]
 
     def infos(self) -> list[ContainerInfo]:

@@ -34,7 +34,9 @@ def commit(
     engine = container.engine
     record = engine.record(container.id)
     if not record.image_digest:
-        raise InvalidInput(f"container {container.short_id} was made from a bundle: it has no image to build on")
+        raise InvalidInput(
+            f"container {container.short_id} was made from a bundle: it has no image to build on"
+        )
     base = Image.get(record.image_digest, engine=engine)
     with _still(container) if pause else contextlib.nullcontext():
         image = Image.from_container(

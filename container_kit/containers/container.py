@@ -6,11 +6,12 @@ several processes, always see the same truth.  The work is done by the modules b
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, overload
 
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
 
@@ -191,7 +192,7 @@ class Container:
 
         return inspect(self)
 
-    def top(self) -> list[Process]:
+    def top(self) -> builtins.list[Process]:
         """Its processes, in the order of their numbers.
 
         Raises:
@@ -387,7 +388,14 @@ class Container:
 
         wishes = {"env": env, "user": user, "working_dir": working_dir, "tty": tty, "privileged": privileged}
         return execute(
-            self, command, check=check, text=text, input=input, timeout=timeout, capture=capture_output, **wishes
+            self,
+            command,
+            check=check,
+            text=text,
+            input=input,
+            timeout=timeout,
+            capture=capture_output,
+            **wishes,
         )
 
     def popen(
@@ -474,7 +482,7 @@ class Container:
 
         copy_out(self, path, destination)
 
-    def diff(self) -> list[Change]:
+    def diff(self) -> builtins.list[Change]:
         """The paths that differ from the image, sorted."""
         from container_kit.containers.changes import diff
 

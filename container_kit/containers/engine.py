@@ -13,9 +13,9 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from container_kit.containers.catalogue import Catalogue
 from container_kit.containers.events import Event, Journal
@@ -57,7 +57,9 @@ class Engine:
     Threads may share an engine.  In a child made by fork it goes on to work, but owns nothing of its parent's.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None
+    ) -> None:
         self.store = Store.open(None if root is None else os.fspath(root))
         self.root = str(self.store.root)
         self.cgroup_parent = cgroup_parent if cgroup_parent is not None else _cgroup_parent(self.root)
@@ -207,7 +209,9 @@ class Engine:
 
     def prune(self, *, match: Callable[[ContainerInfo], bool] | None = None) -> list[str]:
         """Remove all containers that do not run; returns their ids."""
-        stopped = [one for one in self.infos(all=True, match=match) if one.status in ("created", "exited", "dead")]
+        stopped = [
+            one for one in self.infos(all=True, match=match) if one.status in ("created", "exited", "dead")
+        ]
         removed = []
         for info in stopped:
             try:

@@ -201,6 +201,11 @@ def _open_flags(mode: str) -> tuple[int, str]:
     if len(letters) != len(mode) or len(letters & set("rwax")) != 1 or letters - set("rwaxbt+"):
         raise InvalidInput(f"open mode {mode!r} is not known: one of r, w, a, x, with b and + as wanted")
     access = os.O_RDWR if "+" in mode else os.O_RDONLY if "r" in mode else os.O_WRONLY
-    making = {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "a": os.O_CREAT | os.O_APPEND, "x": os.O_CREAT | os.O_EXCL}
+    making = {
+        "r": 0,
+        "w": os.O_CREAT | os.O_TRUNC,
+        "a": os.O_CREAT | os.O_APPEND,
+        "x": os.O_CREAT | os.O_EXCL,
+    }
     kind = mode.replace("x", "w")
     return access | making[next(iter(letters & set("rwax")))], kind

@@ -17,21 +17,32 @@ __all__ = ["check_name", "claim", "generated_name", "holder", "id_digits", "new_
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z")
 _GENERATED = re.compile(r"[a-z]+_[a-z]+_([0-9a-f]{8})\Z")
-_ADJECTIVES = (
-    "able agile amber ample apt astute bold brave bright brisk calm candid civil clean clear clever cosy crisp "
-    "daring deft eager early easy fair fast fine firm fleet fond frank free fresh gentle glad golden good grand "
-    "happy hardy honest humble ideal jolly keen kind lively loyal lucid lucky mellow merry mild modest neat nimble "
-    "noble open patient plain polite proud pure quick quiet ready regal robust sane sharp silent silver sleek smart "
-    "solid sound spry stable steady stoic sunny swift tidy trim true vivid warm wise witty zesty"
-).split()
-_ANIMALS = (
-    "adder badger bear beaver bison bobcat camel cat cheetah cobra condor cougar crab crane crow deer dingo dolphin "
-    "dove eagle eel egret elk falcon ferret finch fox frog gecko gibbon goose hare hawk heron hippo ibis iguana "
-    "impala jackal jay kiwi koala lark lemur lion llama lynx magpie marmot marten mole moose newt ocelot orca oryx "
-    "osprey otter owl ox panda parrot pelican penguin pike pony puffin puma quail rabbit raccoon raven robin salmon "
-    "seal shark shrew skunk sloth sparrow squid stork swan tapir tern tiger toad trout turtle viper vole walrus "
-    "weasel whale wolf wombat wren yak zebra"
-).split()
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ADJECTIVES = _words(
+    """
+    able agile amber ample apt astute bold brave bright brisk calm candid civil clean clear clever cosy
+    crisp daring deft eager early easy fair fast fine firm fleet fond frank free fresh gentle glad
+    golden good grand happy hardy honest humble ideal jolly keen kind lively loyal lucid lucky mellow
+    merry mild modest neat nimble noble open patient plain polite proud pure quick quiet ready regal
+    robust sane sharp silent silver sleek smart solid sound spry stable steady stoic sunny swift tidy
+    trim true vivid warm wise witty zesty
+    """
+)
+_ANIMALS = _words(
+    """
+    adder badger bear beaver bison bobcat camel cat cheetah cobra condor cougar crab crane crow deer
+    dingo dolphin dove eagle eel egret elk falcon ferret finch fox frog gecko gibbon goose hare hawk
+    heron hippo ibis iguana impala jackal jay kiwi koala lark lemur lion llama lynx magpie marmot marten
+    mole moose newt ocelot orca oryx osprey otter owl ox panda parrot pelican penguin pike pony puffin
+    puma quail rabbit raccoon raven robin salmon seal shark shrew skunk sloth sparrow squid stork swan
+    tapir tern tiger toad trout turtle viper vole walrus weasel whale wolf wombat wren yak zebra
+    """
+)
 
 
 def new_id() -> str:

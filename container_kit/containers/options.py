@@ -102,7 +102,9 @@ def as_command(command: Command | None) -> tuple[str, ...] | None:
         raise InvalidInput(f"command {command!r} cannot be split into words: {error}") from None
     for word in words:
         if not isinstance(word, str) or "\0" in word:
-            raise InvalidInput(f"command {list(words)!r} cannot be executed: {word!r} is not text without NUL")
+            raise InvalidInput(
+                f"command {list(words)!r} cannot be executed: {word!r} is not text without NUL"
+            )
     return words
 
 
@@ -121,7 +123,9 @@ def signal_number(name: str | int) -> int:
     try:
         return int(signal.Signals[f"SIG{text}"])
     except KeyError:
-        raise InvalidInput(f"there is no signal {name!r}: use a name such as 'TERM' or a number 1 to 64") from None
+        raise InvalidInput(
+            f"there is no signal {name!r}: use a name such as 'TERM' or a number 1 to 64"
+        ) from None
 
 
 def _pairs(what: str, *, name_only: str | None = "") -> Any:
@@ -136,7 +140,9 @@ def _pairs(what: str, *, name_only: str | None = "") -> Any:
             found = dict(_split(what, word, name_only) for word in value)
         for key, text in found.items():
             if not key or "=" in key or "\0" in key or "\0" in text:
-                raise InvalidInput(f"{what} {key!r}={text!r} cannot be used: no empty name, '=' in it, or NUL")
+                raise InvalidInput(
+                    f"{what} {key!r}={text!r} cannot be used: no empty name, '=' in it, or NUL"
+                )
         return tuple(sorted(found.items()))
 
     return convert
@@ -181,7 +187,9 @@ def _rlimit(name: str, limit: Any) -> Rlimit:
     soft, hard = limit if isinstance(limit, tuple | list) else (limit, limit)
     short = name.upper().removeprefix("RLIMIT_")
     if int(soft) > int(hard) >= 0:
-        raise InvalidInput(f"rlimit {name} cannot be set: the soft limit {soft} is above the hard limit {hard}")
+        raise InvalidInput(
+            f"rlimit {name} cannot be set: the soft limit {soft} is above the hard limit {hard}"
+        )
     return f"RLIMIT_{short}", int(soft), int(hard)
 
 
@@ -312,7 +320,9 @@ class ContainerOptions:
     def _check_labels(self) -> None:
         for key, _ in self.labels:
             if key.startswith(_RESERVED_LABELS):
-                raise InvalidInput(f"label {key!r} cannot be set: names beginning {_RESERVED_LABELS!r} are ours")
+                raise InvalidInput(
+                    f"label {key!r} cannot be set: names beginning {_RESERVED_LABELS!r} are ours"
+                )
 
     @property
     def profile_name(self) -> str:

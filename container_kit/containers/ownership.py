@@ -1,8 +1,8 @@
 """Who owns a container: a token that lives as long as the process that holds it.
 
-A token is a locked file ``owners/<token>``.  The kernel drops the lock when the process ends, however it ends,
-so whoever opens the root later sees which owners are gone and sweeps what was theirs.  The lock belongs to the
-open file, and a forked child closes its copy: children own nothing.
+A token is a locked file ``owners/<token>``.  The kernel drops the lock when the process ends, however it
+ends, so whoever opens the root later sees which owners are gone and sweeps what was theirs.  The lock belongs
+to the open file, and a forked child closes its copy: children own nothing.
 """
 
 from __future__ import annotations

@@ -73,11 +73,11 @@ class Record:
             fields: dict[str, Any] = json.loads(document)
             options = _options_from_dict(fields.pop("options"))
             arguments = fields.pop("arguments")
-            return cls(
-                options=options, arguments=None if arguments is None else tuple(arguments), **fields
-            )
+            return cls(options=options, arguments=None if arguments is None else tuple(arguments), **fields)
         except (ValueError, KeyError, TypeError) as error:
-            raise CorruptData(f"a container's {_FILE} cannot be read: {error}; remove the container") from None
+            raise CorruptData(
+                f"a container's {_FILE} cannot be read: {error}; remove the container"
+            ) from None
 
 
 def _options_to_dict(options: ContainerOptions) -> dict[str, Any]:

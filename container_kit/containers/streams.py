@@ -91,7 +91,9 @@ def _descriptor(name: str, stream: Stream) -> int:
         return -1
     if isinstance(stream, int):
         if stream < 0:
-            raise InvalidInput(f"{name}={stream!r} is not a stream: give a file, PIPE, DEVNULL or a descriptor")
+            raise InvalidInput(
+                f"{name}={stream!r} is not a stream: give a file, PIPE, DEVNULL or a descriptor"
+            )
         return stream
     if stream is None or not hasattr(stream, "fileno"):
         raise InvalidInput(f"{name}={stream!r} is not a stream: give a file, PIPE, DEVNULL or a descriptor")

@@ -34,8 +34,8 @@ def _libc() -> ctypes.CDLL:
 def detached_overlay(lowers: Sequence[str], upper: str, work: str) -> int:
     """A descriptor of the root of a new overlay mount, for file operations with ``dir_fd=``.
 
-    Programs in it cannot be executed and its devices not be opened through this mount.  It is unmounted when the
-    last descriptor of it or below it is closed.
+    Programs in it cannot be executed and its devices not be opened through this mount.  It is unmounted when
+    the last descriptor of it or below it is closed.
 
     Raises:
         KernelError: EBUSY when *upper* is in use by another mount, or why the kernel refused.
