@@ -1,0 +1,10 @@
+"""Sphinx configuration: Markdown pages by MyST, the theme furo."""
+
+project = "container_kit"
+author = "the container_kit contributors"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+autodoc_member_order = "bysource"
+suppress_warnings = ["myst.xref_missing"]

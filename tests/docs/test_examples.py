@@ -1,0 +1,59 @@
+"""Every example of README.md and docs/ is run as a reader would run it, and prints what the page says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.examples import Example, matches, read_examples
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+WITH_EXAMPLES = [page for page in PAGES if page.exists() and read_examples(page)]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
+    """The examples of one page, in order, in one folder and one store."""
+    environment = {**os.environ, "CONTAINER_KIT_ROOT": str(tmp_path / "store"), "PYTHONPATH": str(PROJECT)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    folder = tmp_path / "work"
+    folder.mkdir()
+    script: list[str] = []
+    for example in read_examples(page):
+        where = f"{page.name}:{example.line}"
+        if example.language == "console":
+            printed = _run(["bash", "-c", example.code], folder, environment, where)
+        else:
+            printed = _continue(script, example, folder, environment, where)
+        if example.output is not None:
+            assert matches(example.output, printed), f"{where} printed:\n{printed}\nnot:\n{example.output}"
+
+
+def _continue(
+    script: list[str], example: Example, folder: Path, environment: dict[str, str], where: str
+) -> str:
+    """Run a Python block after all earlier ones of its page; return what it alone printed."""
+    marker = f"--- {example.line} ---"
+    script.append(f"print({marker!r}, flush=True)\n{example.code}")
+    printed = _run([sys.executable, "-c", "\n".join(script)], folder, environment, where)
+    return printed.split(marker + "\n", 1)[1]
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str], where: str) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{where} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_matching_knows_a_difference() -> None:
+    """The comparison accepts only what the page says: the control of the tests above."""
+    assert matches("hello from 1\n", "hello from 1\n")
+    assert matches("id ... done\n", "id 4711 done\n")
+    assert not matches("hello\n", "hello there\n")
+    assert not matches("id ... done\n", "id 4711 failed\n")
