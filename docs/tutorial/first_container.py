@@ -1,4 +1,4 @@
-"""The main job on real input: an image of this host's programs, containers that run them, nothing left behind."""
+"""The main job on real input: an image of this host's programs, and containers that run them."""
 
 from __future__ import annotations
 

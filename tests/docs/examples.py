@@ -1,8 +1,8 @@
 """Reads the examples out of a Markdown file.
 
-A fence ``python`` is run; when the next fence is ``text`` it holds what the block prints.  A fence
-``console`` holds commands behind ``$`` with their output below them.  In expected output ``...`` stands for anything.
-Fences in other languages are only read by people.
+A fence ``python`` is run; when the next fence is ``text`` it holds what the block prints.
+A fence ``console`` holds commands behind ``$`` with their output below them.  In expected output
+``...`` stands for anything.  Fences in other languages are only read by people.
 """
 
 from __future__ import annotations
