@@ -1,4 +1,4 @@
-"""Linux capabilities: names, numbers, and the sets that a process is given.
+"""Linux capabilities: names, numbers, and how a list of them is changed.
 
 Source: Linux, include/uapi/linux/capability.h; capabilities(7).
 """
@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
 from container_kit.errors import InvalidInput
 
-__all__ = ["ALL", "Capabilities", "adjust", "from_mask", "number", "parse", "to_mask"]
+__all__ = ["ALL", "adjust", "from_mask", "number", "parse", "to_mask"]
 
 _NAMES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
@@ -81,34 +79,3 @@ def _split(names: Iterable[str]) -> tuple[bool, set[str]]:
     """Whether ``ALL`` is among *names*, and the others in full."""
     given = list(names)
     return any(name.upper() == "ALL" for name in given), {parse(n) for n in given if n.upper() != "ALL"}
-
-
-@attrs.frozen
-class Capabilities:
-    """The five sets of a process, each a bit set.
-
-    Inheritable and ambient are empty by default: with them set, a program without privilege
-    in the image would gain what its file asks for (CVE-2022-24769).
-    """
-
-    bounding: int = 0
-    effective: int = 0
-    permitted: int = 0
-    inheritable: int = 0
-    ambient: int = 0
-
-    @classmethod
-    def same(cls, names: Iterable[str]) -> Capabilities:
-        """*names* as bounding, effective and permitted; nothing is inherited."""
-        mask = to_mask(names)
-        return cls(mask, mask, mask)
-
-    def clamped(self, held: int) -> Capabilities:
-        """These sets without what the process itself does not hold: narrower, never wider."""
-        return Capabilities(
-            self.bounding & held,
-            self.effective & held,
-            self.permitted & held,
-            self.inheritable & held,
-            self.ambient & held,
-        )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias, cast
 
 import attrs
 
 from container_kit.errors import InvalidInput, NotFound
+from container_kit.oci import runtime_spec as oci
 
 __all__ = [
     "ALLOW_ALL",
@@ -23,8 +24,10 @@ __all__ = [
     "Device",
     "DeviceRule",
     "effective_rules",
+    "host_nodes",
 ]
 
+_Type: TypeAlias = Literal["a", "b", "c"]
 _ACCESS = re.compile(r"r?w?m?", re.ASCII)
 _SPECIFICATION = re.compile(r"(?P<host>/[^:]*)(?::(?P<container>/[^:]*))?(?::(?P<access>[rwm]+))?")
 
@@ -39,7 +42,7 @@ class DeviceRule:
         access: Some of ``"rwm"``: read, write, make a node.
     """
 
-    type: Literal["a", "b", "c"]
+    type: _Type
     major: int = -1
     minor: int = -1
     access: str = "rwm"
@@ -60,6 +63,11 @@ class DeviceRule:
         major = "*" if self.major == -1 else self.major
         minor = "*" if self.minor == -1 else self.minor
         return f"{self.type} {major}:{minor} {self.access}"
+
+    def to_oci(self) -> oci.DeviceRule:
+        """The rule as an OCI configuration has it."""
+        major, minor = (None if number == -1 else number for number in (self.major, self.minor))
+        return oci.DeviceRule(True, self.type, major, minor, self.access)
 
     def covers(self, other: DeviceRule) -> bool:
         """Whether everything that *other* allows, this rule allows."""
@@ -95,10 +103,17 @@ class Device:
 
     @property
     def rule(self) -> DeviceRule | None:
-        """The cgroup rule that lets the container use it; a FIFO needs none."""
+        """The cgroup rule that lets the container use it; a FIFO needs none.
+
+        Making the node is always allowed: ``ckit-init`` makes it when it is in the cgroup already.
+        """
         if self.type == "p":
             return None
-        return DeviceRule(self.type, self.major, self.minor, self.access)
+        return DeviceRule(self.type, self.major, self.minor, self.access.removesuffix("m") + "m")
+
+    def to_oci(self) -> oci.Device:
+        """The node as an OCI configuration has it."""
+        return oci.Device(self.path, self.type, self.major, self.minor, self.mode, self.uid, self.gid)
 
     @classmethod
     def from_host(cls, specification: str) -> Device:
@@ -118,16 +133,7 @@ class Device:
             raise NotFound("device", host, "it is not on this host") from None
         if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             raise InvalidInput(f"{host!r} is not a device: mount it as a volume instead")
-        return cls(
-            path,
-            "c" if stat.S_ISCHR(status.st_mode) else "b",
-            os.major(status.st_rdev),
-            os.minor(status.st_rdev),
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            "".join(letter for letter in "rwm" if letter in access),
-        )
+        return _node(path, status, "".join(letter for letter in "rwm" if letter in access))
 
 
 # What OCI demands in every container; "console", "ptmx" and the links are made with the terminals.
@@ -141,18 +147,47 @@ DEFAULT_NODES = (
 )
 
 # The nodes above, the console, the multiplexer and the terminals of the container's own devpts.
-# Making nodes ("m") is not among them: the default profile has no CAP_MKNOD to make them with.
 DEFAULT_RULES = (
-    *(DeviceRule("c", node.major, node.minor, "rw") for node in DEFAULT_NODES),
-    DeviceRule("c", 5, 1, "rw"),
-    DeviceRule("c", 5, 2, "rw"),
-    DeviceRule("c", 136, -1, "rw"),
+    *(DeviceRule("c", node.major, node.minor) for node in DEFAULT_NODES),
+    DeviceRule("c", 5, 1),
+    DeviceRule("c", 5, 2),
+    DeviceRule("c", 136, -1),
 )
 
 ALLOW_ALL = (DeviceRule("a"),)
 
+# Below these the nodes of a container are its own.
+_OWN_DIRECTORIES = frozenset(("pts", "shm", "mqueue", "hugepages", "fd"))
 
-def effective_rules(oci: Iterable[Mapping[str, Any]]) -> tuple[DeviceRule, ...]:
+
+def host_nodes(directory: str = "/dev") -> Iterator[Device]:
+    """Every device node of the host, for containers that may use them all; links are not followed."""
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in _OWN_DIRECTORIES:
+                    yield from host_nodes(entry.path)
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                yield _node(entry.path, status)
+
+
+def _node(path: str, status: os.stat_result, access: str = "rwm") -> Device:
+    number = status.st_rdev
+    return Device(
+        path,
+        "c" if stat.S_ISCHR(status.st_mode) else "b",
+        os.major(number),
+        os.minor(number),
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        access,
+    )
+
+
+def effective_rules(listed: Iterable[oci.DeviceRule]) -> tuple[DeviceRule, ...]:
     """What a list of OCI ``linux.resources.devices`` leaves allowed, read in its order.
 
     A deny rule takes away the allowances that it covers as a whole.  One that would take away a
@@ -164,23 +199,23 @@ def effective_rules(oci: Iterable[Mapping[str, Any]]) -> tuple[DeviceRule, ...]:
     Source: OCI runtime-spec, config-linux.md, "Allowed Device list".
     """
     allowed: list[DeviceRule] = []
-    for entry in oci:
-        rule = _parse_rule(entry)
-        if entry.get("allow", False):
-            allowed = [other for other in allowed if not rule.covers(other)] + [rule]
+    for entry in listed:
+        rule = _from_oci(entry)
+        allowed = [other for other in allowed if not rule.covers(other)]
+        if entry.allow:
+            allowed.append(rule)
         else:
-            allowed = [other for other in allowed if not rule.covers(other)]
             _refuse_partial(rule, allowed)
     return tuple(allowed)
 
 
-def _parse_rule(entry: Mapping[str, Any]) -> DeviceRule:
-    major, minor = (-1 if (value := entry.get(key)) is None else value for key in ("major", "minor"))
-    access = entry.get("access") or "rwm"
-    if not isinstance(access, str) or set(access) - set("rwm"):
+def _from_oci(entry: oci.DeviceRule) -> DeviceRule:
+    major, minor = (-1 if number is None else number for number in (entry.major, entry.minor))
+    access = entry.access or "rwm"
+    if set(access) - set("rwm"):
         raise InvalidInput(f"the access of a device rule is some of 'rwm', not {access!r}")
     ordered = "".join(letter for letter in "rwm" if letter in access)
-    return DeviceRule(entry.get("type") or "a", major, minor, ordered)
+    return DeviceRule(cast(_Type, entry.type), major, minor, ordered)
 
 
 def _refuse_partial(denied: DeviceRule, allowed: Iterable[DeviceRule]) -> None:

@@ -114,7 +114,8 @@ class Limits:
         memory_swap: Memory and swap together; None with *memory* means twice *memory*, as in Docker.
         memory_reservation: What is left to it when memory is short (soft limit, ``memory.low``).
         memory_high: Above it allocation is slowed down (cgroup v2 only).
-        memory_oom_group: Kill the whole container when one process is out of memory (cgroup v2 only).
+        memory_oom_group: Kill the whole container when one process is out of memory; None means so on
+            cgroup v2 (v1 cannot), False does not.
         swappiness: 0 to 100 (cgroup v1 only).
         cpus: Processors' worth of time, such as 0.5; excludes *cpu_quota_us*.
         cpu_shares: Weight against others, 2 to 262144 (1024 is usual); ``cpu.weight`` on v2.
@@ -196,6 +197,9 @@ class Limits:
             given["cpu_quota_us"] = None
         elif "cpu_quota_us" in given:
             given["cpus"] = None
+        if "memory" in given:
+            # An old sum of memory and swap says nothing about the new memory.
+            given.setdefault("memory_swap", None)
         return attrs.evolve(self, **given)
 
     def given(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def assemble(tables: Mapping[str, Table], foreign: int = ENOSYS) -> bytes:
         ValueError: It has more than the 4096 instructions that the kernel takes.
     """
     code: list[Instruction] = [(_RETURN, 0, 0, foreign)]
-    for machine, table in reversed(tables.items()):
+    for machine, table in reversed(list(tables.items())):
         block = _machine_block(machine, table, foreign)
         code = [*_unless_equal(AUDIT_ARCH[machine], len(block)), *block, *code]
     code.insert(0, (_LOAD, 0, 0, _MACHINE_AT))

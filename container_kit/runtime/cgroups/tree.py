@@ -150,6 +150,9 @@ class Cgroups:
             self._fill_cpuset(group.v1["cpuset"])
         if group.v2 is not None and self.layout.v2_controllers:
             self._enable_v2((_ALWAYS_V2 if not self.layout.v1 else frozenset()) | v2.needed(limits))
+            if limits.memory_oom_group is None and self.layout.owner_of("memory") == "v2":
+                # A container that lost one of its processes for lack of memory is no longer what it was.
+                files.write(group.v2, "memory.oom.group", "1")
 
     def _fill_cpuset(self, path: str) -> None:
         """A v1 cpuset begins empty and takes no process: copy what its parents have, from the top."""
