@@ -1,0 +1,139 @@
+"""Blobs on their way in: written to a temporary file, verified, synced, renamed, then made known."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from container_kit.errors import CorruptData, LimitExceeded, StoreFull
+from container_kit.oci.digest import Digest
+from container_kit.store import files
+from container_kit.store.catalog import Content, blob_key, keys_of
+from container_kit.store.leases import Lease
+
+if TYPE_CHECKING:
+    from container_kit.store.store import Store
+
+__all__ = ["Ingest", "digest_of_file"]
+
+_CHUNK: Final = 1 << 20
+
+
+class Ingest:
+    """One blob being written; leaving its ``with`` block without :meth:`commit` removes it.
+
+    Bytes come through :meth:`write`, or by writing to :attr:`fd` in C; not both.
+
+    Attributes:
+        fd: The temporary file, open for reading and writing, locked by this process.
+    """
+
+    def __init__(self, store: Store, expected: Digest | None, size: int | None, lease: Lease | None) -> None:
+        self._store, self._expected, self._size, self._lease = store, expected, size, lease
+        self._written = 0
+        self._hash: Any = None
+        self._refuse_without_space()
+        self._path = f"{store.layout.temporary}/{files.unique('blob')}"
+        self.fd = store.drafts.new_file(self._path)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append *data*.
+
+        Raises:
+            LimitExceeded: More bytes come than were announced.
+            StoreFull: The file system has no space left.
+        """
+        if self._hash is None:
+            import hashlib
+
+            self._hash = hashlib.new(self._expected.algorithm if self._expected else "sha256")
+        self._written += len(data)
+        if self._size is not None and self._written > self._size:
+            raise LimitExceeded(f"the blob {self._expected or ''} has more than the {self._size} bytes announced")
+        needed = None if self._size is None else self._size - self._written + len(data)
+        with files.translated("store a blob", self._store.layout.temporary, needed):
+            files.write_all(self.fd, data, "blob.write")
+        self._hash.update(data)
+
+    def commit(
+        self, digest: Digest | None = None, references: Iterable[Digest] = (), trees: Iterable[Digest] = ()
+    ) -> Digest:
+        """Make the blob whole and durable, and known under its digest.
+
+        Args:
+            digest: What C code computed while it wrote to :attr:`fd`; None means that it is computed here.
+            references: Blobs that this one needs: they live as long as it does.
+            trees: Diff ids of trees that it needs.
+
+        Raises:
+            CorruptData: The bytes are not what was expected; nothing is stored.
+            StoreFull: The file system has no space left.
+        """
+        size = os.fstat(self.fd).st_size
+        found = self._checked(digest or self._computed(size), size)
+        layout = self._store.layout
+        content = Content(blob_key(found), size, refs=keys_of(references, trees))
+        with files.translated("store a blob", layout.blobs):
+            files.sync_file(self.fd, "blob.sync")
+            with self._store.publishing(content, self._lease):
+                target = layout.blob(found)
+                files.rename(self._path, target, "blob.rename")
+                files.sync_directory(os.path.dirname(target), "blob.sync-dir")
+        self._store.drafts.close(self.fd)
+        self._path = ""
+        return found
+
+    def discard(self) -> None:
+        """Remove what was written; may be repeated."""
+        if self._path:
+            files.unlink(self._path, "blob.discard")
+            self._store.drafts.close(self.fd)
+            self._path = ""
+
+    def __enter__(self) -> Ingest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def _refuse_without_space(self) -> None:
+        free = files.free_bytes(self._store.layout.root) if self._size else 0
+        if self._size and self._size > free:
+            raise StoreFull(
+                errno.ENOSPC,
+                f"cannot store a blob in {self._store.root!r}: it needs {self._size} bytes but only {free} "
+                "are free: run prune, or use a larger disk",
+            )
+
+    def _computed(self, size: int) -> Digest:
+        algorithm = self._expected.algorithm if self._expected else "sha256"
+        if self._hash is not None and self._written == size:
+            return Digest(algorithm, self._hash.hexdigest())
+        return digest_of_file(self.fd, algorithm)
+
+    def _checked(self, found: Digest, size: int) -> Digest:
+        if self._size is not None and size != self._size:
+            raise CorruptData(f"the blob {self._expected or found} has {size} bytes instead of {self._size}")
+        if self._expected is not None and found != self._expected:
+            raise CorruptData(f"the bytes received for {self._expected} have the digest {found}: fetch them again")
+        return found
+
+
+def digest_of_file(fd: int, algorithm: str = "sha256") -> Digest:
+    """The digest of a whole file, whatever its position; without the GIL where it matters."""
+    if algorithm == "sha256":
+        from container_kit.native.digests import sha256_range
+
+        return Digest(algorithm, sha256_range(fd, 0, os.fstat(fd).st_size).hex())
+    import hashlib
+
+    state, offset = hashlib.new(algorithm), 0
+    while chunk := os.pread(fd, _CHUNK, offset):
+        state.update(chunk)
+        offset += len(chunk)
+    return Digest(algorithm, state.hexdigest())

@@ -1,0 +1,104 @@
+"""Temporary files and directories, each locked by its maker: those whose maker died are swept."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from container_kit.errors import KernelError
+from container_kit.store import files, locks
+from container_kit.store.layout import Layout
+
+__all__ = ["DEAD", "Drafts", "empty_directory", "remove_entry"]
+
+DEAD = "dead"  # prefix of what waits to be removed and belongs to nobody
+
+
+class Drafts:
+    """What one store object is making; a forked child lets go of it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._fds: set[int] = set()
+        self._mutex = threading.Lock()
+
+    def new_file(self, path: str) -> int:
+        """An empty locked file; its descriptor is closed by :meth:`close`."""
+        with files.translated("create a temporary file", self._layout.temporary):
+            # A sweeper closes the gate first, so it never sees a file between its creation and its lock.
+            with locks.held(self._layout.gate, exclusive=False):
+                fd = files.create(path, "draft.create")
+                self._adopt(fd)
+            return fd
+
+    def new_directory(self, path: str) -> int:
+        """An empty locked directory, open for reading."""
+        with files.translated("create a temporary directory", self._layout.temporary):
+            with locks.held(self._layout.gate, exclusive=False):
+                files.ensure_directory(path)
+                fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._adopt(fd)
+            return fd
+
+    def close(self, fd: int) -> None:
+        with self._mutex:
+            if fd in self._fds:
+                self._fds.discard(fd)
+                os.close(fd)
+
+    def close_all(self) -> None:
+        """Let go of everything, at the end of the store or in a forked child."""
+        with self._mutex:
+            for fd in self._fds:
+                os.close(fd)
+            self._fds.clear()
+
+    def before_fork(self) -> None:
+        self._mutex.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        self._mutex.release()
+        if child:
+            self.close_all()
+
+    def abandoned(self) -> list[str]:
+        """Names in the temporary directory whose makers died.  Call it at the closed gate."""
+        return [name for name in os.listdir(self._layout.temporary) if self._is_abandoned(name)]
+
+    def _adopt(self, fd: int) -> None:
+        locks.try_lock(fd)
+        with self._mutex:
+            self._fds.add(fd)
+
+    def _is_abandoned(self, name: str) -> bool:
+        if name.startswith(DEAD):
+            return True
+        try:
+            fd = os.open(f"{self._layout.temporary}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False  # gone since the listing, or not ours
+        try:
+            return locks.try_lock(fd)
+        finally:
+            os.close(fd)
+
+
+def remove_entry(directory: str, name: str) -> None:
+    """Remove a file or a whole tree, following nothing."""
+    from container_kit.native.trees import remove_tree
+
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_tree(fd, name)
+    except KernelError as error:
+        raise files.from_os_error(error, f"remove {name!r}", directory) from error
+    finally:
+        os.close(fd)
+
+
+def empty_directory(directory: str) -> int:
+    """Remove all entries of *directory*; how many there were."""
+    names = os.listdir(directory)
+    for name in names:
+        remove_entry(directory, name)
+    return len(names)

@@ -1,0 +1,145 @@
+"""Trees: unpacked layers, each once, by diff id; and how a layer's archive is made again from its tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from container_kit.errors import CorruptData, NotFound
+from container_kit.oci.digest import Digest
+from container_kit.store import files
+from container_kit.store.catalog import Content, keys_of, tree_key
+from container_kit.store.drafts import DEAD, remove_entry
+from container_kit.store.leases import Lease
+
+if TYPE_CHECKING:
+    from container_kit.store.layout import Layout
+    from container_kit.store.store import Store
+
+__all__ = ["Replay", "TreeDraft", "native_replay", "replay_tree"]
+
+# (recipe_fd, tree_fd, out_fd or None) -> the digest of the archive that they make
+Replay: TypeAlias = Callable[[int, int, int | None], Digest]
+
+
+class TreeDraft:
+    """One layer being unpacked; leaving its ``with`` block without :meth:`publish` removes it.
+
+    Attributes:
+        path: The absolute path of the (empty, mode 0755) directory that becomes the layer.
+        fd: That directory, open for reading.
+        recipe_fd: An empty file, open for reading and writing, for what is needed to make the archive again.
+    """
+
+    def __init__(self, store: Store, lease: Lease | None) -> None:
+        self._store, self._lease = store, lease
+        self._name = files.unique("tree")
+        directory = f"{store.layout.temporary}/{self._name}"
+        self._lock_fd = store.drafts.new_directory(directory)
+        self.path = f"{directory}/fs"
+        self.fd = self.recipe_fd = -1
+        try:
+            self._fill(directory)
+        except OSError as error:
+            self.discard()
+            raise files.from_os_error(error, "prepare a layer", directory) from error
+
+    def _fill(self, directory: str) -> None:
+        files.ensure_directory(self.path)
+        # The layer's own root: what an archive without an entry for it gets, whatever the umask.
+        os.chmod(self.path, 0o755)
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.recipe_fd = files.create(f"{directory}/recipe", "tree.recipe")
+
+    def publish(
+        self,
+        diff_id: Digest,
+        size: int,
+        inodes: int,
+        *,
+        references: Iterable[Digest] = (),
+        synced: bool = False,
+    ) -> str:
+        """Make the layer durable and known under *diff_id*; its path from now on.
+
+        Args:
+            size: Bytes of its files.
+            inodes: Number of its files, directories and links.
+            references: Blobs that live as long as this tree does.
+            synced: The caller has already called syncfs since the last write.
+
+        If another process was faster, its tree is kept and this one removed.
+        """
+        layout = self._store.layout
+        content = Content(tree_key(diff_id), size, inodes, refs=keys_of(references, ()))
+        with files.translated("store a layer", layout.trees):
+            if not synced:
+                files.sync_file_system(self.fd, "tree.sync")
+            with self._store.publishing(content, self._lease):
+                self._move(layout, layout.tree(diff_id))
+        self.discard()
+        return f"{layout.tree(diff_id)}/fs"
+
+    def _move(self, layout: Layout, target: str) -> None:
+        if os.path.isdir(target):
+            if self._store.catalog.content(f"tree:{os.path.basename(target).replace('-', ':')}"):
+                return
+            # Nobody knows it: it is what a crash left.
+            files.rename(target, f"{layout.temporary}/{files.unique(DEAD)}", "tree.bury")
+        files.rename(f"{layout.temporary}/{self._name}", target, "tree.rename")
+        self._name = ""
+        files.sync_directory(layout.trees, "tree.sync-dir")
+
+    def discard(self) -> None:
+        """Remove what was not published and close the descriptors; may be repeated."""
+        for fd in (self.fd, self.recipe_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self.recipe_fd = -1
+        if self._name:
+            remove_entry(self._store.layout.temporary, self._name)
+            self._name = ""
+        self._store.drafts.close(self._lock_fd)
+
+    def __enter__(self) -> TreeDraft:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+
+def native_replay(recipe_fd: int, tree_fd: int, out_fd: int | None) -> Digest:
+    """Make the archive of a tree again, in C; the digest of what came out."""
+    from container_kit.native import layers
+
+    packed: Any = layers.replay(recipe_fd, tree_fd, out_fd)  # type: ignore[attr-defined]
+    return Digest.parse(str(packed.diff_id))
+
+
+def replay_tree(replay: Replay, directory: str, diff_id: Digest, out_fd: int | None) -> None:
+    """Write the archive of the tree in *directory* to *out_fd*, or only check it.
+
+    Raises:
+        NotFound: There is no tree.
+        CorruptData: The tree or its recipe is not what was unpacked.
+    """
+    try:
+        tree_fd = os.open(f"{directory}/fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("tree", str(diff_id)) from None
+    try:
+        recipe_fd = os.open(f"{directory}/recipe", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        os.close(tree_fd)
+        raise CorruptData(f"the layer {diff_id} has lost its recipe: fetch it again") from None
+    try:
+        found = replay(recipe_fd, tree_fd, out_fd)
+    finally:
+        os.close(recipe_fd)
+        os.close(tree_fd)
+    if found != diff_id:
+        raise CorruptData(f"the unpacked layer {diff_id} has changed: its archive would be {found}")
