@@ -10,6 +10,7 @@
 #include "cdef/sha256.h"
 #include "cdef/trees.h"
 #include "cdef/bpf.h"
+#include "cdef/durability.h"
 #include "cdef/landlock.h"
 
 #endif

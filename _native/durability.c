@@ -1,5 +1,4 @@
 /* Durability: what Python's os module lacks. */
-#define _GNU_SOURCE
 #include "ckit.h"
 
 #include <errno.h>

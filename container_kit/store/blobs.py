@@ -52,7 +52,9 @@ class Ingest:
             self._hash = hashlib.new(self._expected.algorithm if self._expected else "sha256")
         self._written += len(data)
         if self._size is not None and self._written > self._size:
-            raise LimitExceeded(f"the blob {self._expected or ''} has more than the {self._size} bytes announced")
+            raise LimitExceeded(
+                f"the blob {self._expected or ''} has more than the {self._size} bytes announced"
+            )
         needed = None if self._size is None else self._size - self._written + len(data)
         with files.translated("store a blob", self._store.layout.temporary, needed):
             files.write_all(self.fd, data, "blob.write")
@@ -120,7 +122,9 @@ class Ingest:
         if self._size is not None and size != self._size:
             raise CorruptData(f"the blob {self._expected or found} has {size} bytes instead of {self._size}")
         if self._expected is not None and found != self._expected:
-            raise CorruptData(f"the bytes received for {self._expected} have the digest {found}: fetch them again")
+            raise CorruptData(
+                f"the bytes received for {self._expected} have the digest {found}: fetch them again"
+            )
         return found
 
 

@@ -109,7 +109,9 @@ class Catalog:
     def delete_contents(self, tx: sqlite3.Connection, keys: Iterable[str]) -> None:
         tx.executemany("DELETE FROM contents WHERE key = ?", [(key,) for key in keys])
 
-    def set_name(self, tx: sqlite3.Connection, kind: str, name: str, digest: Digest, expected: Any) -> Digest | None:
+    def set_name(
+        self, tx: sqlite3.Connection, kind: str, name: str, digest: Digest, expected: Any
+    ) -> Digest | None:
         """Make *name* mean *digest* if it means *expected* now; the value before."""
         old = _current_name(tx, kind, name)
         _compare(kind, name, old, expected)

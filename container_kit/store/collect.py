@@ -76,8 +76,8 @@ def collect(store: Store) -> Collected:
             if doomed:
                 with store.database.transaction() as tx:
                     store.catalog.delete_contents(tx, [content.key for content in doomed])
-            buried = _bury_unknown(layout, kept)
             swept = store.drafts.abandoned()
+            buried = _bury_unknown(layout, kept)
         # Removing takes long and harms nobody: the names are unreachable, so the locks are free again.
         for name in (*buried, *swept):
             remove_entry(layout.temporary, name)

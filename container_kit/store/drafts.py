@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -84,14 +85,18 @@ class Drafts:
 
 
 def remove_entry(directory: str, name: str) -> None:
-    """Remove a file or a whole tree, following nothing."""
+    """Remove a file or a whole tree, following nothing; absent is no error."""
     from container_kit.native.trees import remove_tree
 
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        remove_tree(fd, name)
-    except KernelError as error:
-        raise files.from_os_error(error, f"remove {name!r}", directory) from error
+        # Another collector may be removing the same tree: what vanishes under our hands is looked at again.
+        while os.path.lexists(f"{directory}/{name}"):
+            try:
+                remove_tree(fd, name)
+            except KernelError as error:
+                if error.errno != errno.ENOENT:
+                    raise files.from_os_error(error, f"remove {name!r}", directory) from error
     finally:
         os.close(fd)
 

@@ -37,7 +37,7 @@ class Layout:
         self.database = f"{self.root}/store.db"
         self.blobs = f"{self.root}/blobs"
         self.trees = f"{self.root}/trees"
-        self.temporary = f"{self.root}/tmp"
+        self.temporary = f"{self.root}/tmp"  # noqa: S108 (below our own root)
         self.leases = f"{self.root}/leases"
         self.quarantine = f"{self.root}/quarantine"
         self.write_lock = f"{self.root}/lock"
@@ -59,7 +59,7 @@ class Layout:
         Raises:
             PermissionMissing: The root belongs to another user, or cannot be created.
         """
-        if not os.path.isdir(self.gate.rpartition("/")[0]) or not os.path.exists(self.gate):
+        if not os.path.exists(self.gate):
             self._create()
         self._refuse_other_owner()
 

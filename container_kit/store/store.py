@@ -225,7 +225,7 @@ class Store:
         return content.size
 
     def register_source(self, replay: Replay) -> None:
-        """Use *replay* to make the archive of a tree again: ``replay(recipe_fd, tree_fd, out_fd) -> Digest``."""
+        """Use ``replay(recipe_fd, tree_fd, out_fd) -> Digest`` to make the archive of a tree again."""
         self.replay = replay
 
     # Trees
