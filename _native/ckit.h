@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cdef/monitor.h"
+#include "cdef/layers.h"
 #include "cdef/sha256.h"
 #include "cdef/trees.h"
 #include "cdef/bpf.h"
