@@ -191,8 +191,9 @@ def _typed(error: sqlite3.Error, path: str) -> ContainerKitError:
     doing = f"cannot use the store's database {path!r}: {error}"
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(errno.ENOSPC, f"{doing}; {files.free_bytes(path)} bytes are free: run prune")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptData(f"{doing}; run fsck with repair")
+    # SQLITE_ERROR: our statements are right, so a table that is missing, or there too soon, is damage.
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+        return CorruptData(f"{doing}; run fsck with repair, or Store.salvage")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return PermissionMissing(errno.EACCES, f"{doing}; check who owns it and whether its disk is writable")
     if code == sqlite3.SQLITE_BUSY:

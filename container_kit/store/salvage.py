@@ -24,6 +24,8 @@ def damaged_rows(store: Store) -> str:
     """What is wrong with the database, in words; empty when nothing is."""
     try:
         verdict = [row[0] for row in store.database.read("PRAGMA integrity_check(3)")]
+        if store.database.read("PRAGMA journal_mode") != [("wal",)]:
+            return "its header has changed: it no longer says that there is a write-ahead log"
         if verdict != ["ok"]:
             return "SQLite finds it damaged: " + "; ".join(map(str, verdict))
         rows = [(table, row) for table in TABLES for row in store.database.read(f"SELECT * FROM {table}")]  # noqa: S608

@@ -77,7 +77,7 @@ class Store:
         Raises:
             StoreTooNew: A later version of this library wrote it.
             PermissionMissing: It belongs to another user.
-            CorruptData: Its database cannot be read; :func:`container_kit.store.fsck.salvage` repairs it.
+            CorruptData: Its database cannot be read; :meth:`salvage` mends it.
         """
         return cls(os.fspath(root) if root is not None else None)
 
@@ -90,6 +90,16 @@ class Store:
             if store is None:
                 store = cls._shared[path] = cls(path)
             return store
+
+    @classmethod
+    def salvage(cls, root: str | os.PathLike[str] | None = None) -> int:
+        """Mend a store whose database cannot be opened; how many damaged rows were left out.
+
+        No other process may have the store open.
+        """
+        from container_kit.store.salvage import salvage
+
+        return salvage(os.fspath(root) if root is not None else default_root())
 
     def close(self) -> None:
         """Give up leases and drafts and close the files; may be repeated."""
