@@ -205,13 +205,13 @@ class Image:
             InvalidInput: The prefix fits several, or it is not a reference at all.
         """
         store = _store(engine)
-        return _handle(store, records.resolve(store, reference))
+        return records.handle(store, records.resolve(store, reference))
 
     @classmethod
     def list(cls, *, engine: HasStore | None = None) -> Sequence[Image]:
         """All images of the store, newest first; those without a name too."""
         store = _store(engine)
-        images = [_handle(store, digest) for digest in records.all_images(store)]
+        images = [records.handle(store, digest) for digest in records.all_images(store)]
         return sorted(images, key=lambda image: (image.created, str(image.digest)), reverse=True)
 
     @classmethod
@@ -248,7 +248,15 @@ class Image:
     @property
     def size(self) -> int:
         """Bytes of its files, all layers, each counted once."""
-        return sum(records.layer_size(self.store, layer) for layer in set(self.layers))
+        return sum(self.layer_size(layer) for layer in set(self.layers))
+
+    def layer_size(self, diff_id: Digest) -> int:
+        """Bytes of the files of one of its layers."""
+        return records.layer_size(self.store, diff_id)
+
+    def layer_path(self, diff_id: Digest) -> str:
+        """Where one of its layers is unpacked, in overlay form; read-only for everyone."""
+        return self.store.tree_path(diff_id)
 
     @property
     def defaults(self) -> RunDefaults:
@@ -309,8 +317,3 @@ def _store(engine: HasStore | None) -> Store:
     from container_kit.store import Store
 
     return Store.shared()
-
-
-def _handle(store: Store, digest: Digest) -> Image:
-    manifest, config = records.read(store, digest)
-    return Image(digest, store, manifest, config)

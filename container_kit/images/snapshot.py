@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
 
+from container_kit.errors import UnsupportedFeature
+
 if TYPE_CHECKING:
     from container_kit.oci import Digest
     from container_kit.oci.rootfs import RootFs
@@ -71,16 +73,21 @@ def snapshotter(store: Store, name: Literal["auto", "overlay", "copy"] = "auto")
     Raises:
         UnsupportedFeature: *name* is ``overlay`` and it cannot be mounted here; says why.
     """
-    from container_kit.images.copying import CopySnapshotter
-    from container_kit.images.overlay import OverlaySnapshotter, why_no_overlay
+    from container_kit.images.overlay import OverlaySnapshotter
+    from container_kit.images.overlayprobe import why_no_overlay
 
-    if name == "copy":
-        return CopySnapshotter(store)
-    problem = why_no_overlay(store)
+    problem = why_no_overlay(str(store.root)) if name != "copy" else "the copy snapshotter was asked for"
     if problem is None:
         return OverlaySnapshotter(store)
-    if name == "auto":
-        return CopySnapshotter(store)
-    from container_kit.errors import UnsupportedFeature
+    if name != "overlay":
+        from container_kit.images.copying import CopySnapshotter
 
+        return CopySnapshotter(store)
     raise UnsupportedFeature(f"cannot mount overlay over {store.root}: {problem}; use the copy snapshotter")
+
+
+def snapshotter_of(store: Store, directory: str) -> Snapshotter:
+    """The snapshotter that prepared *directory*: told by what it made there."""
+    import os
+
+    return snapshotter(store, "overlay" if os.path.isdir(f"{directory}/upper") else "copy")

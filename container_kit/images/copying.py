@@ -1,0 +1,153 @@
+"""The copy snapshotter: every container gets a full copy of its image.  Slow and simple, for hosts where
+overlay cannot be mounted.
+
+What a container changed is found by comparing with a list of all files, written when the copy was made:
+every change of a file moves its change time, which no program can set back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from container_kit.errors import NotFound
+from container_kit.images.layers import stream
+from container_kit.images.overlay import measure
+from container_kit.images.snapshot import Change, Usage
+from container_kit.native import layers as native
+from container_kit.oci import Digest, Directory
+from container_kit.store import Store
+
+__all__ = ["CopySnapshotter"]
+
+_ROOT, _LIST = "rootfs", "rootfs.list"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# What moves when a file changes: inode and change time in nanoseconds; the mode tells directories.
+_State: TypeAlias = tuple[int, int, int]
+
+
+class CopySnapshotter:
+    """Roots that are plain directories: see `container_kit.images.snapshot.Snapshotter`."""
+
+    name = "copy"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def prepare(self, directory: str, layers: tuple[Digest, ...], *, volatile: bool = False) -> Directory:
+        root = f"{directory}/{_ROOT}"
+        os.mkdir(root, 0o755)
+        fd = os.open(root, _DIRECTORY)
+        try:
+            for layer in layers:
+                self._apply(layer, fd)
+            _write_list(f"{directory}/{_LIST}", dict(_states("", fd)))
+        finally:
+            os.close(fd)
+        return Directory(root)
+
+    def describe(self, directory: str, layers: tuple[Digest, ...], *, volatile: bool = False) -> Directory:
+        return Directory(f"{directory}/{_ROOT}")
+
+    def changes(self, directory: str, layers: tuple[Digest, ...] = ()) -> list[Change]:
+        before = _read_list(f"{directory}/{_LIST}")
+        fd = os.open(f"{directory}/{_ROOT}", _DIRECTORY)
+        try:
+            now = dict(_states("", fd))
+        finally:
+            os.close(fd)
+        changed = [
+            Change(path, "C" if path in before else "A") for path in now if before.get(path) != now[path]
+        ]
+        gone = {path for path in before if path not in now}
+        return sorted(changed + [Change(path, "D") for path in gone if os.path.dirname(path) not in gone])
+
+    def pack(self, directory: str, out_fd: int) -> None:
+        """A layer of the changes: they are linked into a tree of overlay form, which is packed."""
+        with tempfile.TemporaryDirectory(prefix=".pack-", dir=directory) as staging:
+            changes = self.changes(directory)
+            for change in changes:
+                _stage(f"{directory}/{_ROOT}", staging, change)
+            for change in reversed(changes):  # children first: making them moved their parents' times
+                _copy_directory_attributes(f"{directory}/{_ROOT}", staging, change)
+            fd = os.open(staging, _DIRECTORY)
+            try:
+                native.pack(fd, out_fd, form="overlay")
+            finally:
+                os.close(fd)
+
+    def usage(self, directory: str) -> Usage:
+        return measure(f"{directory}/{_ROOT}")
+
+    def remove(self, directory: str) -> None:
+        fd = os.open(directory, _DIRECTORY)
+        try:
+            for name in (_ROOT, _LIST):
+                native.remove_tree(fd, name)
+        finally:
+            os.close(fd)
+
+    def _apply(self, layer: Digest, root_fd: int) -> None:
+        """Unpack one layer over what is there, straight from its regenerated archive."""
+        if not self._store.has_tree(layer):
+            raise NotFound("unpacked layer", str(layer), "load or pull the image again")
+        stream(
+            lambda fd: self._store.copy_blob(layer, fd),
+            lambda fd: native.unpack(fd, root_fd, compression="none", form="applied"),
+        )
+
+
+def _states(prefix: str, fd: int) -> Iterator[tuple[str, _State]]:
+    for name in os.listdir(fd):
+        try:
+            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        path = f"{prefix}/{name}"
+        yield path, (info.st_ino, info.st_ctime_ns, info.st_mode)
+        if stat.S_ISDIR(info.st_mode):
+            try:
+                child = os.open(name, _DIRECTORY, dir_fd=fd)
+            except OSError:
+                continue  # replaced meanwhile by a running container
+            try:
+                yield from _states(path, child)
+            finally:
+                os.close(child)
+
+
+def _write_list(path: str, states: dict[str, _State]) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump(states, file)
+
+
+def _read_list(path: str) -> dict[str, _State]:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return {name: (inode, time, mode) for name, (inode, time, mode) in json.load(file).items()}
+
+
+def _stage(root: str, staging: str, change: Change) -> None:
+    """Put one change into the tree to pack: a whiteout, a directory, or one more name of the file."""
+    target = staging + change.path
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if change.kind == "D":
+        os.mknod(target, stat.S_IFCHR, os.makedev(0, 0))
+    elif stat.S_ISDIR(os.lstat(root + change.path).st_mode):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.link(root + change.path, target, follow_symlinks=False)
+
+
+def _copy_directory_attributes(root: str, staging: str, change: Change) -> None:
+    source, target = root + change.path, staging + change.path
+    if change.kind == "D" or not stat.S_ISDIR(os.lstat(target).st_mode):
+        return
+    info = os.lstat(source)
+    os.chown(target, info.st_uid, info.st_gid)
+    shutil.copystat(source, target)

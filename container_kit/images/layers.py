@@ -1,0 +1,189 @@
+"""Layers on their way into the store: from an archive, or from whatever writes one.
+
+Every layer becomes a tree by diff id.  A compressed layer keeps its bytes as well, because a manifest
+names them; a plain one is made again from its tree when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from container_kit.errors import CorruptData
+from container_kit.images.archive import ArchivedLayer
+from container_kit.images.sources import Range
+from container_kit.native import layers as native
+from container_kit.oci import Descriptor, Digest
+from container_kit.oci.media_types import OCI_LAYER, layer_compression
+from container_kit.store import Ingest, Lease, Store
+
+__all__ = ["build_layer", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
+
+_MAX_AT_ONCE = 4  # layers that unpack at the same time; each has buffers of its own
+
+_T = TypeVar("_T")
+
+
+def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) -> list[Descriptor]:
+    """Put the layers of an archive into the store, several at once; those that are there are left.
+
+    Returns:
+        How a manifest points at each: as the archive does, or as a plain layer where it says nothing.
+
+    Raises:
+        CorruptData: The bytes of a layer are not what its digest, diff id or size promises.
+    """
+    missing = {
+        (layer.diff_id, _kept_digest(layer)): layer for layer in wanted if not _is_stored(store, layer)
+    }
+    for layer in wanted:
+        lease.add_keys(_keys(layer), check=False)
+    with ThreadPoolExecutor(max_workers=min(_MAX_AT_ONCE, len(missing) or 1)) as pool:
+        futures = [pool.submit(_store_layer, store, lease, layer) for layer in missing.values()]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [layer.descriptor or plain_descriptor(store, layer.diff_id) for layer in wanted]
+
+
+def build_layer(store: Store, write: Callable[[int], object]) -> tuple[Digest, Descriptor]:
+    """A new layer of the plain tar that *write* writes to the descriptor it is given.
+
+    Call it within a lease.  The tar goes through a pipe: it is never whole in memory or on disk.
+
+    Returns:
+        Its diff id, and how a manifest points at it.
+    """
+    return stream(write, lambda fd: unpack_archive(store, fd))
+
+
+def unpack_archive(store: Store, source_fd: int) -> tuple[Digest, Descriptor]:
+    """A new layer of the tar that *source_fd* gives up to its end, compressed or not; kept in plain.
+
+    Call it within a lease.
+    """
+    with store.new_tree() as draft:
+        unpacked = native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd)
+        diff_id = Digest.parse(unpacked.diff_id)
+        draft.publish(diff_id, unpacked.files_size, unpacked.inodes, synced=True)
+    store.put_virtual_blob(diff_id, unpacked.tar_size, diff_id)
+    return diff_id, plain_descriptor(store, diff_id)
+
+
+def plain_descriptor(store: Store, diff_id: Digest) -> Descriptor:
+    """How a manifest points at a layer that is kept as a tree only."""
+    return Descriptor(OCI_LAYER, diff_id, store.blob_size(diff_id))
+
+
+def stream(write: Callable[[int], object], read: Callable[[int], _T]) -> _T:
+    """What *read* makes of the pipe that *write* fills, in a thread of its own.
+
+    If both fail, the error of *write* counts: what was read was cut off by it.
+    """
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            write(write_fd)
+        except BrokenPipeError:
+            pass  # the reader gave up, and says why
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            os.close(write_fd)
+
+    writer = threading.Thread(target=run, name="container-kit-layer")
+    writer.start()
+    try:
+        result = read(read_fd)
+    except Exception:
+        _join(writer, read_fd)
+        if failures:
+            raise failures[0] from None
+        raise
+    except BaseException:
+        _join(writer, read_fd)
+        raise
+    _join(writer, read_fd)
+    if failures:
+        raise failures[0]
+    return result
+
+
+def _join(writer: threading.Thread, read_fd: int) -> None:
+    os.close(read_fd)  # a writer that still writes gets EPIPE and ends
+    writer.join()
+
+
+def _kept_digest(layer: ArchivedLayer) -> Digest | None:
+    """Digest of the compressed bytes, if the manifest names such; None for a plain layer."""
+    descriptor = layer.descriptor
+    if descriptor is None or layer_compression(descriptor.media_type) == "none":
+        return None
+    return descriptor.digest
+
+
+def _keys(layer: ArchivedLayer) -> list[str]:
+    kept = _kept_digest(layer)
+    blob = [f"blob:{kept}"] if kept else []
+    return [f"tree:{layer.diff_id}", f"blob:{layer.diff_id}", *blob]
+
+
+def _is_stored(store: Store, layer: ArchivedLayer) -> bool:
+    """Whether the tree is here and, for a compressed layer, the bytes that once gave this tree."""
+    if not store.has_tree(layer.diff_id) or not store.has_blob(layer.diff_id):
+        return False
+    kept = _kept_digest(layer)
+    return kept is None or (store.has_blob(kept) and layer.diff_id in store.references(kept)[1])
+
+
+def _store_layer(store: Store, lease: Lease, layer: ArchivedLayer) -> None:
+    kept = _kept_digest(layer)
+    if kept is None:
+        _unpack(store, lease, layer, None)
+        return
+    with store.ingest(kept, layer.content.size, lease) as ingest:
+        _unpack(store, lease, layer, ingest)
+        ingest.commit(kept, trees=[layer.diff_id])
+
+
+def _unpack(store: Store, lease: Lease, layer: ArchivedLayer, ingest: Ingest | None) -> None:
+    content: Range = layer.content
+    with store.new_tree(lease) as draft:
+        unpacked = native.unpack(
+            content.fd,
+            draft.fd,
+            offset=content.offset,
+            size=content.size,
+            compression=_compression(layer),
+            blob_fd=ingest.fd if ingest is not None else None,
+            recipe_fd=draft.recipe_fd,
+        )
+        _verify(layer, unpacked)
+        draft.publish(layer.diff_id, unpacked.files_size, unpacked.inodes, synced=True)
+    store.put_virtual_blob(layer.diff_id, unpacked.tar_size, layer.diff_id, lease)
+
+
+def _compression(layer: ArchivedLayer) -> str:
+    """What the manifest says; a docker-archive says nothing, so the bytes tell."""
+    if layer.descriptor is None:
+        return "auto"
+    compression = layer_compression(layer.descriptor.media_type)
+    if compression is None:
+        raise CorruptData(f"{layer.descriptor.digest} is no layer but {layer.descriptor.media_type!r}")
+    return compression
+
+
+def _verify(layer: ArchivedLayer, unpacked: native.Unpacked) -> None:
+    if Digest.parse(unpacked.diff_id) != layer.diff_id:
+        raise CorruptData(f"layer {layer.diff_id} is damaged: its content has the digest {unpacked.diff_id}")
+    kept = _kept_digest(layer)
+    if kept is not None and Digest.parse(unpacked.blob_digest) != kept:
+        raise CorruptData(f"layer {kept} is damaged: its bytes have the digest {unpacked.blob_digest}")

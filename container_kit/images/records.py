@@ -1,0 +1,171 @@
+"""Images in the store: how they are found, read, named and published.
+
+An image is the manifest that the name ``image/<manifest digest>`` holds; a tag is one more name for it.
+Both are names of the store, so the collector keeps what they reach.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from container_kit.errors import CorruptData, InvalidInput, NotFound
+from container_kit.oci import Descriptor, Digest, ImageConfig, Manifest, Reference
+from container_kit.oci.media_types import layer_compression
+from container_kit.store import Store
+
+if TYPE_CHECKING:
+    from container_kit.images.image import Image
+
+__all__ = [
+    "IMAGE",
+    "TAG",
+    "all_images",
+    "handle",
+    "layer_size",
+    "names_of",
+    "publish",
+    "read",
+    "references_of",
+    "resolve",
+    "tag",
+]
+
+IMAGE = "image"
+TAG = "tag"
+_MAX_PARSED = 256
+_parsed: dict[tuple[str, Digest], tuple[Manifest, ImageConfig]] = {}
+_is_id_prefix = re.compile("(?:sha256:)?[0-9a-f]{1,64}").fullmatch
+
+
+def resolve(store: Store, text: str) -> Digest:
+    """The manifest that *text* names: a reference, ``name@digest``, digest, id, or unique prefix of an id.
+
+    Raises:
+        NotFound: Nothing has this name.
+        InvalidInput: It is a prefix of several ids, or written as no name can be.
+    """
+    found = _by_name(store, text)
+    if found is None and _is_id_prefix(text):
+        found = _by_id(store, text.removeprefix("sha256:"))
+    if found is None:
+        raise NotFound("image", text, "load, import or build it first; `container-kit images` lists them")
+    return found
+
+
+def _by_name(store: Store, text: str) -> Digest | None:
+    try:
+        reference = Reference.parse(text)
+    except InvalidInput:
+        if _is_id_prefix(text):
+            return None
+        raise
+    if reference.digest is not None:
+        return store.resolve_name(IMAGE, str(reference.digest))
+    return store.resolve_name(TAG, str(reference))
+
+
+def _by_id(store: Store, prefix: str) -> Digest | None:
+    """An image by the start of its config's or its manifest's digest.
+
+    Several manifests may share one config (the same image, compressed in two ways): that is one id.
+    """
+    matches: dict[Digest, Digest] = {}
+    for digest in all_images(store):
+        image_id = read(store, digest)[0].config.digest
+        if image_id.hex.startswith(prefix) or digest.hex.startswith(prefix):
+            matches[image_id] = digest
+    if len(matches) > 1:
+        raise InvalidInput(f"{prefix!r} is the start of {len(matches)} image ids: give more digits")
+    return next(iter(matches.values()), None)
+
+
+def all_images(store: Store) -> list[Digest]:
+    """The manifests of all images, those without a tag too."""
+    return list(store.names(IMAGE).values())
+
+
+def read(store: Store, digest: Digest) -> tuple[Manifest, ImageConfig]:
+    """The documents of image *digest*; they never change, so each is parsed once a process.
+
+    Raises:
+        CorruptData: The bytes in the store are not what the digest promises.
+    """
+    key = (store.root, digest)
+    documents = _parsed.get(key)
+    if documents is None:
+        manifest = Manifest.parse(store.read_blob(digest))
+        documents = manifest, ImageConfig.parse(store.read_blob(manifest.config.digest))
+        if len(_parsed) >= _MAX_PARSED:
+            _parsed.clear()
+        _parsed[key] = documents
+    return documents
+
+
+def handle(store: Store, digest: Digest) -> Image:
+    """The image *digest* as an object."""
+    from container_kit.images.image import Image
+
+    return Image(digest, store, *read(store, digest))
+
+
+def references_of(store: Store, digest: Digest) -> list[Reference]:
+    """The tags of image *digest*, in alphabetical order."""
+    return sorted(
+        (Reference.parse(name) for name, target in store.names(TAG).items() if target == digest), key=str
+    )
+
+
+def names_of(store: Store, digest: Digest) -> list[str]:
+    """The tags of image *digest*, short, as docker shows them."""
+    return [reference.familiar for reference in references_of(store, digest)]
+
+
+def tag(store: Store, digest: Digest, name: str | Reference) -> Reference:
+    """Name image *digest*; the name is taken from the image that had it.
+
+    Raises:
+        InvalidInput: *name* is no valid name, or names a digest.
+    """
+    reference = Reference.parse(name) if isinstance(name, str) else name
+    if reference.digest is not None or reference.tag is None:
+        raise InvalidInput(f"{name!s} cannot be given to an image: a tag is name:tag, without a digest")
+    store.set_name(TAG, str(reference), digest)
+    return reference
+
+
+def layer_size(store: Store, diff_id: Digest) -> int:
+    """Bytes of the files of one layer, as measured when it was unpacked."""
+    return store.tree_usage(diff_id)[0]
+
+
+def publish(
+    store: Store,
+    manifest: Manifest,
+    config: ImageConfig,
+    names: Iterable[Reference] = (),
+) -> Digest:
+    """Make an image visible, now that its layers are published: documents first, names last.
+
+    Raises:
+        CorruptData: The config's layers are not those of the manifest.
+    """
+    _require_same_layers(manifest, config)
+    store.put_blob(config.raw, references=config.diff_ids, trees=config.diff_ids)
+    store.put_blob(manifest.raw, references=[config.digest, *(layer.digest for layer in manifest.layers)])
+    store.set_name(IMAGE, str(manifest.digest), manifest.digest)
+    for reference in names:
+        tag(store, manifest.digest, reference)
+    return manifest.digest
+
+
+def _require_same_layers(manifest: Manifest, config: ImageConfig) -> None:
+    if len(manifest.layers) != len(config.diff_ids):
+        raise CorruptData(
+            f"the image's config names {len(config.diff_ids)} layers, its manifest {len(manifest.layers)}"
+        )
+    pairs: Sequence[tuple[Descriptor, Digest]] = list(zip(manifest.layers, config.diff_ids, strict=True))
+    for layer, diff_id in pairs:
+        if layer_compression(layer.media_type) == "none" and layer.digest != diff_id:
+            raise CorruptData(f"the image's plain layer {layer.digest} is called {diff_id} by its config")

@@ -1,0 +1,86 @@
+"""Removing images: names first; an image without a name goes, and the collector takes what nobody needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from container_kit.errors import Conflict, NotFound
+from container_kit.images import records
+from container_kit.images.image import Pruned, Removed
+from container_kit.oci import Digest, Reference
+
+if TYPE_CHECKING:
+    from container_kit.images.image import Image
+    from container_kit.store import Store
+
+__all__ = ["prune", "remove"]
+
+
+def remove(image: Image, name: str | None, force: bool) -> Removed:
+    """See `container_kit.images.image.Image.remove`."""
+    tags = records.references_of(image.store, image.digest)
+    going = tags if name is None else [_own_tag(image, name, tags)]
+    if len(going) < len(tags):
+        _untag(image.store, going)
+        return Removed(untagged=tuple(tag.familiar for tag in going))
+    if not force:
+        if len(tags) > 1:
+            raise Conflict(
+                f"image {image.id.short} has the names {', '.join(tag.familiar for tag in tags)}: "
+                "remove them one by one, or use force"
+            )
+        _refuse_if_used(image)
+    _untag(image.store, going)
+    _forget(image.store, image.digest)
+    image.store.gc()
+    return Removed(tuple(tag.familiar for tag in going), (str(image.id),))
+
+
+def prune(store: Store, every: bool) -> Pruned:
+    """See `container_kit.images.image.Image.prune`."""
+    named = set(store.names(records.TAG).values())
+    deleted = []
+    for digest in records.all_images(store):
+        if (every or digest not in named) and not _users(store, digest):
+            image = records.handle(store, digest)
+            _untag(store, records.references_of(store, digest))
+            _forget(store, digest)
+            deleted.append(str(image.id))
+    return Pruned(tuple(deleted), store.gc().freed_bytes)
+
+
+def _own_tag(image: Image, name: str, tags: list[Reference]) -> Reference:
+    reference = Reference.parse(name)
+    if reference not in tags:
+        raise NotFound("tag of this image", name)
+    return reference
+
+
+def _untag(store: Store, tags: list[Reference]) -> None:
+    for tag in tags:
+        try:
+            store.remove_name(records.TAG, str(tag))
+        except NotFound:
+            continue  # another process was faster: it is gone, as was wanted
+
+
+def _forget(store: Store, digest: Digest) -> None:
+    try:
+        store.remove_name(records.IMAGE, str(digest))
+    except NotFound:
+        return
+
+
+def _users(store: Store, digest: Digest) -> list[str]:
+    """Owners (containers, for one) that keep image *digest* or one of its layers."""
+    _, config = records.read(store, digest)
+    keys = {f"blob:{digest}", f"blob:{config.digest}"}
+    return sorted(owner for owner, kept in store.roots().items() if keys & set(kept))
+
+
+def _refuse_if_used(image: Image) -> None:
+    users = _users(image.store, image.digest)
+    if users:
+        raise Conflict(
+            f"image {image.id.short} is in use by {', '.join(users)}: remove these first, or use force"
+        )
