@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from container_kit.errors import InvalidInput, NotFound
-from container_kit.images.contents import Contents, HostFile, Link
+from container_kit.errors import CorruptData, InvalidInput, NotFound
+from container_kit.images.contents import Contents, Link
 from container_kit.images.elf import Elf, read_elf
 from container_kit.images.libraries import Loader
 
@@ -49,15 +49,22 @@ class Closure:
         return self._add_executable(find_program(name), depth=0)
 
     def add_file(self, source: str, target: str | None = None) -> str:
-        """Add a file or directory; the libraries of programs among them come too."""
+        """Add a file or directory; the libraries of programs among them come too, as far as they exist."""
         if not os.path.lexists(source):
             raise NotFound("file of this host", source)
-        before = len(self.contents.nodes)
         place = self.contents.add(source, target)
-        added = list(self.contents.nodes.items())[before:]
-        for node in [node for _, node in added if isinstance(node, HostFile)]:
-            self._add_needs(node.source, depth=0)
+        for path in self.contents.take_unexamined():
+            self._add_libraries_of(path)
         return place
+
+    def add_library(self, name: str) -> None:
+        """Add a library that programs load by name at run time, if this host has it."""
+        shell = find_program("sh")
+        elf = read_elf(os.path.realpath(shell))
+        if elf is not None:
+            found = self._loader.find(name, elf, shell, (elf, shell))
+            if found is not None:
+                self.add_file(found)
 
     def _add_executable(self, path: str, depth: int) -> str:
         real = self.contents.add(path)
@@ -78,6 +85,18 @@ class Closure:
             elf = read_elf(path)
             if elf is not None:
                 self._add_libraries(elf, path, (elf, path))
+
+    def _add_libraries_of(self, path: str) -> None:
+        """The libraries of *path* if it is ELF.  One that lacks a library does not run here either."""
+        if path in self._seen or not _head(path).startswith(b"\x7fELF"):
+            return
+        self._seen.add(path)
+        try:
+            elf = read_elf(path)
+            if elf is not None:
+                self._add_libraries(elf, path, (elf, path))
+        except (CorruptData, NotFound):
+            return
 
     def _add_interpreter(self, script: str, head: bytes, depth: int) -> None:
         if depth >= _MAX_SCRIPT_DEPTH:

@@ -62,6 +62,7 @@ class Contents:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {"/": Directory()}
         self.sources: dict[str, None] = {}  # every host path that was looked at, links too
+        self.unexamined: list[str] = []  # files of the host that came since `take_unexamined`
 
     def put(self, path: str, node: Node) -> None:
         """Set *path*, whose parents are directories or become such; what is there already stays."""
@@ -102,6 +103,10 @@ class Contents:
         self._add_real(real, real)
         return real
 
+    def add_empty(self, source: str) -> str:
+        """Add the host's directory *source*, with the links on the way but nothing in it; its real path."""
+        return self.require_directory(self._walk(os.path.abspath(source)))
+
     def _walk(self, path: str) -> str:
         """Keep every symbolic link on the way along *path*; return where it ends."""
         done, todo, links = "/", [part for part in path.split("/") if part], 0
@@ -126,6 +131,7 @@ class Contents:
             self._add_directory(source, target, info)
         elif stat.S_ISREG(info.st_mode):
             self.sources[source] = None
+            self.unexamined.append(source)
             self.put(target, _host_file(source, info))
         else:
             raise InvalidInput(f"cannot add {source!r} to an image: only files, directories and links can be")
@@ -147,9 +153,10 @@ class Contents:
         elif stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode):
             self._add_real(source, target)
 
-    def host_files(self) -> list[HostFile]:
-        """The files of the host that are part of it, in the order of their place in the image."""
-        return [node for _, node in sorted(self.nodes.items()) if isinstance(node, HostFile)]
+    def take_unexamined(self) -> list[str]:
+        """The files of the host that were added since the last call."""
+        taken, self.unexamined = self.unexamined, []
+        return taken
 
 
 def _stat(source: str) -> os.stat_result:

@@ -99,7 +99,7 @@ class CopySnapshotter:
             raise NotFound("unpacked layer", str(layer), "load or pull the image again")
         stream(
             lambda fd: self._store.copy_blob(layer, fd),
-            lambda fd: native.unpack(fd, root_fd, compression="none", form="applied"),
+            lambda fd: native.unpack(fd, root_fd, compression="none", form="plain"),
         )
 
 

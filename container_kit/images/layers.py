@@ -171,14 +171,14 @@ def _unpack(store: Store, lease: Lease, layer: ArchivedLayer, ingest: Ingest | N
     store.put_virtual_blob(layer.diff_id, unpacked.tar_size, layer.diff_id, lease)
 
 
-def _compression(layer: ArchivedLayer) -> str:
+def _compression(layer: ArchivedLayer) -> native.Compression:
     """What the manifest says; a docker-archive says nothing, so the bytes tell."""
     if layer.descriptor is None:
         return "auto"
-    compression = layer_compression(layer.descriptor.media_type)
-    if compression is None:
-        raise CorruptData(f"{layer.descriptor.digest} is no layer but {layer.descriptor.media_type!r}")
-    return compression
+    match layer_compression(layer.descriptor.media_type):
+        case "none" | "gzip" | "zstd" as compression:
+            return compression
+    raise CorruptData(f"{layer.descriptor.digest} is no layer but {layer.descriptor.media_type!r}")
 
 
 def _verify(layer: ArchivedLayer, unpacked: native.Unpacked) -> None:

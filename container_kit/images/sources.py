@@ -5,10 +5,11 @@ Nothing is extracted.  A file is given as descriptor, offset and size, which nat
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol
 
@@ -135,20 +136,30 @@ def seekable(
     Args:
         inflate: Copy what is compressed as a whole too, in plain.
     """
-    opened = _open(source) if isinstance(source, str | os.PathLike) else None
+    opened: int | None = None
+    fd: int | None
+    if isinstance(source, str | os.PathLike):
+        fd = opened = _open(source)
+        read: Callable[[int], bytes] = functools.partial(os.read, opened)
+    else:
+        fd, read = _fileno(source), source.read
     try:
-        fd = opened if opened is not None else _fileno(source)
-        is_file = fd is not None and stat.S_ISREG(os.fstat(fd).st_mode)
-        magic = os.pread(fd, 4, 0) if fd is not None and is_file else b""
-        if fd is not None and is_file and not (inflate and magic.startswith((_GZIP, _ZSTD))):
+        if fd is not None and _is_usable(fd, inflate):
             yield fd
-            return
-        with _spool(store) as copy:
-            _copy(source if fd is None else os.fdopen(fd, "rb", closefd=False), copy, inflate)
-            yield copy
+        else:
+            with _spool(store) as copy:
+                _copy(read, copy, inflate)
+                yield copy
     finally:
         if opened is not None:
             os.close(opened)
+
+
+def _is_usable(fd: int, inflate: bool) -> bool:
+    """Whether *fd* can be read in place: a regular file, in plain if it must be."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return False
+    return not (inflate and os.pread(fd, 4, 0).startswith((_GZIP, _ZSTD)))
 
 
 def _open(path: str | os.PathLike[str]) -> int:
@@ -178,14 +189,14 @@ def _spool(store: Store) -> Iterator[int]:
         os.close(fd)
 
 
-def _copy(source: IO[bytes], copy: int, inflate: bool) -> None:
-    """Copy *source* to *copy*; gzip is unpacked on the way when *inflate*."""
-    first = source.read(_CHUNK)
+def _copy(read: Callable[[int], bytes], copy: int, inflate: bool) -> None:
+    """Copy all that *read* gives to *copy*; gzip is unpacked on the way when *inflate*."""
+    first = read(_CHUNK)
     if inflate and first.startswith(_ZSTD):
         raise InvalidInput(
             "an archive of images compressed with zstd as a whole is not read: run unzstd first"
         )
-    chunks = _chunks(first, source)
+    chunks = _chunks(first, read)
     with files.translated("copy the archive", f"/proc/self/fd/{copy}"):
         for chunk in _inflated(chunks) if inflate and first.startswith(_GZIP) else chunks:
             view = memoryview(chunk)
@@ -193,10 +204,10 @@ def _copy(source: IO[bytes], copy: int, inflate: bool) -> None:
                 view = view[os.write(copy, view) :]
 
 
-def _chunks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:
+def _chunks(first: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
     while first:
         yield first
-        first = source.read(_CHUNK)
+        first = read(_CHUNK)
 
 
 def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -28,8 +28,9 @@ def test_ordinary_settings_come_through() -> None:
     """What a well-made image says is what a container of it gets."""
     defaults = run_defaults(
         image(
-            User="app:staff", Env=["PATH=/bin", "A=1"], Entrypoint=["/init"], Cmd=["run"], WorkingDir="srv/./app",
-            Volumes={"/data": {}}, Labels={"org.example": "x"}, StopSignal="SIGINT", ExposedPorts={"80": {}},
+            User="app:staff", Env=["PATH=/bin", "A=1"], Entrypoint=["/init"], Cmd=["run"],
+            WorkingDir="srv/./app", Volumes={"/data": {}},
+            Labels={"org.example": "x"}, StopSignal="SIGINT", ExposedPorts={"80": {}},
             Healthcheck={"Test": ["CMD", "true"], "Interval": 10**9},
         )
     )  # fmt: skip
