@@ -91,8 +91,8 @@ class Ingest:
     def discard(self) -> None:
         """Remove what was written; may be repeated."""
         if self._path:
-            files.unlink(self._path, "blob.discard")
             self._store.drafts.close(self.fd)
+            files.unlink_or_leave(self._path, "blob.discard")
             self._path = ""
 
     def __enter__(self) -> Ingest:

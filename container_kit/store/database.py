@@ -47,7 +47,11 @@ class Database:
         self._write_mutex = threading.RLock()
         self._closed = False
         self.generation = 0  # counts the reader's connections: data versions compare within one only
-        self._ensure_schema()
+        try:
+            self._ensure_schema()
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query, of one moment."""
@@ -145,7 +149,6 @@ class Database:
                 self._create_file()
             found = self._read_connection().execute("PRAGMA user_version").fetchone()[0]
             if found > VERSION:
-                self._disconnect()
                 raise StoreTooNew(
                     f"the store at {os.path.dirname(self.path)!r} has version {found}; this container_kit "
                     f"reads up to {VERSION}: upgrade it, or set CONTAINER_KIT_ROOT to another directory"

@@ -7,7 +7,7 @@ import os
 import threading
 
 from container_kit.errors import KernelError
-from container_kit.store import files, locks
+from container_kit.store import failpoints, files, locks
 from container_kit.store.layout import Layout
 
 __all__ = ["DEAD", "Drafts", "empty_directory", "remove_entry"]
@@ -88,6 +88,7 @@ def remove_entry(directory: str, name: str) -> None:
     """Remove a file or a whole tree, following nothing; absent is no error."""
     from container_kit.native.trees import remove_tree
 
+    failpoints.hit("remove")
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Another collector may be removing the same tree: what vanishes under our hands is looked at again.

@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from container_kit.errors import ContainerKitError, KernelError, PermissionMissing, StoreFull
@@ -27,6 +27,7 @@ __all__ = [
     "translated",
     "unique",
     "unlink",
+    "unlink_or_leave",
     "write_all",
 ]
 
@@ -118,6 +119,12 @@ def unlink(path: str, step: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+
+
+def unlink_or_leave(path: str, step: str) -> None:
+    """Remove a file that nobody has locked; if that fails, the next sweep does it."""
+    with suppress(OSError):
+        unlink(path, step)
 
 
 def sync_directory(path: str, step: str) -> None:

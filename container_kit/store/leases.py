@@ -112,8 +112,8 @@ class LeaseFile:
         """Give up everything and remove the file."""
         with self._mutex:
             if self._fd >= 0:
-                files.unlink(self._path, "lease.remove")
                 os.close(self._fd)
+                files.unlink_or_leave(self._path, "lease.remove")
             self._forget()
 
     def before_fork(self) -> None:

@@ -62,7 +62,11 @@ class Store:
         self.replay: Replay = native_replay
         self._read: dict[Digest, bytes] = {}
         _stores.add(self)
-        self._sweep()
+        try:
+            self._sweep()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def open(cls, root: str | os.PathLike[str] | None = None) -> Store:

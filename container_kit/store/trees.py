@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from container_kit.errors import CorruptData, NotFound
+from container_kit.errors import ContainerKitError, CorruptData, NotFound
 from container_kit.oci.digest import Digest
 from container_kit.store import files
 from container_kit.store.catalog import Content, keys_of, tree_key
@@ -98,10 +99,11 @@ class TreeDraft:
             if fd >= 0:
                 os.close(fd)
         self.fd = self.recipe_fd = -1
-        if self._name:
-            remove_entry(self._store.layout.temporary, self._name)
-            self._name = ""
         self._store.drafts.close(self._lock_fd)
+        if self._name:
+            with suppress(ContainerKitError, OSError):  # what cannot be removed now is swept by the next open
+                remove_entry(self._store.layout.temporary, self._name)
+            self._name = ""
 
     def __enter__(self) -> TreeDraft:
         return self
