@@ -8,7 +8,7 @@
 
 #define PLAN_MAGIC 0x31504b43 /* "CKP1" */
 #define PLAN_MAX_BYTES (1 << 20)
-#define PLAN_SLOTS 64
+#define PLAN_SLOTS 256
 
 struct plan_header {
 	uint32_t magic;
@@ -31,20 +31,22 @@ struct plan_step {
 enum plan_op {
 	/* With the host's file system in view. */
 	OP_JOIN_CGROUP = 1, /* text: a v1 tasks (or v2 cgroup.procs) file */
-	OP_OVERLAY,	    /* slot; a: OVERLAY_*; texts: upper, work, lowers... */
+	OP_OVERLAY,	    /* slot; a: OVERLAY_*; b: 1 + slot of a user namespace for the ids, or 0;
+			     * texts: upper, work, lowers... */
 	OP_OPEN_TREE,	    /* slot; a: TREE_*; text: host path; the detached copy of a mount */
 	OP_OPEN_NAMESPACE,  /* slot; text: path */
 	OP_ID_MAP_TREE,	    /* slot: tree; a: slot of a user namespace */
-	OP_CLEAR_GROUPS,    /* leave the caller's supplementary groups */
+	OP_USER_NAMESPACE,  /* slot; texts: uid_map, gid_map, setgroups ("" to leave it) */
 	/* Entering. */
 	OP_SET_NAMESPACE, /* slot; a: CLONE_NEW* bits, several when the slot is a pidfd */
 	OP_UNSHARE,	  /* a: CLONE_NEW* */
-	OP_FORK,	  /* a: CLONE_NEW*; texts: uid_map, gid_map, setgroups ("" to leave) */
+	OP_BECOME_ROOT,	  /* id 0 of the user namespace just entered */
+	OP_FORK,	  /* a: CLONE_NEW*; the child goes on, as a child of the launcher */
 	OP_PROPAGATION,	  /* a: MS_* */
 	OP_ATTACH_ROOT,	  /* slot */
 	/* Within the new root, every path resolved there. */
 	OP_MOUNT,	   /* a: MOUNT_ATTR_*; b: mount flags; texts: type, source, target, options... */
-	OP_MOUNT_TREE,	   /* slot; a: attributes to set; b: propagation; text: target */
+	OP_MOUNT_TREE,	   /* slot; a: attributes to set; b: propagation, TREE_*_BELOW; text: target */
 	OP_SET_ATTRIBUTES, /* a: set; b: propagation, high half: clear; text: target */
 	OP_DEVICE,	   /* a: mode; b: device number; payload: uid, gid, text: path */
 	OP_SYMLINK,	   /* texts: target, path */
@@ -86,6 +88,8 @@ enum plan_op {
 #define OVERLAY_USERXATTR 2
 #define TREE_RECURSIVE 1
 #define TREE_NO_FOLLOW 2
+#define TREE_ATTRIBUTES_BELOW (1ULL << 32)
+#define TREE_PROPAGATE_BELOW (1ULL << 33)
 #define CONSOLE_BIND 1
 
 struct plan_credentials {

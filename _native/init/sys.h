@@ -62,20 +62,20 @@ static inline long ck_sys3(long n, long a, long b, long c)
 #error "ckit-init knows x86_64 and aarch64; add the system call convention of this processor to sys.h"
 #endif
 
-#define CK_SYS_0(n) ck_sys3(n, 0, 0, 0)
-#define CK_SYS_1(n, a) ck_sys3(n, (long)(a), 0, 0)
-#define CK_SYS_2(n, a, b) ck_sys3(n, (long)(a), (long)(b), 0)
-#define CK_SYS_3(n, a, b, c) ck_sys3(n, (long)(a), (long)(b), (long)(c))
-#define CK_SYS_4(n, a, b, c, d) ck_sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define CK_SYS_5(n, a, b, c, d, e) ck_sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define CK_SYS_0(n) ck_sys3(__NR_##n, 0, 0, 0)
+#define CK_SYS_1(n, a) ck_sys3(__NR_##n, (long)(a), 0, 0)
+#define CK_SYS_2(n, a, b) ck_sys3(__NR_##n, (long)(a), (long)(b), 0)
+#define CK_SYS_3(n, a, b, c) ck_sys3(__NR_##n, (long)(a), (long)(b), (long)(c))
+#define CK_SYS_4(n, a, b, c, d) ck_sys6(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define CK_SYS_5(n, a, b, c, d, e) \
+	ck_sys6(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define CK_SYS_6(n, a, b, c, d, e, f) \
-	ck_sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
-#define CK_PICK(_0, _1, _2, _3, _4, _5, _6, name, ...) name
+	ck_sys6(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define CK_PICK(_0, _1, _2, _3, _4, _5, _6, macro, ...) macro
 /* sys(name, up to six arguments) */
 #define sys(...) \
-	CK_PICK(__VA_ARGS__, CK_SYS_6, CK_SYS_5, CK_SYS_4, CK_SYS_3, CK_SYS_2, CK_SYS_1, CK_SYS_0) \
-	CK_APPLY(__VA_ARGS__)
-#define CK_APPLY(name, ...) (__NR_##name __VA_OPT__(, ) __VA_ARGS__)
+	CK_PICK(__VA_ARGS__, CK_SYS_6, CK_SYS_5, CK_SYS_4, CK_SYS_3, CK_SYS_2, CK_SYS_1, CK_SYS_0, 0) \
+	(__VA_ARGS__)
 
 /* Calls that are newer than some distributions' headers; the numbers are the same on every processor. */
 #ifndef __NR_openat2

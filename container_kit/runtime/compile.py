@@ -7,58 +7,121 @@ the process gives up its rights, one wall after the other, ending with the progr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
-from container_kit.errors import UnsupportedFeature
-from container_kit.oci.rootfs import RootFs
-from container_kit.oci.runtime_spec import Process, Spec
-from container_kit.runtime.plan import Plan
+import attrs
 
-__all__ = ["compile_exec", "compile_plan"]
+from container_kit.errors import InvalidInput, UnsupportedFeature
+from container_kit.oci.rootfs import Overlay, RootFs
+from container_kit.oci.runtime_spec import Hook, IdMapping, Linux, Mount, Process, Spec
+from container_kit.runtime.host import Host
+from container_kit.runtime.mount_steps import (
+    MountSteps,
+    cgroup_steps,
+    default_nodes,
+    device_step,
+    mount_steps,
+    parse_options,
+)
+from container_kit.runtime.plan import Op, Plan, Step, texts
+from container_kit.runtime.process_steps import LandlockRules, Walls, process_steps
+
+__all__ = ["CREATE_RUNTIME", "compile_exec", "compile_plan"]
+
+# Meeting points of a plan with its launcher (`launch(on_sync=...)`).
+CREATE_RUNTIME = 1
+
+NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000
+NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
+_NAMESPACES = {
+    "mount": NEWNS, "cgroup": NEWCGROUP, "uts": NEWUTS, "ipc": NEWIPC, "user": NEWUSER, "pid": NEWPID,
+    "network": NEWNET, "time": NEWTIME,
+}  # fmt: skip
+_AT_BIRTH = NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_ROOT_PROPAGATION = {"shared": 1 << 20, "slave": 1 << 19, "private": 1 << 18, "unbindable": 1 << 17}
+_USERXATTR, _VOLATILE = 2, 1
+_CLOCKS = {"monotonic": 1, "boottime": 7}
+# Sysctls of the IPC namespace; those of the network namespace are all below net.
+_IPC_SYSCTLS = frozenset(
+    ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+)
 
 
 def compile_plan(
     spec: Spec,
     root: RootFs,
     *,
-    host: object,
+    host: Host,
     cgroup_tasks: Sequence[str] = (),
     seccomp: bytes = b"",
     seccomp_flags: int = 0,
-    landlock: object | None = None,
+    landlock: LandlockRules | None = None,
     init: bool = False,
     wait_for_start: bool = False,
-    console_bind: bool = True,
+    sync_create: bool = False,
 ) -> Plan:
     """The plan that starts *spec* in *root*.
 
     Args:
         spec: What to start; ``spec.process`` must be there. Its seccomp part is not read: see *seccomp*.
         root: What the root file system is made of.
-        host: The `runtime.host.Host` facts: capabilities and rlimits are clamped to them.
+        host: Facts about this machine and process; capabilities and rlimits are clamped to them.
         cgroup_tasks: The ``tasks`` files of the v1 cgroups to join (v2 goes to `launch`).
         seccomp: The compiled filter, or nothing for none.
         seccomp_flags: Flags for ``seccomp(2)``.
-        landlock: The rule set from `runtime.landlock`, or None.
+        landlock: A `runtime.landlock.Ruleset` fitted to this kernel, or None.
         init: Keep a small PID 1 that reaps orphans and forwards signals.
         wait_for_start: Slot 0 is a listening socket; the program starts when someone connects to it.
+        sync_create: Meet the launcher (`CREATE_RUNTIME`) when the namespaces are there; always so when
+            the spec has hooks that run at that moment.
 
     Raises:
         InvalidInput: The spec asks for what makes no sense or cannot be had; names the field.
         UnsupportedFeature: The spec asks for a wall that this host cannot build.
     """
-    raise UnsupportedFeature("this build cannot compile plans")
+    if spec.process is None:
+        raise InvalidInput("there is no program to start: the configuration has no process")
+    world = _World.of(spec, host, MountSteps(next_slot=int(wait_for_start)))
+    inside = _inside_steps(spec, world, cgroup_tasks)
+    mounts = world.mounts
+    root_slot, root_steps = _root_steps(root, world)
+    walls = Walls(seccomp, seccomp_flags, landlock)
+    steps = [
+        *_first_steps(spec.process, cgroup_tasks),
+        *world.open_steps(),
+        *root_steps,
+        *mounts.host,
+        *world.enter_steps(),
+        *_meeting_steps(spec, sync_create),
+        Step(Op.PROPAGATION, 0, _MS_REC | _MS_PRIVATE),
+        Step(Op.ATTACH_ROOT, root_slot),
+        *inside,
+        *_pivot_steps(spec),
+        *process_steps(
+            spec.process,
+            host,
+            walls,
+            own_user_namespace=world.has_user_namespace,
+            keep_groups=world.keep_groups,
+            init=init,
+            before_program=_before_program(spec, wait_for_start),
+        ),
+    ]
+    return Plan(tuple(steps), world.clone_flags, int(wait_for_start))
 
 
 def compile_exec(
     process: Process,
     namespaces: Sequence[str],
     *,
-    host: object,
+    host: Host,
     cgroup_tasks: Sequence[str] = (),
     seccomp: bytes = b"",
     seccomp_flags: int = 0,
-    landlock: object | None = None,
+    landlock: LandlockRules | None = None,
+    keep_groups: bool = False,
 ) -> Plan:
     """The plan that starts *process* inside a running container.
 
@@ -68,9 +131,327 @@ def compile_exec(
         process: What to start; ids and paths are the container's.
         namespaces: Types to join, with the names of the specification (``"mount"``, ``"pid"``, ...):
             those that the container does not share with the caller.
+        keep_groups: The container's user namespace forbids to change the supplementary groups.
         host, cgroup_tasks, seccomp, seccomp_flags, landlock: As in `compile_plan`.
 
     Raises:
         InvalidInput: As in `compile_plan`.
     """
-    raise UnsupportedFeature("this build cannot compile plans")
+    flags = sum({_flag_of(name) for name in namespaces})
+    walls = Walls(seccomp, seccomp_flags, landlock)
+    user = bool(flags & NEWUSER)
+    steps = [*_first_steps(process, cgroup_tasks), Step(Op.SET_NAMESPACE, 0, flags)]
+    if user:
+        steps.append(Step(Op.BECOME_ROOT, 0, int(not keep_groups)))
+    if flags & (NEWPID | NEWTIME):
+        steps.append(Step(Op.FORK))
+    if process.terminal:
+        steps.append(_console_step(process, bind=False))
+    steps += process_steps(process, host, walls, own_user_namespace=user, keep_groups=keep_groups)
+    return Plan(tuple(steps), slots=1)
+
+
+@attrs.define
+class _World:
+    """The namespaces of a container: which are new, which are joined, and when each is entered."""
+
+    spec: Spec
+    mounts: MountSteps
+    new: int
+    joined: list[tuple[int, int, str]]  # CLONE_NEW* bit, slot, path
+    host: Host
+    user_slot: int = -1
+
+    @classmethod
+    def of(cls, spec: Spec, host: Host, mounts: MountSteps) -> _World:
+        new = 0
+        joined: list[tuple[int, int, str]] = []
+        for namespace in spec.linux.namespaces:
+            flag = _flag_of(namespace.type)
+            if new & flag or any(flag == other for other, _, _ in joined):
+                raise InvalidInput(f"linux.namespaces has {namespace.type!r} twice")
+            if namespace.path:
+                joined.append((flag, mounts.take_slot(), namespace.path))
+            else:
+                new |= flag
+        world = cls(spec, mounts, new, joined, host)
+        world._check()
+        if world.new & NEWUSER:
+            world.user_slot = mounts.take_slot()
+        return world
+
+    def _check(self) -> None:
+        if not self.new & NEWNS:
+            raise InvalidInput("a container needs a mount namespace of its own: add it to linux.namespaces")
+        linux = self.spec.linux
+        if self.new & NEWUSER and not (linux.uid_mappings and linux.gid_mappings):
+            raise InvalidInput("a new user namespace needs linux.uidMappings and linux.gidMappings")
+        if not self.privileged and not self.has_user_namespace:
+            raise UnsupportedFeature(
+                "without CAP_SYS_ADMIN a container needs a user namespace: add it, or run as root"
+            )
+        if (self.spec.hostname or self.spec.domainname) and not self.has(NEWUTS):
+            raise InvalidInput("a hostname needs a UTS namespace: add it, or leave the name out")
+
+    @property
+    def privileged(self) -> bool:
+        return self.host.is_privileged
+
+    def has(self, flag: int) -> bool:
+        """Whether the container has a namespace of this type that is not the caller's."""
+        return bool(self.new & flag) or any(flag == other for other, _, _ in self.joined)
+
+    @property
+    def has_user_namespace(self) -> bool:
+        return self.has(NEWUSER)
+
+    @property
+    def keep_groups(self) -> bool:
+        """Whether setgroups(2) is forbidden, as in every user namespace made without privileges."""
+        return self.has_user_namespace and not self.privileged
+
+    @property
+    def forks(self) -> bool:
+        """Whether a second process is needed: a PID namespace is entered only by birth."""
+        return self.has_user_namespace or any(flag == NEWPID for flag, _, _ in self.joined)
+
+    @property
+    def clone_flags(self) -> int:
+        return 0 if self.forks else self.new & _AT_BIRTH
+
+    def open_steps(self) -> list[Step]:
+        """Turn paths and maps into descriptors, as long as the host is in view."""
+        steps = [Step(Op.OPEN_NAMESPACE, slot, 0, 0, texts(path)) for _, slot, path in self.joined]
+        if self.user_slot >= 0:
+            linux = self.spec.linux
+            groups = "" if self.privileged else "deny"
+            payload = texts(_map_text(linux.uid_mappings), _map_text(linux.gid_mappings), groups)
+            steps.append(Step(Op.USER_NAMESPACE, self.user_slot, 0, 0, payload))
+            if not self.privileged:
+                steps += self._enter_user()
+        return steps
+
+    def enter_steps(self) -> list[Step]:
+        """Join, then make what is new; the user namespace comes first, so that it owns the others."""
+        steps = []
+        if self.has_user_namespace and (self.privileged or self.user_slot < 0):
+            steps += self._enter_user()
+        for flag, slot, _ in self.joined:
+            if flag != NEWUSER:
+                steps.append(Step(Op.SET_NAMESPACE, slot, flag))
+        if self.new & NEWTIME:
+            steps.append(Step(Op.UNSHARE, 0, NEWTIME))
+            if self.spec.linux.time_offsets:
+                steps.append(Step(Op.TIME_OFFSETS, 0, 0, 0, texts(_offsets_text(self.spec.linux))))
+        if self.forks:
+            steps.append(Step(Op.FORK, 0, self.new & (_AT_BIRTH | NEWCGROUP)))
+        elif self.new & NEWCGROUP:
+            steps.append(Step(Op.UNSHARE, 0, NEWCGROUP))
+        return steps
+
+    def _enter_user(self) -> list[Step]:
+        slot = self.user_slot
+        if slot < 0:
+            slot = next(slot for flag, slot, _ in self.joined if flag == NEWUSER)
+        return [
+            Step(Op.SET_NAMESPACE, slot, NEWUSER),
+            Step(Op.BECOME_ROOT, 0, int(not self.keep_groups)),
+        ]
+
+
+def _flag_of(name: str) -> int:
+    if name not in _NAMESPACES:
+        raise InvalidInput(f"there is no namespace type {name!r}: it is one of {', '.join(_NAMESPACES)}")
+    return _NAMESPACES[name]
+
+
+def _map_text(mappings: Sequence[IdMapping]) -> str:
+    return "".join(f"{m.container_id} {m.host_id} {m.size}\n" for m in mappings)
+
+
+def _offsets_text(linux: Linux) -> str:
+    unknown = set(linux.time_offsets) - set(_CLOCKS)
+    if unknown:
+        raise InvalidInput(f"linux.timeOffsets has {sorted(unknown)}: only monotonic and boottime can be set")
+    return "".join(
+        f"{_CLOCKS[clock]} {offset.secs} {offset.nanosecs}\n" for clock, offset in linux.time_offsets.items()
+    )
+
+
+def _first_steps(process: Process, cgroup_tasks: Sequence[str]) -> list[Step]:
+    steps = []
+    if process.oom_score_adj is not None:
+        steps.append(Step(Op.OOM_SCORE, 0, process.oom_score_adj + 1000))
+    steps += [Step(Op.JOIN_CGROUP, 0, 0, 0, texts(path)) for path in cgroup_tasks]
+    return steps
+
+
+def _root_steps(root: RootFs, world: _World) -> tuple[int, list[Step]]:
+    """The slot of the root's mount, and the steps that make it."""
+    slot = world.mounts.take_slot()
+    id_map = world.user_slot if world.privileged else -1
+    if isinstance(root, Overlay):
+        flags = _VOLATILE * root.volatile | _USERXATTR * (not world.privileged)
+        payload = texts(root.upper, root.work, *root.lowers)
+        # Unprivileged, an overlay needs the user namespace, which open_steps has entered by then.
+        return slot, [Step(Op.OVERLAY, slot, flags, id_map + 1, payload)]
+    steps = [Step(Op.OPEN_TREE, slot, 1, 0, texts(root.path))]
+    if id_map >= 0:
+        steps.append(Step(Op.ID_MAP_TREE, slot, id_map))
+    return slot, steps
+
+
+def _meeting_steps(spec: Spec, sync_create: bool) -> list[Step]:
+    hooks = spec.hooks
+    if sync_create or any(
+        (hooks.prestart, hooks.create_runtime, hooks.create_container, hooks.start_container)
+    ):
+        return [Step(Op.SYNC, 0, CREATE_RUNTIME)]
+    return []
+
+
+def _inside_steps(spec: Spec, world: _World, cgroup_tasks: Sequence[str]) -> list[Step]:
+    """Everything below the root: mounts, devices, terminal, what is masked, names and sysctls."""
+    mounts, process, linux = world.mounts, spec.process, spec.linux
+    assert process is not None
+    for mount in spec.mounts:
+        _check_destination(mount)
+        if mount.type in ("cgroup", "cgroup2"):
+            _add_cgroups(world, mount, cgroup_tasks)
+        else:
+            mount_steps(mounts, _possible(mount, world))
+            _add_id_map(world, mount)
+    steps = mounts.inside
+    if mounts.has_dev:
+        steps += default_nodes(world.has_user_namespace)
+    steps += [device_step(device, bind=world.has_user_namespace) for device in linux.devices]
+    if process.terminal:
+        steps.append(_console_step(process, bind=mounts.has_dev))
+    if process.cwd.strip("/"):
+        steps.append(Step(Op.MAKE_DIRECTORY, 0, 0o755, 0, texts(process.cwd)))
+    steps += _sysctl_steps(linux, world)
+    if linux.readonly_paths:
+        steps.append(Step(Op.READ_ONLY, 0, 0, 0, texts(*linux.readonly_paths)))
+    if linux.masked_paths:
+        steps.append(Step(Op.MASK, 0, 0, 0, texts(*linux.masked_paths)))
+    if world.new & NEWNET:
+        steps.append(Step(Op.LOOPBACK_UP))
+    if spec.hostname:
+        steps.append(Step(Op.HOSTNAME, 0, 0, 0, texts(spec.hostname)))
+    if spec.domainname:
+        steps.append(Step(Op.DOMAINNAME, 0, 0, 0, texts(spec.domainname)))
+    return steps
+
+
+def _check_destination(mount: Mount) -> None:
+    if not mount.destination.startswith("/"):
+        raise InvalidInput(f"mount destination {mount.destination!r} must be an absolute path")
+    if not mount.destination.strip("/"):
+        raise InvalidInput("a mount cannot replace the root: use another root file system")
+    if ".." in mount.destination.split("/"):
+        raise InvalidInput(f"mount destination {mount.destination!r} must not contain '..'")
+
+
+def _possible(mount: Mount, world: _World) -> Mount:
+    """*mount*, or what can stand for it: some file systems belong to the owner of another namespace."""
+    if not world.has_user_namespace:
+        return mount
+    if mount.type == "sysfs" and not world.new & NEWNET:
+        words = tuple(word for word in mount.options if word in ("ro", "nosuid", "nodev", "noexec"))
+        return attrs.evolve(mount, type="bind", source="/sys", options=("rbind", *words))
+    if mount.type == "devpts":
+        mapped = any(m.container_id <= 5 < m.container_id + m.size for m in world.spec.linux.gid_mappings)
+        if not mapped:
+            return attrs.evolve(mount, options=tuple(word for word in mount.options if word != "gid=5"))
+    return mount
+
+
+def _add_id_map(world: _World, mount: Mount) -> None:
+    """A bind that asks for it shows its owners as the container's user namespace maps them."""
+    if parse_options(mount.options).id_map:
+        if world.user_slot < 0 or not world.privileged:
+            raise InvalidInput(
+                f"an id-mapped mount on {mount.destination!r} needs a new user namespace and root"
+            )
+        tree = world.mounts.host[-1]
+        world.mounts.host.append(Step(Op.ID_MAP_TREE, tree.slot, world.user_slot, tree.a & 1))
+
+
+def _add_cgroups(world: _World, mount: Mount, cgroup_tasks: Sequence[str]) -> None:
+    layout = world.host.cgroups
+    own = bool(world.new & NEWCGROUP)
+    by_root: dict[str, list[str]] = {}
+    for controller, root in layout.v1.items():
+        by_root.setdefault(root, []).append(controller)
+    joined = [
+        (root, names, os.path.dirname(path))
+        for root, names in by_root.items()
+        for path in cgroup_tasks
+        if path.startswith(root + "/")
+    ]
+    roots = [(os.path.basename(root), ",".join(names)) for root, names, _ in joined]
+    v2 = layout.v2 is not None and own
+    cgroup_steps(world.mounts, mount, roots, v2, own, [directory for _, _, directory in joined])
+
+
+def _sysctl_steps(linux: Linux, world: _World) -> list[Step]:
+    return [
+        Step(Op.SYSCTL, 0, 0, 0, texts(_sysctl_path(key, world), value))
+        for key, value in linux.sysctl.items()
+    ]
+
+
+def _sysctl_path(key: str, world: _World) -> str:
+    """The file below our procfs of a sysctl that belongs to one of the container's own namespaces."""
+    path = key.replace(".", "/") if "/" not in key else key
+    parts = path.split("/")
+    if "" in parts or ".." in parts or "." in parts:
+        raise InvalidInput(f"{key!r} is not the name of a sysctl")
+    if parts[0] == "net":
+        allowed = world.has(NEWNET)
+    elif parts[0] == "fs" and parts[1:2] == ["mqueue"]:
+        allowed = world.has(NEWIPC)
+    elif parts == ["kernel", "domainname"]:
+        allowed = world.has(NEWUTS)
+    else:
+        allowed = parts[0] == "kernel" and "/".join(parts[1:]) in _IPC_SYSCTLS and world.has(NEWIPC)
+    if not allowed:
+        raise InvalidInput(
+            f"sysctl {key!r} would change the host: no namespace of this container has its own"
+        )
+    return "sys/" + path
+
+
+def _console_step(process: Process, *, bind: bool) -> Step:
+    size = process.console_size
+    cells = size.height << 16 | size.width if size is not None else 0
+    return Step(Op.CONSOLE, int(bind), cells, process.user.uid)
+
+
+def _pivot_steps(spec: Spec) -> list[Step]:
+    steps = [_hook_step(hook) for hook in spec.hooks.create_container]
+    if spec.root is not None and spec.root.readonly:
+        steps.append(Step(Op.ROOT_READ_ONLY))
+    steps.append(Step(Op.PIVOT))
+    word = spec.linux.rootfs_propagation
+    if word:
+        kind = _ROOT_PROPAGATION.get(word.removeprefix("r"))
+        if kind is None:
+            raise InvalidInput(
+                f"linux.rootfsPropagation is {word!r}: use shared, slave, private or unbindable"
+            )
+        steps.append(Step(Op.SET_ATTRIBUTES, int(word.startswith("r")), 0, kind, texts("/")))
+    if spec.linux.personality is not None:
+        steps.append(Step(Op.PERSONALITY, 0, {"LINUX": 0, "LINUX32": 8}[spec.linux.personality.domain]))
+    return steps
+
+
+def _before_program(spec: Spec, wait_for_start: bool) -> list[Step]:
+    steps = [Step(Op.WAIT_START, 0)] if wait_for_start else []
+    return steps + [_hook_step(hook) for hook in spec.hooks.start_container]
+
+
+def _hook_step(hook: Hook) -> Step:
+    arguments = hook.args or (hook.path,)
+    payload = texts(hook.path, *arguments, *hook.env)
+    return Step(Op.HOOK, 0, hook.timeout or 0, len(arguments), payload)

@@ -5,14 +5,19 @@ The work is done by ``ckit-init`` (see ``_native/init``); here its reports becom
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import attrs
 
-from container_kit.errors import UnsupportedFeature
+from container_kit.errors import KernelError, StartFailed
+from container_kit.native import process
 from container_kit.runtime.plan import Plan
+from container_kit.runtime.start_errors import start_failed
 
 __all__ = ["Launched", "launch"]
+
+_MAX_ANSWER = 65536
 
 
 @attrs.define
@@ -26,6 +31,7 @@ class Launched:
             wait for the kernel to unmount.
         terminal_fd: The master side of its terminal, or -1.
         seccomp_fd: The listener of its seccomp filter, or -1.
+        waiting: It waits for its start (the plan was compiled with ``wait_for_start``).
     """
 
     pid: int
@@ -33,10 +39,19 @@ class Launched:
     mount_ns_fd: int = -1
     terminal_fd: int = -1
     seccomp_fd: int = -1
+    waiting: bool = False
+
+    def close(self) -> None:
+        """Close every descriptor; the process goes on."""
+        for name in ("pidfd", "mount_ns_fd", "terminal_fd", "seccomp_fd"):
+            descriptor = getattr(self, name)
+            if descriptor >= 0:
+                setattr(self, name, -1)
+                os.close(descriptor)
 
 
 def launch(
-    plan: Plan,
+    plan: Plan | bytes,
     *,
     stdin: int = -1,
     stdout: int = -1,
@@ -52,16 +67,61 @@ def launch(
     through its pidfd only (`native.process.wait`).
 
     Args:
-        plan: From `compile_plan` or `compile_exec`.
+        plan: From `compile_plan` or `compile_exec`, or its encoding.
         stdin, stdout, stderr: Descriptors for the program; -1 is ``/dev/null``. Unused with a terminal.
         slots: Descriptors for the plan's slots, in order.
         preserve_fds: Descriptors that the program finds at 3, 4, ...
         cgroup_fd: Directory of a v2 cgroup to be born in, or -1.
-        on_sync: Called with the number of the meeting point and the pid; its answer becomes the
-            input of hooks that the plan runs later.
+        on_sync: Called with the number of the meeting point and the pid; its answer (at most 64 KiB)
+            becomes the input of hooks that the plan runs later.
 
     Raises:
         StartFailed: With ``exit_code`` 127 (program not found), 126 (not executable) or 125.
         KernelError: A process could not be made at all.
     """
-    raise UnsupportedFeature("this build cannot start programs")
+    encoded = plan if isinstance(plan, bytes) else plan.encode()
+    start = process.Start()
+    null = -1
+    try:
+        if min(stdin, stdout, stderr) < 0:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        stdio = (null if stdin < 0 else stdin, null if stdout < 0 else stdout, null if stderr < 0 else stderr)
+        result = start.begin(encoded, stdio, cgroup_fd=cgroup_fd, preserve=preserve_fds, slots=slots)
+        while result == process.MEETING:
+            result = start.answer(_answer(start, on_sync))
+    except BaseException:
+        start.abandon()
+        raise
+    finally:
+        if null >= 0:
+            os.close(null)
+    return _finished(start, result)
+
+
+def _answer(start: process.Start, on_sync: Callable[[int, int], bytes] | None) -> bytes:
+    state = start.state
+    answer = on_sync(state.value, state.pid) if on_sync is not None else b""
+    if len(answer) > _MAX_ANSWER:
+        raise StartFailed(f"the state for hooks has {len(answer)} bytes: at most {_MAX_ANSWER} can be passed")
+    # An empty message would look like the end of the conversation.
+    return answer or b"\n"
+
+
+def _finished(start: process.Start, result: int) -> Launched:
+    state = start.state
+    if result == process.FAILED:
+        error = start_failed(state.op, state.error, start.about)
+        start.abandon()
+        raise error
+    if state.pidfd < 0:
+        raise KernelError.of(0, "ckit-init gave no process")
+    if result == process.WAITING:
+        start.close_status()
+    return Launched(
+        state.pid,
+        state.pidfd,
+        state.mount_ns_fd,
+        state.terminal_fd,
+        state.listener_fd,
+        waiting=result == process.WAITING,
+    )

@@ -1,0 +1,41 @@
+/* Starting programs through ckit-init, feeding them, waiting for them. */
+
+/* A start in progress or done.  Descriptors are -1 where there is none; the caller closes them. */
+struct ck_started {
+	int pid, pidfd, status_fd, terminal_fd, listener_fd, mount_ns_fd;
+	int error;	     /* of the last record: an errno, */
+	unsigned int op, step; /* where it happened */
+	unsigned long long value;
+	char text[232];
+};
+
+/* A sealed copy in memory of the program at path; a descriptor. */
+int ck_seal_init(const char *path);
+
+/* Begin a plan.  0: the program runs.  STATUS_* (see init/plan.h) when the caller must act: 1 failed, 4 meet
+ * (answer, then ck_launch_next), 5 waits for its start.  -EBADF: init_fd is not a sealed copy. */
+int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
+	      const int *preserve, int preserve_count, const int *slots, int slot_count,
+	      struct ck_started *started);
+int ck_launch_next(struct ck_started *started);
+int ck_launch_answer(struct ck_started *started, const char *answer, unsigned int size);
+void ck_launch_abandon(struct ck_started *started);
+
+/* A conversation with a child: feed it, keep what it says, learn how it ended. */
+struct ck_talk {
+	int pidfd, stdin_fd, stdout_fd, stderr_fd; /* -1: not there; stdin_fd is closed when all is written */
+	const char *input;
+	size_t input_size, written;
+	char *output[2];
+	size_t size[2], room[2];
+	int ended, code; /* 0 to 255, or 128+n for signal n */
+};
+
+/* 0 when it ended (and was reaped), -ETIMEDOUT at deadline_ns (CLOCK_MONOTONIC; negative for none), -EINTR when a
+ * signal came: call again with the same talk. */
+int ck_communicate(struct ck_talk *talk, long long deadline_ns);
+void ck_talk_free(struct ck_talk *talk);
+
+/* The exit code of a child (0 to 255, or 128+n), reaping it; -EAGAIN if it runs and flags has 1. */
+int ck_reap(int pidfd, int flags);
+int ck_signal(int pidfd, int number);

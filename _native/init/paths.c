@@ -1,0 +1,148 @@
+/* Paths below the container's root: resolved once, in the kernel, to descriptors.
+ *
+ * RESOLVE_IN_ROOT makes absolute links and ".." stay below the root; magic links are refused, so no name in
+ * an image leads to a descriptor of ours. */
+#include "init.h"
+
+long root_open(const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	long fd;
+
+	/* EAGAIN: something was renamed meanwhile and the kernel could not tell whether we escaped. */
+	do
+		fd = sys(openat2, init.root_fd, path, &how, sizeof how);
+	while (fd == -EAGAIN || fd == -EINTR);
+	return fd;
+}
+
+/* Open the directory that holds the last component of a path, which *name then points at. */
+long root_parent(const char *path, const char **name)
+{
+	char parent[PATH_LIMIT];
+	size_t length = ck_strlen(path);
+
+	while (length && path[length - 1] == '/')
+		length--;
+	while (length && path[length - 1] != '/')
+		length--;
+	if (length >= sizeof parent)
+		return -ENAMETOOLONG;
+	memcpy(parent, path, length);
+	parent[length] = 0;
+	*name = path + length;
+	return root_open(length ? parent : "/", O_PATH | O_DIRECTORY);
+}
+
+/* Make one directory, in which path[..length] is to be resolved; existing ones are fine. */
+static long make_one(const char *path, size_t length, uint32_t mode)
+{
+	char prefix[PATH_LIMIT];
+	const char *name;
+	long parent, result;
+
+	memcpy(prefix, path, length);
+	prefix[length] = 0;
+	parent = root_parent(prefix, &name);
+	if (parent < 0)
+		return parent;
+	result = sys(mkdirat, parent, name, mode);
+	sys(close, parent);
+	return result == -EEXIST ? 0 : result;
+}
+
+long root_make_directory(const char *path, uint32_t mode)
+{
+	size_t length = ck_strlen(path), i = 0;
+	long result = 0;
+
+	if (length >= PATH_LIMIT)
+		return -ENAMETOOLONG;
+	while (i < length && result == 0) {
+		while (path[i] == '/')
+			i++;
+		while (i < length && path[i] != '/')
+			i++;
+		if (i && path[i - 1] != '/')
+			result = make_one(path, i, mode);
+	}
+	return result;
+}
+
+/* Make an empty file with its parents; an existing one is fine. */
+long root_make_file(const char *path)
+{
+	char parent_path[PATH_LIMIT];
+	const char *name;
+	long parent, fd;
+
+	parent = root_parent(path, &name);
+	if (parent == -ENOENT) {
+		size_t length = name - path;
+		memcpy(parent_path, path, length);
+		parent_path[length] = 0;
+		fd = root_make_directory(parent_path, 0755);
+		if (fd < 0)
+			return fd;
+		parent = root_parent(path, &name);
+	}
+	if (parent < 0)
+		return parent;
+	fd = sys(openat, parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644);
+	sys(close, parent);
+	if (fd < 0)
+		return fd == -EEXIST ? 0 : fd;
+	sys(close, fd);
+	return 0;
+}
+
+long is_directory(int fd)
+{
+	struct statx found;
+	long result = sys(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
+
+	if (result < 0)
+		return result;
+	return (found.stx_mode & S_IFMT) == S_IFDIR;
+}
+
+long write_file(int dir_fd, const char *path, const char *text)
+{
+	long fd = sys(openat, dir_fd, path, O_WRONLY | O_CLOEXEC);
+	long result;
+
+	if (fd < 0)
+		return fd;
+	result = sys(write, fd, text, ck_strlen(text));
+	sys(close, fd);
+	return result < 0 ? result : 0;
+}
+
+/* A procfs of our own: never the one that the image or another container may have mounted over. */
+static long proc_ensure(void)
+{
+	long context, result;
+
+	if (init.proc_fd >= 0)
+		return 0;
+	context = sys(fsopen, "proc", FSOPEN_CLOEXEC);
+	if (context < 0)
+		return context;
+	result = sys(fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	if (result >= 0)
+		result = sys(fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	sys(close, context);
+	if (result >= 0)
+		init.proc_fd = result;
+	return result < 0 ? result : 0;
+}
+
+/* Open a file of the private procfs; no link and no mount upon it is passed. */
+long proc_open(const char *path, int flags)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS };
+	long result = proc_ensure();
+
+	return result < 0 ? result : sys(openat2, init.proc_fd, path, &how, sizeof how);
+}

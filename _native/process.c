@@ -1,0 +1,279 @@
+/* Starting programs through ckit-init, and talking with them, without the interpreter's lock. */
+#include <asm/errno.h>
+#include <asm/poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ckit.h"
+#include "init/spawn.h"
+
+#define SEALS 0xf /* F_SEAL_SEAL | SHRINK | GROW | WRITE */
+#define ADD_SEALS 1033
+#define GET_SEALS 1034
+#define MFD_FLAGS 0x3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */
+#define MFD_EXECUTABLE 0x10
+#define FIRST_ROOM 65536
+#define CODE_EXITED 1
+
+static long copy_all(int from, int to)
+{
+	char buffer[16384];
+	long n;
+
+	while ((n = sys(read, from, buffer, sizeof buffer)) > 0)
+		for (long done = 0; done < n;) {
+			long written = sys(write, to, buffer + done, n - done);
+			if (written < 0)
+				return written;
+			done += written;
+		}
+	return n;
+}
+
+int ck_seal_init(const char *path)
+{
+	long source = sys(openat, -100, path, O_RDONLY | O_CLOEXEC), fd, result;
+
+	if (source < 0)
+		return source;
+	fd = sys(memfd_create, "ckit-init", MFD_FLAGS | MFD_EXECUTABLE);
+	if (fd == -EINVAL) /* before Linux 6.3 every memfd was executable */
+		fd = sys(memfd_create, "ckit-init", MFD_FLAGS);
+	result = fd < 0 ? fd : copy_all(source, fd);
+	sys(close, source);
+	if (result >= 0)
+		result = sys(fchmod, fd, 0500);
+	if (result >= 0)
+		result = sys(fcntl, fd, ADD_SEALS, SEALS);
+	if (result < 0 && fd >= 0)
+		sys(close, fd);
+	return result < 0 ? result : fd;
+}
+
+static void export_launch(const struct launch *l, struct ck_started *started)
+{
+	started->pid = l->pid;
+	started->pidfd = l->pidfd;
+	started->status_fd = l->status_fd;
+	started->terminal_fd = l->terminal_fd;
+	started->listener_fd = l->listener_fd;
+	started->mount_ns_fd = l->mount_ns_fd;
+	started->error = l->record.error;
+	started->op = l->record.op;
+	started->step = l->record.step;
+	started->value = l->record.value;
+	memcpy(started->text, l->record.text, sizeof started->text);
+}
+
+static void import_launch(const struct ck_started *started, struct launch *l)
+{
+	memset(l, 0, sizeof *l);
+	l->pid = started->pid;
+	l->pidfd = started->pidfd;
+	l->status_fd = started->status_fd;
+	l->terminal_fd = started->terminal_fd;
+	l->listener_fd = started->listener_fd;
+	l->mount_ns_fd = started->mount_ns_fd;
+}
+
+int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
+	      const int *preserve, int preserve_count, const int *slots, int slot_count,
+	      struct ck_started *started)
+{
+	struct launch l = {
+		.init_fd = init_fd, .cgroup_fd = cgroup_fd, .plan = plan, .plan_size = plan_size,
+		.preserve = preserve, .preserve_count = preserve_count, .slots = slots, .slot_count = slot_count,
+		.stdio = { stdio[0], stdio[1], stdio[2] },
+	};
+	long result;
+
+	if (sys(fcntl, init_fd, GET_SEALS, 0) != SEALS)
+		return -EBADF;
+	result = launch_begin(&l);
+	export_launch(&l, started);
+	return result;
+}
+
+int ck_launch_next(struct ck_started *started)
+{
+	struct launch l;
+	long result;
+
+	import_launch(started, &l);
+	result = launch_follow(&l);
+	export_launch(&l, started);
+	return result;
+}
+
+int ck_launch_answer(struct ck_started *started, const char *answer, unsigned int size)
+{
+	long result = sys(sendto, started->status_fd, answer, size, SPAWN_NO_SIGNAL, NULL, 0);
+	return result < 0 ? result : 0;
+}
+
+void ck_launch_abandon(struct ck_started *started)
+{
+	struct launch l;
+
+	import_launch(started, &l);
+	launch_abandon(&l);
+	export_launch(&l, started);
+}
+
+int ck_reap(int pidfd, int flags)
+{
+	int info[32] = { 0 };
+	long result;
+
+	RETRY(result, sys(waitid, SPAWN_BY_PIDFD, pidfd, info, SPAWN_DEATHS | SPAWN_ALL_CHILDREN | (flags & 1), NULL));
+	if (result < 0)
+		return result;
+	if (info[0] == 0) /* si_signo: nothing has ended */
+		return -EAGAIN;
+	return info[2] == CODE_EXITED ? info[6] & 0xff : 128 + info[6]; /* si_code, si_status */
+}
+
+int ck_signal(int pidfd, int number)
+{
+	return sys(pidfd_send_signal, pidfd, number, NULL, 0);
+}
+
+static int make_room(struct ck_talk *talk, int which)
+{
+	size_t room = talk->room[which] ? talk->room[which] * 2 : FIRST_ROOM;
+	char *grown;
+
+	if (talk->size[which] < talk->room[which])
+		return 0;
+	grown = realloc(talk->output[which], room);
+	if (!grown)
+		return -ENOMEM;
+	talk->output[which] = grown;
+	talk->room[which] = room;
+	return 0;
+}
+
+/* Take what a stream has now, at most one buffer's worth; 1 when it may have more, 0 when not, or -errno. */
+static long take(struct ck_talk *talk, int *fd, int which)
+{
+	long n = make_room(talk, which);
+
+	if (n < 0)
+		return n;
+	n = sys(read, *fd, talk->output[which] + talk->size[which], talk->room[which] - talk->size[which]);
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n <= 0) {
+		*fd = -1;
+		return n == -EIO ? 0 : n; /* EIO: the other side of a terminal closed */
+	}
+	talk->size[which] += n;
+	return 1;
+}
+
+/* Take no more than what lies in the pipe at this moment: someone may go on writing for ever. */
+static long take_rest(struct ck_talk *talk, int *fd, int which)
+{
+	size_t start = talk->size[which];
+	int waiting = 0;
+	long n = 1;
+
+	if (*fd >= 0)
+		sys(ioctl, *fd, 0x541b /* FIONREAD */, &waiting);
+	while (n > 0 && *fd >= 0 && talk->size[which] - start < (size_t)waiting)
+		n = take(talk, fd, which);
+	return n;
+}
+
+static long feed(struct ck_talk *talk)
+{
+	size_t left = talk->input_size - talk->written;
+	long n = left ? sys(write, talk->stdin_fd, talk->input + talk->written, left) : 0;
+
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n > 0)
+		talk->written += n;
+	/* A reader that has gone wants no more; that is its right. */
+	if (n == -EPIPE || talk->written == talk->input_size)
+		launch_close(&talk->stdin_fd);
+	return n < 0 && n != -EPIPE ? n : 0;
+}
+
+static long long now_ns(void)
+{
+	long long time[2];
+
+	sys(clock_gettime, 1 /* CLOCK_MONOTONIC */, time);
+	return time[0] * 1000000000LL + time[1];
+}
+
+static long wait_ready(struct ck_talk *talk, struct pollfd *ready, long long deadline_ns)
+{
+	long long limit[2] = { 0, 0 };
+
+	ready[0] = (struct pollfd){ talk->pidfd, POLLIN, 0 };
+	ready[1] = (struct pollfd){ talk->stdout_fd, POLLIN, 0 };
+	ready[2] = (struct pollfd){ talk->stderr_fd, POLLIN, 0 };
+	ready[3] = (struct pollfd){ talk->stdin_fd, POLLOUT, 0 };
+	if (deadline_ns >= 0) {
+		long long left = deadline_ns - now_ns();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		limit[0] = left / 1000000000LL;
+		limit[1] = left % 1000000000LL;
+	}
+	return sys(ppoll, ready, 4, deadline_ns >= 0 ? limit : NULL, NULL, 8);
+}
+
+/* The process has ended: what is in the pipes is all there will be of it, even if a child of it that lives on
+ * holds them open. */
+static long finish(struct ck_talk *talk)
+{
+	long n = take_rest(talk, &talk->stdout_fd, 0);
+	int code;
+
+	if (n >= 0)
+		n = take_rest(talk, &talk->stderr_fd, 1);
+	if (n < 0)
+		return n;
+	launch_close(&talk->stdin_fd);
+	code = ck_reap(talk->pidfd, 0);
+	if (code < 0)
+		return code;
+	talk->code = code;
+	talk->ended = 1;
+	return 0;
+}
+
+int ck_communicate(struct ck_talk *talk, long long deadline_ns)
+{
+	struct pollfd ready[4];
+	long n = 0;
+
+	while (!talk->ended) {
+		n = wait_ready(talk, ready, deadline_ns);
+		if (n < 0)
+			return n;
+		if (ready[1].revents)
+			n = take(talk, &talk->stdout_fd, 0);
+		if (n >= 0 && ready[2].revents)
+			n = take(talk, &talk->stderr_fd, 1);
+		if (n >= 0 && ready[3].revents)
+			n = feed(talk);
+		if (n >= 0 && ready[0].revents && !(ready[1].revents & POLLIN) && !(ready[2].revents & POLLIN))
+			n = finish(talk);
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+void ck_talk_free(struct ck_talk *talk)
+{
+	for (int i = 0; i < 2; i++) {
+		free(talk->output[i]);
+		talk->output[i] = NULL;
+	}
+	launch_close(&talk->stdin_fd);
+}

@@ -1,0 +1,208 @@
+"""Starting programs through ``ckit-init``, talking with them and waiting for them, without the GIL.
+
+Thin: what a start means, and how its errors read, is the runtime layer's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Sequence
+
+import attrs
+
+from container_kit.errors import KernelError, TimedOut
+from container_kit.native._binding import check, ffi, lib
+
+__all__ = ["Completed", "Start", "Talk", "init_fd", "reap", "send_signal", "wait"]
+
+FAILED, MEETING, WAITING = 1, 4, 5
+_EXECUTABLE = os.path.join(os.path.dirname(__file__), "ckit-init")
+
+_lock = threading.Lock()
+_sealed: int | None = None
+
+
+def init_fd() -> int:
+    """A descriptor of the sealed copy of ``ckit-init`` in memory; made once a process.
+
+    Raises:
+        KernelError: The program is missing from the installation, or no memory file can be made.
+    """
+    global _sealed
+    with _lock:
+        if _sealed is None:
+            _sealed = check(lib.ck_seal_init(_EXECUTABLE.encode()), "cannot seal ckit-init", _EXECUTABLE)
+        return _sealed
+
+
+def _forget_sealed() -> None:
+    """Somebody closed our descriptor behind our back: the number may be another file by now."""
+    global _sealed
+    with _lock:
+        _sealed = None
+
+
+class Start:
+    """One start through ``ckit-init``; see ``struct ck_started`` for the attributes of *state*."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = ffi.new("struct ck_started *")
+
+    def begin(
+        self,
+        plan: bytes,
+        stdio: tuple[int, int, int],
+        *,
+        cgroup_fd: int = -1,
+        preserve: Sequence[int] = (),
+        slots: Sequence[int] = (),
+    ) -> int:
+        """Start the plan: 0 when its program runs, or `FAILED`, `MEETING`, `WAITING`."""
+        result = self._begin(plan, stdio, cgroup_fd, preserve, slots)
+        if result == -errno.EBADF:
+            _forget_sealed()
+            result = self._begin(plan, stdio, cgroup_fd, preserve, slots)
+        return self._follow(result)
+
+    def _begin(
+        self,
+        plan: bytes,
+        stdio: tuple[int, int, int],
+        cgroup_fd: int,
+        preserve: Sequence[int],
+        slots: Sequence[int],
+    ) -> int:
+        result: int = lib.ck_launch(
+            init_fd(),
+            plan,
+            len(plan),
+            cgroup_fd,
+            stdio,
+            preserve,
+            len(preserve),
+            slots,
+            len(slots),
+            self.state,
+        )
+        return result
+
+    def answer(self, data: bytes) -> int:
+        """Answer at a meeting point and go on; returns as `begin`."""
+        check(lib.ck_launch_answer(self.state, data, len(data)), "cannot answer ckit-init")
+        return self._follow(lib.ck_launch_next(self.state))
+
+    def _follow(self, result: int) -> int:
+        while result == -errno.EINTR:  # signal handlers of Python have run by now
+            result = lib.ck_launch_next(self.state)
+        if result < 0:
+            self.abandon()
+        return check(result, "cannot start a process")
+
+    @property
+    def about(self) -> str:
+        """What the failed step worked on."""
+        return bytes(ffi.string(self.state.text)).decode("utf-8", "replace")
+
+    def close_status(self) -> None:
+        """Hear no more from a process that waits for its start: it answers whoever starts it."""
+        if self.state.status_fd >= 0:
+            os.close(self.state.status_fd)
+            self.state.status_fd = -1
+
+    def abandon(self) -> None:
+        """Kill and reap what was started and close every descriptor."""
+        lib.ck_launch_abandon(self.state)
+
+
+@attrs.frozen
+class Completed:
+    """How a program ended: *exit_code* is 0 to 255, or 128+n for signal n; and what it wrote."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Talk:
+    """A conversation with a child: it is fed *input*, and what it writes is kept.
+
+    Both directions go on at the same time, so neither side ever waits for the other for ever, however
+    much there is to say. The descriptors must not block. *stdin_fd* is closed by the conversation when
+    everything is written (or the child no longer reads), the others belong to the caller.
+
+    Args:
+        pidfd: The child; it is reaped at the end.
+        stdin_fd, stdout_fd, stderr_fd: Our ends of its streams; -1 for none.
+        input: What to write to its input.
+    """
+
+    __slots__ = ("_input", "_state")
+
+    def __init__(
+        self, pidfd: int, *, stdin_fd: int = -1, stdout_fd: int = -1, stderr_fd: int = -1, input: bytes = b""
+    ) -> None:
+        self._input = ffi.from_buffer(input)
+        state = ffi.new("struct ck_talk *")
+        state.pidfd, state.stdin_fd, state.stdout_fd, state.stderr_fd = pidfd, stdin_fd, stdout_fd, stderr_fd
+        state.input, state.input_size = self._input, len(input)
+        self._state = ffi.gc(state, lib.ck_talk_free)
+
+    def run(self, timeout_s: float | None = None) -> Completed:
+        """Talk until the child ends. May be called again after `TimedOut` or an interrupt: nothing is lost.
+
+        Returns when the child itself has ended, with all it wrote, even if a process that it left behind
+        keeps its streams open.
+
+        Raises:
+            TimedOut: After *timeout_s*; the child goes on.
+            KernelError: A stream could not be read or written, or the child is not ours.
+        """
+        deadline = -1 if timeout_s is None else time.monotonic_ns() + max(0, int(timeout_s * 1e9))
+        result = -errno.EINTR
+        while result == -errno.EINTR:
+            result = lib.ck_communicate(self._state, deadline)
+        if result == -errno.ETIMEDOUT:
+            raise TimedOut(f"the program did not end within {timeout_s} s")
+        check(result, "cannot talk with the program")
+        return Completed(self._state.code, self._output(0), self._output(1))
+
+    def _output(self, which: int) -> bytes:
+        size = self._state.size[which]
+        return bytes(ffi.buffer(self._state.output[which], size)) if size else b""
+
+
+def wait(pidfd: int, timeout_s: float | None = None) -> int:
+    """Wait for the end of a child and reap it: 0 to 255, or 128+n for signal n.
+
+    Raises:
+        TimedOut: It still runs after *timeout_s*.
+        KernelError: With ECHILD when it is not our child, or was reaped before.
+    """
+    return Talk(pidfd).run(timeout_s).exit_code
+
+
+def reap(pidfd: int) -> int | None:
+    """The exit code of a child that has ended, reaping it; None while it runs. Errors as `wait`."""
+    result = lib.ck_reap(pidfd, 1)
+    if result == -errno.EAGAIN:
+        return None
+    return check(result, "cannot wait for the process")
+
+
+def send_signal(pidfd: int, number: int) -> bool:
+    """Send a signal; False when the process has ended.
+
+    Raises:
+        KernelError: There is no such signal, or this process may not send it.
+    """
+    result = lib.ck_signal(pidfd, number)
+    if result == -errno.ESRCH:
+        return False
+    if result < 0:
+        raise KernelError.of(-result, f"cannot send signal {number}")
+    return True
