@@ -25,9 +25,11 @@ _ATTRIBUTES = {
 }  # fmt: skip
 # Words that only say what is so anyway, or that belong to mount(8).
 _NOTHING = frozenset(
-    ("rw", "suid", "dev", "exec", "atime", "diratime", "relatime", "norelatime", "nostrictatime", "symfollow")
-    + ("defaults", "async", "nofail", "auto", "noauto", "bind", "rbind", "idmap", "ridmap")
-)
+    (
+        "rw", "suid", "dev", "exec", "atime", "diratime", "relatime", "norelatime", "nostrictatime",
+        "symfollow", "defaults", "async", "nofail", "auto", "noauto", "bind", "rbind", "idmap", "ridmap",
+    )
+)  # fmt: skip
 _PRIVATE, _SLAVE, _SHARED, _UNBINDABLE = 1 << 18, 1 << 19, 1 << 20, 1 << 17
 _PROPAGATION = {
     "private": _PRIVATE, "slave": _SLAVE, "shared": _SHARED, "unbindable": _UNBINDABLE,
