@@ -1,0 +1,291 @@
+"""Executing further commands in a running container: to their end, or like `subprocess.Popen`.
+
+The command joins the container's namespaces and cgroups and gets the walls of its profile; it is a child of
+this process and does not outlive its streams being read: the call returns when it has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from container_kit.containers.options import as_command, signal_number
+from container_kit.containers.preparing import prepare_exec
+from container_kit.containers.results import ExecResult
+from container_kit.containers.streams import Stream, Streams, as_bytes, as_output
+from container_kit.errors import CommandFailed, InvalidInput, TimedOut
+from container_kit.native.process import communicate, send_signal, wait
+from container_kit.runtime.launch import Launched, launch
+
+if TYPE_CHECKING:
+    from container_kit.containers.container import Container
+    from container_kit.containers.options import Command
+
+__all__ = ["ExecProcess", "execute", "popen"]
+
+_PIPE = subprocess.PIPE
+
+
+def execute(
+    container: Container,
+    command: Command,
+    *,
+    check: bool,
+    text: bool,
+    input: str | bytes | None,
+    timeout: float | None,
+    capture: bool,
+    **wishes: Any,
+) -> ExecResult:
+    """Execute a command to its end; see :meth:`Container.exec`."""
+    began = time.monotonic()
+    data = as_bytes(input, text)
+    output = _PIPE if capture else None
+    streams = Streams.open(None if data is None else _PIPE, output, output)
+    try:
+        words, launched = _launch(container, command, streams, wishes)
+        try:
+            code, out, err = _finish(launched, streams, data, None if timeout is None else began + timeout)
+        finally:
+            _discard(launched)
+    finally:
+        streams.close()
+    result = ExecResult(
+        exit_code=code,
+        stdout=as_output(out, text) if capture else None,
+        stderr=as_output(err, text) if capture else None,
+        duration_s=time.monotonic() - began,
+        command=words,
+    )
+    if check and code != 0:
+        raise CommandFailed(words, code, stdout=result.stdout, stderr=result.stderr)
+    return result
+
+
+def _launch(
+    container: Container, command: Command, streams: Streams, wishes: dict[str, Any]
+) -> tuple[tuple[str, ...], Launched]:
+    words = as_command(command)
+    if not words:
+        raise InvalidInput("there is no command to execute: give at least a program")
+    with prepare_exec(container, words, **wishes) as block:
+        launched = launch(
+            block.plan,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+            slots=block.slots,
+            cgroup_fd=block.cgroup_fd,
+        )
+    streams.started()
+    return words, launched
+
+
+def _finish(
+    launched: Launched, streams: Streams, data: bytes | None, deadline: float | None
+) -> tuple[int, bytes, bytes]:
+    """Feed and drain until the command has ended; whatever interrupts this kills it.
+
+    Raises:
+        TimedOut: *deadline* has passed.
+    """
+    try:
+        outcome = communicate(
+            launched.pidfd,
+            stdin_fd=streams.our_stdin,
+            stdout_fd=streams.our_stdout,
+            stderr_fd=streams.our_stderr,
+            input=data or b"",
+            deadline=deadline,
+        )
+    except BaseException:
+        _kill(launched.pidfd)
+        raise
+    if outcome is None:
+        _kill(launched.pidfd)
+        raise TimedOut("the command did not end in time and has been killed: give a longer timeout")
+    return outcome
+
+
+def _kill(pidfd: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        send_signal(pidfd, 9)
+    wait(pidfd)
+
+
+def _discard(launched: Launched) -> None:
+    for fd in (launched.pidfd, launched.mount_ns_fd, launched.terminal_fd, launched.seccomp_fd):
+        if fd >= 0:
+            os.close(fd)
+
+
+def popen(
+    container: Container,
+    command: Command,
+    *,
+    text: bool,
+    stdin: Stream,
+    stdout: Stream,
+    stderr: Stream,
+    **wishes: Any,
+) -> ExecProcess:
+    """Start a command; see :meth:`Container.popen`."""
+    streams = Streams.open(stdin, stdout, stderr)
+    try:
+        words, launched = _launch(container, command, streams, wishes)
+        return ExecProcess(words, launched, streams, text)
+    except BaseException:
+        streams.close()
+        raise
+
+
+class ExecProcess:
+    """A command that runs in a container; used like `subprocess.Popen`, also as a context manager.
+
+    Attributes:
+        args: The command.
+        pid: Its number as this host sees it.
+        returncode: None until `poll` or `wait` has seen its end, then 0 to 255, or 128+n for signal n.
+        stdin, stdout, stderr: Files for what was given as PIPE, else None.
+        terminal: With ``tty=True`` the descriptor of its terminal's other end, which is closed with this
+            object; else None.
+    """
+
+    def __init__(self, args: tuple[str, ...], launched: Launched, streams: Streams, text: bool) -> None:
+        self.args, self.pid = args, launched.pid
+        self.returncode: int | None = None
+        self._launched, self._text = launched, text
+        ours = streams.release()
+        mode = "" if text else "b"
+        buffering: dict[str, Any] = {"errors": "replace", "encoding": "utf-8"} if text else {}
+        self.stdin: IO[Any] | None = os.fdopen(ours[0], f"w{mode}", **buffering) if ours[0] >= 0 else None
+        self.stdout: IO[Any] | None = os.fdopen(ours[1], f"r{mode}", **buffering) if ours[1] >= 0 else None
+        self.stderr: IO[Any] | None = os.fdopen(ours[2], f"r{mode}", **buffering) if ours[2] >= 0 else None
+        self.terminal: int | None = launched.terminal_fd if launched.terminal_fd >= 0 else None
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when the command has ended."""
+        return self._launched.pidfd
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._wait(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; returns the exit code.
+
+        Raises:
+            TimedOut: It still runs after *timeout* seconds.
+        """
+        code = self._wait(timeout)
+        if code is None:
+            raise TimedOut(f"command {list(self.args)!r} did not end within {timeout} s")
+        return code
+
+    def _wait(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            self.returncode = wait(self._launched.pidfd, deadline)
+        return self.returncode
+
+    def communicate(self, input: str | bytes | None = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """Write *input*, read everything to the end, wait; returns what came from stdout and stderr.
+
+        Raises:
+            TimedOut: It did not end within *timeout* seconds; it still runs.
+        """
+        if self.returncode is not None:
+            return self._rest(self.stdout), self._rest(self.stderr)
+        outcome = communicate(
+            self._launched.pidfd,
+            stdin_fd=_duplicate(self.stdin),
+            stdout_fd=-1 if self.stdout is None else self.stdout.fileno(),
+            stderr_fd=-1 if self.stderr is None else self.stderr.fileno(),
+            input=as_bytes(input, self._text) or b"",
+            deadline=None if timeout is None else time.monotonic() + timeout,
+        )
+        if outcome is None:
+            raise TimedOut(f"command {list(self.args)!r} did not end within {timeout} s")
+        self.returncode, out, err = outcome
+        captured = [(self.stdout, out), (self.stderr, err)]
+        texts = [None if file is None else as_output(data, self._text) for file, data in captured]
+        return texts[0], texts[1]
+
+    def _rest(self, file: IO[Any] | None) -> Any:
+        return None if file is None else file.read()
+
+    def send_signal(self, signal: str | int) -> None:
+        """Send a signal, by name or number; nothing happens when it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                send_signal(self._launched.pidfd, signal_number(signal))
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal("TERM")
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal("KILL")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal the size of the window.
+
+        Raises:
+            InvalidInput: It has no terminal.
+        """
+        if self.terminal is None:
+            raise InvalidInput("the command has no terminal: start it with tty=True")
+        set_window(self.terminal, rows, columns)
+
+    def close(self) -> None:
+        """Kill it if it still runs and close everything; may be repeated."""
+        if self._launched.pidfd < 0:
+            return
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    file.close()
+        if self.poll() is None:
+            _kill(self._launched.pidfd)
+        _discard(self._launched)
+        self._launched.pidfd, self.terminal = -1, None
+        self._launched.mount_ns_fd = self._launched.terminal_fd = self._launched.seccomp_fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_launched", None) is not None:
+            self.close()
+
+
+def set_window(terminal: int, rows: int, columns: int) -> None:
+    """Set the size of a terminal."""
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _duplicate(file: IO[Any] | None) -> int:
+    """A descriptor for `communicate` to close at the end of the input; the file itself is closed here."""
+    if file is None:
+        return -1
+    with contextlib.suppress(BrokenPipeError):
+        file.flush()
+    fd = os.dup(file.fileno())
+    file.close()
+    return fd

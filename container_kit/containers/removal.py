@@ -1,0 +1,122 @@
+"""Taking a container away: its processes, cgroups, directory, name and hold on its image.
+
+The directory is renamed first, at which moment the container is gone for everybody; what is left of it is
+cleared by the janitor, or by the next open of the root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from container_kit.containers import names
+from container_kit.containers.monitor_client import MonitorClient
+from container_kit.containers.state_file import HeldLock, hold_lock, read_state
+from container_kit.errors import ContainerKitError, NotFound, WrongState
+from container_kit.native.trees import remove_tree
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.record import Record
+
+__all__ = ["GONE_PREFIX", "clear_away", "end_all", "remove_container", "undo", "wait_for_lock"]
+
+GONE_PREFIX = ".gone-"
+_PATIENCE_S = 10.0
+
+
+def end_all(engine: Engine, container_id: str) -> None:
+    """Kill every process of a container, without a restart; nothing happens when there is none."""
+    directory = engine.catalogue.directory(container_id)
+    with contextlib.suppress(ContainerKitError):
+        MonitorClient(directory).stop(signal=9, timeout_s=0)
+    # A call of `ck.run`, or a container that lost its monitor, has only its cgroup to be killed by.
+    group = engine.cgroups.open(container_id)
+    if group.exists():
+        with contextlib.suppress(FileNotFoundError, ContainerKitError):
+            group.thaw()
+            group.kill()
+
+
+def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
+    """Remove a container, killed first with *force*; see :meth:`Container.remove`."""
+    directory = engine.catalogue.directory(record.id)
+    state = read_state(directory)
+    if state.is_live and not force:
+        raise WrongState(f"cannot remove container {record.name}: it is {state.status}; stop it, or use force")
+    if state.is_live or state.status == "dead":
+        end_all(engine, record.id)
+    try:
+        lock = wait_for_lock(directory, _PATIENCE_S if force else 0.5)
+    except FileNotFoundError:
+        forget(engine, record)  # it removed itself when it ended
+        return
+    try:
+        clear_away(engine, record)
+    finally:
+        lock.close()
+
+
+def wait_for_lock(directory: str, patience_s: float) -> HeldLock:
+    """The lock of a container, waiting a little for a supervisor that is about to leave.
+
+    Raises:
+        WrongState: It is still held after *patience_s*.
+        FileNotFoundError: The container is gone.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return hold_lock(directory)
+        except WrongState:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.001)
+
+
+def clear_away(engine: Engine, record: Record) -> None:
+    """Remove everything of a container without processes; for the holder of its lock."""
+    gone = f"{engine.catalogue.containers}/{GONE_PREFIX}{record.id}"
+    try:
+        os.rename(engine.catalogue.directory(record.id), gone)
+    except FileNotFoundError:
+        raise NotFound("container", record.id[:12], "it has just been removed") from None
+    forget(engine, record)
+    engine.note("destroy", record)
+    engine.janitor.submit(f"container {record.id[:12]}", lambda: _clear(engine, record.id))
+
+
+def forget(engine: Engine, record: Record) -> None:
+    """Give back the name and the hold on the image."""
+    names.release(engine.catalogue.names_fd, record.name, record.id)
+    engine.store.remove_root(root_name(record.id))
+    engine.disown(record.id)
+
+
+def root_name(container_id: str) -> str:
+    """What the store calls the hold of a container on its image."""
+    return f"container:{container_id}"
+
+
+def _clear(engine: Engine, container_id: str) -> bool:
+    if not engine.cgroups.open(container_id).try_remove():
+        return False
+    remove_directory(engine.catalogue.containers, GONE_PREFIX + container_id)
+    return True
+
+
+def remove_directory(parent: str, name: str) -> None:
+    """Remove a directory tree; absent is no error."""
+    fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_tree(fd, name)
+    finally:
+        os.close(fd)
+
+
+def undo(engine: Engine, record: Record) -> None:
+    """Remove what there is of a container that could not be made."""
+    forget(engine, record)
+    remove_directory(engine.catalogue.containers, record.id)

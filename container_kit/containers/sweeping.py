@@ -1,0 +1,105 @@
+"""Sweeping a root when it is opened: what processes that crashed, or a loss of power, have left behind.
+
+Everything here may be done by several processes at once, and is safe to be cut off at any point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from container_kit.containers import names
+from container_kit.containers.ownership import dead_owners
+from container_kit.containers.record import Record, read_record
+from container_kit.containers.removal import (
+    GONE_PREFIX,
+    end_all,
+    remove_container,
+    remove_directory,
+    root_name,
+)
+from container_kit.containers.state_file import is_held
+from container_kit.errors import ContainerKitError, CorruptData
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+
+__all__ = ["sweep"]
+
+# A directory without a record is being made, unless it is older than this.
+_MAKING_S = 10.0
+
+
+def sweep(engine: Engine) -> None:
+    """Clear away what belongs to nobody."""
+    catalogue = engine.catalogue
+    dead = set(dead_owners(catalogue.owners))
+    with os.scandir(catalogue.containers) as entries:
+        found = [entry.name for entry in entries]
+    for name in found:
+        if name.startswith(GONE_PREFIX):
+            _sweep_gone(engine, name)
+        elif not os.path.exists(f"{catalogue.containers}/{name}/record.json"):
+            _sweep_unfinished(engine, name)
+        elif dead:
+            _sweep_owned(engine, name, dead)
+    for token in dead:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(catalogue.owners, token))
+    _sweep_holds(engine)
+
+
+def _sweep_gone(engine: Engine, name: str) -> None:
+    """Finish a removal; another process may be at it, and then does the rest."""
+    container_id = name.removeprefix(GONE_PREFIX)
+    with contextlib.suppress(ContainerKitError, OSError):
+        group = engine.cgroups.open(container_id)
+        if group.exists():
+            group.kill()
+            group.try_remove(1.0)
+        remove_directory(engine.catalogue.containers, name)
+
+
+def _sweep_unfinished(engine: Engine, name: str) -> None:
+    directory = engine.catalogue.directory(name)
+    with contextlib.suppress(OSError, ContainerKitError):
+        age_s = time.time() - os.stat(directory).st_ctime
+        if not is_held(directory) and not -_MAKING_S < age_s < _MAKING_S:
+            end_all(engine, name)
+            remove_directory(engine.catalogue.containers, name)
+
+
+def _sweep_owned(engine: Engine, name: str, dead: set[str]) -> None:
+    record = _record(engine, name)
+    if record is not None and record.owner in dead:
+        with contextlib.suppress(ContainerKitError, OSError):
+            remove_container(engine, record, force=True)
+
+
+def _record(engine: Engine, name: str) -> Record | None:
+    try:
+        return read_record(engine.catalogue.directory(name))
+    except CorruptData:
+        return None
+
+
+def _sweep_holds(engine: Engine) -> None:
+    """Names and holds on images whose container has gone without them: it removed itself, or a crash came between."""
+    catalogue = engine.catalogue
+    for name in os.listdir(catalogue.names_fd):
+        holder = None if name.startswith(".") else names.holder(catalogue.names_fd, name)
+        if holder and not os.path.exists(catalogue.directory(holder)):
+            with contextlib.suppress(FileNotFoundError):
+                if _is_older(catalogue.names_fd, name):
+                    os.unlink(name, dir_fd=catalogue.names_fd)
+    prefix = root_name("")
+    for owner in engine.store.roots():
+        if owner.startswith(prefix) and not os.path.exists(catalogue.directory(owner[len(prefix) :])):
+            engine.store.remove_root(owner)
+
+
+def _is_older(names_fd: int, name: str) -> bool:
+    """Whether the claim is older than the making of its container takes."""
+    return abs(time.time() - os.stat(name, dir_fd=names_fd).st_ctime) > _MAKING_S
