@@ -10,7 +10,7 @@ from typing import Any
 
 # Where each public name lives; the module is imported when the name is first used.
 _HOME = {
-    "Attachment": "container_kit.containers.attachment",
+    "Attachment": "container_kit.containers.monitor_client",
     "Container": "container_kit.containers.container",
     "ContainerFiles": "container_kit.containers.files",
     "ContainerInfo": "container_kit.containers.results",

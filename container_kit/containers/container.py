@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from os import PathLike
 
-    from container_kit.containers.attachment import Attachment
     from container_kit.containers.engine import Engine
     from container_kit.containers.events import Event
     from container_kit.containers.execution import ExecProcess
     from container_kit.containers.files import ContainerFiles
     from container_kit.containers.logs import LogLine
+    from container_kit.containers.monitor_client import Attachment
     from container_kit.containers.options import Command, ContainerOptions, OptionArguments
     from container_kit.containers.restart import RestartPolicy
     from container_kit.containers.statistics import Stats
@@ -428,15 +428,21 @@ class Container:
         wishes = {"env": env, "user": user, "working_dir": working_dir, "tty": tty, "privileged": privileged}
         return popen(self, command, text=text, **streams, **wishes)
 
-    def attach(self, *, stdin: bool = False, logs: bool = False) -> Attachment:
-        """The streams of its first process from now on; with *logs* what it wrote before comes first.
+    def attach(
+        self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, lossless: bool = True
+    ) -> Attachment:
+        """The streams of its first process from now on.
+
+        Args:
+            stdin: Also write to it; it must have been made with ``stdin_open=True`` or a terminal.
+            lossless: Let the program wait while we do not read; else what is not read in time is dropped.
 
         Raises:
             WrongState: It is not running.
         """
-        from container_kit.containers.attachment import attach
+        from container_kit.containers.lifecycle import attach
 
-        return attach(self, stdin=stdin, logs=logs)
+        return attach(self, stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal the size of the window.
@@ -444,7 +450,7 @@ class Container:
         Raises:
             WrongState: It is not running or has no terminal.
         """
-        from container_kit.containers.attachment import resize
+        from container_kit.containers.lifecycle import resize
 
         resize(self, rows, columns)
 

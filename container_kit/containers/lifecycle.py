@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from container_kit.containers import logs
-from container_kit.containers.monitor_client import MonitorClient
+from container_kit.containers.monitor_client import Attachment, MonitorClient
 from container_kit.containers.options import signal_number
 from container_kit.containers.preparing import monitor_config
 from container_kit.containers.record import write_record
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from container_kit.runtime.limits import Limits
 
 __all__ = [
+    "attach",
     "close",
     "close_all",
     "kill",
     "pause",
     "read_logs",
     "remove",
+    "resize",
     "restart",
     "resume",
     "start",
@@ -283,6 +285,27 @@ def close_all(engine: Engine, container_ids: Iterable[str]) -> None:
     for container_id in ids:
         with contextlib.suppress(ContainerKitError):
             close(Container(engine, container_id))
+
+
+def attach(
+    container: Container, *, stdin: bool, stdout: bool, stderr: bool, lossless: bool
+) -> Attachment:
+    """Join its streams; see :meth:`Container.attach`."""
+    record = container.engine.record(container.id)
+    if record.foreground:
+        raise WrongState(f"cannot attach to container {record.name}: its streams belong to the call that runs it")
+    attachment = _client(container).attach(stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless)
+    container.engine.note("attach", record)
+    return attachment
+
+
+def resize(container: Container, rows: int, columns: int) -> None:
+    """Tell its terminal a size; see :meth:`Container.resize`."""
+    record = container.engine.record(container.id)
+    if not record.options.tty:
+        raise WrongState(f"cannot resize container {record.name}: it was made without tty=True")
+    _client(container).resize(rows, columns)
+    container.engine.note("resize", record, height=str(rows), width=str(columns))
 
 
 def update(container: Container, limits: Limits | None, restart: RestartPolicy | str | None) -> None:

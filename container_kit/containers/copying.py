@@ -1,0 +1,201 @@
+"""Copying between the host and a container, as ``docker cp`` does, while whatever runs inside may interfere.
+
+Both sides are walked by descriptors: a directory is entered by an open descriptor of it, a name is opened without
+following links, and links are copied, never followed.  So a container that swaps files for links under the copy
+changes what is copied, never where to.  Out of a container come regular files, directories and links only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import posixpath
+import stat
+import tarfile
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
+
+from container_kit.containers.files import RootFiles
+from container_kit.containers.roots import open_root
+from container_kit.containers.treecopy import DIRECTORY, TreeCopy
+from container_kit.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from container_kit.containers.container import Container
+
+__all__ = ["copy_in", "copy_out"]
+
+
+def copy_in(container: Container, source: str | os.PathLike[str] | IO[bytes], path: str) -> None:
+    """Copy into the container; see :meth:`Container.copy_in`."""
+    with open_root(container) as root_fd:
+        root = RootFiles(root_fd)
+        if isinstance(source, str | os.PathLike):
+            with _host_source(os.fspath(source)) as (folder, name, contents):
+                _copy(TreeCopy(uid=0, gid=0), folder, name, contents, root, path)
+        else:
+            _unpack_into(container, source, root, path)
+    container.engine.note("copy", container.engine.record(container.id), path=path)
+
+
+def copy_out(container: Container, path: str, destination: str | os.PathLike[str] | IO[bytes]) -> None:
+    """Copy out of the container; see :meth:`Container.copy_out`."""
+    with open_root(container) as root_fd, _inside_source(RootFiles(root_fd), path) as (folder, name, contents):
+        if isinstance(destination, str | os.PathLike):
+            target = os.path.abspath(os.fspath(destination))
+            target += "/" if os.fspath(destination).endswith("/") else ""
+            host_fd = os.open("/", DIRECTORY)
+            try:
+                copier = TreeCopy(uid=os.geteuid(), gid=os.getegid(), keep_special_bits=False)
+                _copy(copier, folder, name, contents, _HostFiles(host_fd), target)
+            finally:
+                os.close(host_fd)
+        else:
+            _write_tar(folder, name, destination)
+
+
+class _HostFiles(RootFiles):
+    """The host's own files: links lead where they lead, as for any other program of this user."""
+
+    def open_fd(self, path: str, flags: int, mode: int = 0o644) -> int:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, mode)
+        except FileNotFoundError:
+            raise NotFound("file", path, "on this host") from None
+
+
+@contextlib.contextmanager
+def _host_source(source: str) -> Iterator[tuple[int, str, bool]]:
+    """The directory that *source* lies in, its name there, and whether only its contents are meant."""
+    contents = source.endswith("/.") or source in (".", "./")
+    real = os.path.abspath(source)
+    if not os.path.lexists(real):
+        raise NotFound("file", source, "on this host")
+    folder, name = os.path.split(real)
+    fd = os.open(folder, DIRECTORY)
+    try:
+        yield fd, name or ".", contents
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _inside_source(root: RootFiles, path: str) -> Iterator[tuple[int, str, bool]]:
+    contents = path.endswith("/.")
+    plain = posixpath.normpath("/" + path)
+    folder, name = posixpath.split(plain)
+    fd = root.open_fd(folder, DIRECTORY)
+    try:
+        _lstat(fd, name or ".", path)
+        yield fd, name or ".", contents or not name
+    finally:
+        os.close(fd)
+
+
+def _lstat(folder: int, name: str, path: str) -> os.stat_result:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        raise NotFound("file", path, "in the container") from None
+
+
+def _copy(copier: TreeCopy, folder: int, name: str, contents: bool, root: RootFiles, path: str) -> None:
+    """Copy the entry *name* of *folder* to *path* below *root*, by the rules of ``docker cp``."""
+    is_directory = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    if root.is_dir(path):
+        fd = root.open_fd(path, DIRECTORY)
+        try:
+            if contents:
+                copier.contents(folder, name, fd)
+            else:
+                copier.entry(folder, name, fd, _base(name, folder))
+        finally:
+            os.close(fd)
+        return
+    if path.endswith("/") and not is_directory:
+        raise NotFound("directory", path, "it must be there before a file can be copied into it")
+    if is_directory and root.exists(path):
+        raise InvalidInput(f"cannot copy a directory to {path!r}: there is a file")
+    with root._parent(path) as (parent, last):
+        copier.entry(folder, name, parent, last)
+
+
+def _base(name: str, folder: int) -> str:
+    """What a copied entry is called; a root directory has no name of its own."""
+    if name in (".", "/", ""):
+        raise InvalidInput("the root directory has no name: copy its contents, with '/.' at the end")
+    return name
+
+
+def _unpack_into(container: Container, source: IO[bytes], root: RootFiles, path: str) -> None:
+    """Unpack a tar stream in a directory of our own, by the rules for layers, and copy that in."""
+    from container_kit.containers.removal import remove_directory
+    from container_kit.native.layers import unpack
+
+    directory = container.engine.catalogue.directory(container.id)
+    name = f".copy-{os.urandom(6).hex()}"
+    os.mkdir(os.path.join(directory, name), 0o700)
+    try:
+        fd = os.open(os.path.join(directory, name), DIRECTORY)
+        try:
+            with _descriptor_of(source) as source_fd:
+                unpack(source_fd, fd, form="plain")
+            target = root.open_fd(path, DIRECTORY)
+            try:
+                TreeCopy(uid=None, gid=None).contents(fd, ".", target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(fd)
+    finally:
+        remove_directory(directory, name)
+
+
+@contextlib.contextmanager
+def _descriptor_of(source: IO[bytes]) -> Iterator[int]:
+    """A descriptor to read *source* from; a stream without one is kept in memory first."""
+    try:
+        yield source.fileno()
+        return
+    except (AttributeError, io.UnsupportedOperation):
+        pass
+    fd = os.memfd_create("copy", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(fd), "wb") as file:
+            while block := source.read(1 << 20):
+                file.write(block)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _write_tar(folder: int, name: str, destination: IO[bytes]) -> None:
+    """Write an entry with all below it as a tar stream."""
+    with tarfile.open(fileobj=destination, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        _add(archive, folder, name, "." if name == "." else name)
+
+
+def _add(archive: tarfile.TarFile, folder: int, name: str, shown: str) -> None:
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        status = os.fstat(fd)
+        entry = tarfile.TarInfo(shown)
+        entry.mode, entry.mtime = stat.S_IMODE(status.st_mode), status.st_mtime
+        entry.uid, entry.gid = status.st_uid, status.st_gid
+        if stat.S_ISLNK(status.st_mode):
+            entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink("", dir_fd=fd)
+            archive.addfile(entry)
+        elif stat.S_ISREG(status.st_mode):
+            with open(f"/proc/self/fd/{fd}", "rb") as file:
+                entry.size = os.fstat(file.fileno()).st_size
+                archive.addfile(entry, file)
+        elif stat.S_ISDIR(status.st_mode):
+            entry.type = tarfile.DIRTYPE
+            archive.addfile(entry)
+            for child in sorted(os.listdir(f"/proc/self/fd/{fd}")):
+                with contextlib.suppress(FileNotFoundError):
+                    _add(archive, fd, child, f"{shown}/{child}")
+    finally:
+        os.close(fd)
