@@ -1,0 +1,205 @@
+"""From what an image says and what a caller asks to an OCI runtime Spec: pure, so that it is tested anywhere.
+
+The caller's words win over the image's; the profile adds its walls to what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from container_kit.containers.health import HealthCheck
+from container_kit.containers.mounts import Mount
+from container_kit.containers.options import ContainerOptions
+from container_kit.errors import InvalidInput
+from container_kit.images import RunDefaults
+from container_kit.oci import runtime_spec as oci
+from container_kit.runtime import policy
+from container_kit.runtime.devices import Device
+from container_kit.runtime.profiles import Profile, profile
+
+__all__ = ["Identity", "build_spec", "command_line", "health_check", "merged_environment", "profile_of"]
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Option, and the namespace type of the specification that it is about.
+_NAMESPACES = (("network", "network"), ("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("cgroupns", "cgroup"))
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """Who a program runs as, found out inside the container's root."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    home: str = "/root"
+
+
+def command_line(
+    defaults: RunDefaults, entrypoint: tuple[str, ...] | None, command: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """The whole command: an entrypoint of the caller's sets the image's command aside, too.
+
+    Raises:
+        InvalidInput: There is nothing to execute.
+    """
+    if entrypoint is None:
+        words = (*defaults.entrypoint, *(defaults.cmd if command is None else command))
+    else:
+        words = (*entrypoint, *(command or ()))
+    if not words or not words[0]:
+        raise InvalidInput("there is no command to run: the image names none, so give one")
+    return words
+
+
+def profile_of(options: ContainerOptions) -> Profile:
+    """The profile with what the options change about it.
+
+    Raises:
+        InvalidInput: There is no such profile or capability.
+    """
+    base = profile(options.profile) if isinstance(options.profile, str) else options.profile
+    changed = base.with_capabilities(options.cap_add, options.cap_drop)
+    shared = {kind for field, kind in _NAMESPACES if getattr(options, field) == "host"}
+    found: dict[str, object] = {}
+    if shared:
+        found["namespaces"] = tuple(kind for kind in changed.namespaces if kind not in shared)
+    if options.userns:
+        found["user_namespace"] = options.userns == "private"
+    if options.seccomp == "unconfined":
+        found["seccomp"] = None
+    if options.no_new_privs is not None:
+        found["no_new_privileges"] = options.no_new_privs
+    if options.read_only is not None:
+        found["read_only_root"] = options.read_only
+    if options.masked_paths is not None:
+        found["masked_paths"] = options.masked_paths
+    if options.readonly_paths is not None:
+        found["readonly_paths"] = options.readonly_paths
+    return attrs.evolve(changed, **found) if found else changed
+
+
+def build_spec(
+    defaults: RunDefaults,
+    options: ContainerOptions,
+    command: tuple[str, ...],
+    *,
+    container_id: str,
+    walls: Profile,
+    identity: Identity,
+    joined: Mapping[str, str] | None = None,
+) -> oci.Spec:
+    """The configuration of one container.
+
+    Args:
+        defaults: What its image says.
+        command: The whole command line.
+        walls: From :func:`profile_of`.
+        identity: Who it runs as.
+        joined: Path of the namespace to join, by type of the specification.
+    """
+    hostname = "" if options.uts != "private" else options.hostname or container_id[:12]
+    process = oci.Process(
+        args=command,
+        cwd=options.working_dir or defaults.working_dir,
+        env=_environment(defaults, options, identity.home, hostname),
+        user=oci.User(uid=identity.uid, gid=identity.gid, additional_gids=identity.groups),
+        terminal=options.tty,
+        rlimits=tuple(oci.Rlimit(kind, _rlimit(soft), _rlimit(hard)) for kind, soft, hard in options.rlimits),
+        oom_score_adj=options.oom_score_adj,
+    )
+    linux = oci.Linux(
+        namespaces=tuple(oci.Namespace(kind, path) for kind, path in (joined or {}).items()),
+        sysctl=dict(options.sysctls),
+    )
+    bare = oci.Spec(
+        process=process,
+        root=oci.Root("rootfs"),
+        hostname=hostname,
+        domainname=options.domainname,
+        mounts=tuple(_mount(mount) for mount in _all_mounts(options)),
+        linux=linux,
+        annotations=dict(options.annotations),
+    )
+    devices = tuple(Device.from_host(text) for text in options.devices)
+    return policy.apply(
+        walls, bare, container_id=container_id, shm_size=_shm_size(options), devices=devices
+    )
+
+
+def _rlimit(value: int) -> int:
+    return (1 << 64) - 1 if value < 0 else value
+
+
+def _shm_size(options: ContainerOptions) -> int | None:
+    if options.shm_size is not None:
+        return options.shm_size
+    return None if options.limits is None else options.limits.shm_size
+
+
+def _all_mounts(options: ContainerOptions) -> list[Mount]:
+    """Parents before what is mounted below them."""
+    memory = [
+        Mount(target=target, type="tmpfs", options=tuple(word for word in words.split(",") if word))
+        for target, words in options.tmpfs
+    ]
+    return sorted((*options.mounts, *memory), key=lambda mount: mount.target.rstrip("/").count("/"))
+
+
+def _mount(mount: Mount) -> oci.Mount:
+    write = ("ro",) if mount.read_only else ()
+    if mount.type == "tmpfs":
+        safe = ("nosuid", "nodev", *(() if "exec" in mount.options else ("noexec",)))
+        given = tuple(word for word in mount.options if word != "exec")
+        return oci.Mount(mount.target, "tmpfs", "tmpfs", (*safe, *given, *write))
+    return oci.Mount(
+        mount.target, "bind", mount.source, ("rbind", mount.propagation, *write, *mount.options)
+    )
+
+
+def _environment(
+    defaults: RunDefaults, options: ContainerOptions, home: str, hostname: str
+) -> tuple[str, ...]:
+    standard = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if options.tty:
+        standard["TERM"] = "xterm"
+    if not hostname:
+        del standard["HOSTNAME"]
+    return merged_environment(standard, defaults.env, options.env, {"HOME": home})
+
+
+def merged_environment(
+    standard: Mapping[str, str],
+    image: tuple[str, ...],
+    own: tuple[tuple[str, str], ...],
+    fallback: Mapping[str, str],
+) -> tuple[str, ...]:
+    """``NAME=value`` words: the standard ones, the image's over them, the caller's over those, and
+    the fallback for names that nobody gave."""
+    found = dict(standard)
+    for word in image:
+        key, _, value = word.partition("=")
+        found[key] = value
+    found.update(own)
+    for key, value in fallback.items():
+        found.setdefault(key, value)
+    return tuple(f"{key}={value}" for key, value in found.items())
+
+
+def health_check(defaults: RunDefaults, options: ContainerOptions) -> HealthCheck | None:
+    """The caller's health check, else the image's."""
+    if options.health is not None or defaults.healthcheck is None:
+        return options.health
+    said = defaults.healthcheck
+    return HealthCheck.from_config(
+        {
+            "Test": list(said.test),
+            "Interval": said.interval_ns,
+            "Timeout": said.timeout_ns,
+            "StartPeriod": said.start_period_ns,
+            "StartInterval": said.start_interval_ns,
+            "Retries": said.retries,
+        }
+    )

@@ -1,0 +1,325 @@
+"""From the record of a container to what starts it: plan, cgroup and, for the monitor, its configuration.
+
+Everything is worked out anew from the record and the image, so a container that is started again after an
+upgrade of this library gets today's walls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from container_kit.containers.building import (
+    Identity,
+    build_spec,
+    health_check,
+    profile_of,
+)
+from container_kit.containers.identity import resolve_identity, resolve_in_process
+from container_kit.containers.monitor_config import HealthProbe, MonitorConfig
+from container_kit.containers.options import ContainerOptions, signal_number
+from container_kit.containers.roots import root_of
+from container_kit.containers.state_file import ContainerState, read_state, start_ticks
+from container_kit.errors import InvalidInput, StartFailed, WrongState
+from container_kit.images import Image, RunDefaults
+from container_kit.oci import runtime_spec as oci
+from container_kit.oci.rootfs import RootFs
+from container_kit.runtime.cgroups import Cgroup
+from container_kit.runtime.compile import compile_exec, compile_plan
+from container_kit.runtime.devices import effective_rules
+from container_kit.runtime.host import Host
+from container_kit.runtime.plan import Plan
+from container_kit.runtime.profiles import Profile, profile
+
+if TYPE_CHECKING:
+    from container_kit.containers.container import Container
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.record import Record
+
+__all__ = [
+    "ExecBlock",
+    "check_startable",
+    "compile_start",
+    "make_cgroup",
+    "monitor_config",
+    "prepare_exec",
+    "run_defaults_of",
+]
+
+_JOINABLE = (("network", "network", "net"), ("pid", "pid", "pid"), ("ipc", "ipc", "ipc"), ("uts", "uts", "uts"))
+
+
+def run_defaults_of(engine: Engine, record: Record) -> RunDefaults:
+    """What the image of a container says about running it."""
+    return Image.get(record.image_digest, engine=engine).defaults
+
+
+def check_startable(engine: Engine, record: Record) -> None:
+    """Refuse, before anything is made, what could never start.
+
+    Raises:
+        InvalidInput, NotFound: An option cannot be used; the message names it.
+    """
+    walls = profile_of(record.options)
+    for mount in record.options.mounts:
+        if mount.type == "bind" and not os.path.exists(mount.source):
+            raise InvalidInput(f"mount source {mount.source!r} is not there: make it first")
+    build_spec(
+        run_defaults_of(engine, record),
+        record.options,
+        record.command,
+        container_id=record.id,
+        walls=walls,
+        identity=Identity(),
+    )
+    _joined_containers(engine, record.options)
+
+
+def _joined_containers(engine: Engine, options: ContainerOptions) -> dict[str, tuple[str, str]]:
+    """(id of the container, name in its ``/proc/<pid>/ns``) by type of the namespace to join."""
+    found = {}
+    for field, kind, entry in _JOINABLE:
+        value: str = getattr(options, field)
+        if value.startswith("container:"):
+            found[kind] = (engine.catalogue.find(value.removeprefix("container:")), entry)
+    return found
+
+
+def joined_namespaces(engine: Engine, options: ContainerOptions) -> dict[str, str]:
+    """The path of each namespace to join, by type.
+
+    Raises:
+        WrongState: The other container does not run.
+    """
+    found = {}
+    for kind, (container_id, entry) in _joined_containers(engine, options).items():
+        state = read_state(engine.catalogue.directory(container_id))
+        if state.status not in ("running", "paused"):
+            raise WrongState(
+                f"cannot join the {kind} namespace of container {container_id[:12]}: it is {state.status}"
+            )
+        found[kind] = f"/proc/{state.pid}/ns/{entry}"
+    return found
+
+
+def make_cgroup(engine: Engine, container_id: str, walls: Profile, options: ContainerOptions) -> Cgroup:
+    """The cgroup of a container, with its limits, still empty."""
+    rules = walls.device_rules
+    if options.devices:
+        from container_kit.runtime.devices import Device
+
+        extra = [Device.from_host(text).rule for text in options.devices]
+        rules = (*rules, *(rule for rule in extra if rule is not None))
+    return engine.cgroups.create(container_id, walls.limits_with(options.limits), rules)
+
+
+def compile_start(
+    spec: oci.Spec, root: RootFs, walls: Profile, cgroup: Cgroup, *, init: bool
+) -> Plan:
+    """The plan that starts *spec* in *root* and in *cgroup*, behind *walls*."""
+    host = Host.probe()
+    filter = walls.filter(host.machine)
+    return compile_plan(
+        spec,
+        root,
+        host=host,
+        cgroup_tasks=cgroup.tasks_files,
+        seccomp=b"" if filter is None else filter.program,
+        seccomp_flags=0 if filter is None else filter.flags,
+        landlock=walls.ruleset(host.landlock_abi),
+        init=init,
+    )
+
+
+@contextlib.contextmanager
+def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
+    """What starts the container under its monitor; the cgroup is removed again when the block fails."""
+    if record.bundle:
+        from container_kit.containers.bundle_start import bundle_monitor_config
+
+        with bundle_monitor_config(engine, record) as config:
+            yield config
+        return
+    options, defaults = record.options, run_defaults_of(engine, record)
+    walls, root = profile_of(options), root_of(engine, record)
+    identity = resolve_identity(root, options.user or defaults.user, options.group_add)
+    joined = joined_namespaces(engine, options)
+    spec = build_spec(
+        defaults,
+        options,
+        record.command,
+        container_id=record.id,
+        walls=walls,
+        identity=identity,
+        joined=joined,
+    )
+    with cgroup_for_start(engine, record, walls) as cgroup:
+        plan = compile_start(spec, root, walls, cgroup, init=options.init)
+        config = _config(engine, record, defaults, plan, cgroup)
+        check = health_check(defaults, options)
+        if check is not None:
+            health_plan = _exec_plan(spec, walls, check.command, cgroup)
+            probe = HealthProbe(
+                check=check, plan=health_plan.encode(), clone_flags=health_plan.clone_flags
+            )
+            config = attrs.evolve(config, health=probe)
+        yield config
+
+
+@contextlib.contextmanager
+def cgroup_for_start(engine: Engine, record: Record, walls: Profile) -> Iterator[Cgroup]:
+    """A new cgroup for a container that is about to start; removed when the block fails."""
+    cgroup = make_cgroup(engine, record.id, walls, record.options)
+    try:
+        yield cgroup
+    except BaseException:
+        if not cgroup.try_remove():
+            engine.janitor.submit(f"cgroup of container {record.id[:12]}", cgroup.try_remove)
+        raise
+    finally:
+        cgroup.close()
+
+
+def _config(
+    engine: Engine, record: Record, defaults: RunDefaults, plan: Plan, cgroup: Cgroup
+) -> MonitorConfig:
+    options = record.options
+    stop = signal_number(options.stop_signal) if options.stop_signal else defaults.stop_signal
+    fields = {"id": record.id, "name": record.name, "image": record.image}
+    claimed = os.path.join(engine.root, "names", record.name) if options.name else None
+    return MonitorConfig(
+        id=record.id,
+        directory=engine.catalogue.directory(record.id),
+        plan=plan.encode(),
+        clone_flags=plan.clone_flags,
+        cgroup2=cgroup.v2,
+        cgroups=tuple(path for path in cgroup.paths if path != cgroup.v2),
+        tty=options.tty,
+        stdin_open=options.stdin_open,
+        log=options.log,
+        restart=options.restart,
+        stop_signal=stop,
+        stop_timeout_s=options.stop_timeout_s,
+        auto_remove=options.auto_remove,
+        name_file=claimed,
+        events=engine.journal.path,
+        event_fields=json.dumps(fields, separators=(",", ":"))[1:-1],
+        owned=bool(record.owner) and engine.owns(record.id),
+    )
+
+
+def _exec_plan(spec: oci.Spec, walls: Profile, words: tuple[str, ...], cgroup: Cgroup) -> Plan:
+    """The plan that executes *words* beside the program of *spec*, with the same walls."""
+    assert spec.process is not None
+    process = attrs.evolve(spec.process, args=words, terminal=False)
+    return compile_execution(process, walls, cgroup)
+
+
+def compile_execution(process: oci.Process, walls: Profile, cgroup: Cgroup) -> Plan:
+    """The plan that executes *process* in a container behind *walls*; slot 0 takes its pidfd."""
+    host = Host.probe()
+    filter = walls.filter(host.machine)
+    kinds = (*(("user",) if walls.user_namespace else ()), *walls.namespaces)
+    return compile_exec(
+        process,
+        kinds,
+        host=host,
+        cgroup_tasks=cgroup.tasks_files,
+        seccomp=b"" if filter is None else filter.program,
+        seccomp_flags=0 if filter is None else filter.flags,
+        landlock=walls.ruleset(host.landlock_abi),
+    )
+
+
+@attrs.frozen
+class ExecBlock:
+    """What executes one command in a running container: for `runtime.launch`."""
+
+    plan: Plan
+    slots: tuple[int, ...]
+    cgroup_fd: int
+
+
+@contextlib.contextmanager
+def prepare_exec(
+    container: Container,
+    words: tuple[str, ...],
+    *,
+    env: Mapping[str, str] | None,
+    user: str | int,
+    working_dir: str,
+    tty: bool,
+    privileged: bool,
+) -> Iterator[ExecBlock]:
+    """What executes *words* in a running container; its descriptors are good for the block.
+
+    Raises:
+        WrongState: It does not run, or is paused.
+        InvalidInput: An option cannot be used.
+    """
+    engine = container.engine
+    record = engine.record(container.id)
+    state = read_state(engine.catalogue.directory(container.id))
+    if state.status != "running":
+        raise WrongState(f"cannot execute in container {record.name}: it is {state.status}")
+    pidfd = _pidfd(state, record.name)
+    try:
+        walls = profile("privileged") if privileged else profile_of(record.options)
+        process = _exec_process(engine, record, state, words, env, str(user), working_dir, tty, walls)
+        if privileged:
+            walls = attrs.evolve(walls, namespaces=profile_of(record.options).namespaces)
+        cgroup = engine.cgroups.open(record.id)
+        try:
+            cgroup_fd = -1 if cgroup.v2 is None else cgroup.v2_fd
+            yield ExecBlock(compile_execution(process, walls, cgroup), (pidfd,), cgroup_fd)
+        finally:
+            cgroup.close()
+    finally:
+        os.close(pidfd)
+
+
+def _pidfd(state: ContainerState, name: str) -> int:
+    """The container's first process, and no later one with its number."""
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except OSError:
+        raise WrongState(f"cannot execute in container {name}: it has just ended") from None
+    if start_ticks(state.pid) != state.start_ticks:
+        os.close(pidfd)
+        raise WrongState(f"cannot execute in container {name}: it has just ended")
+    return pidfd
+
+
+def _exec_process(
+    engine: Engine,
+    record: Record,
+    state: ContainerState,
+    words: tuple[str, ...],
+    env: Mapping[str, str] | None,
+    user: str,
+    working_dir: str,
+    tty: bool,
+    walls: Profile,
+) -> oci.Process:
+    defaults = run_defaults_of(engine, record)
+    options = attrs.evolve(record.options, env=_with(record.options.env, env), tty=tty)
+    if working_dir:
+        options = attrs.evolve(options, working_dir=working_dir)
+    who = user or options.user or defaults.user
+    identity = resolve_in_process(state.pid, state.start_ticks, who, options.group_add)
+    spec = build_spec(
+        defaults, options, words, container_id=record.id, walls=walls, identity=identity
+    )
+    if spec.process is None:
+        raise StartFailed("the configuration of the container has no process")
+    return spec.process
+
+
+def _with(own: tuple[tuple[str, str], ...], more: Any) -> tuple[tuple[str, str], ...]:
+    given = ContainerOptions(env=more or ()).env
+    return tuple({**dict(own), **dict(given)}.items())
