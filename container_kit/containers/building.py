@@ -18,23 +18,14 @@ from container_kit.oci import runtime_spec as oci
 from container_kit.runtime import policy
 from container_kit.runtime.devices import Device
 from container_kit.runtime.profiles import Profile, profile
+from container_kit.runtime.users import ResolvedUser
 
-__all__ = ["Identity", "build_spec", "command_line", "health_check", "merged_environment", "profile_of"]
+__all__ = ["build_spec", "command_line", "health_check", "merged_environment", "profile_of"]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Option, and the namespace type of the specification that it is about.
 _NAMESPACES = (("network", "network"), ("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("cgroupns", "cgroup"))
-
-
-@attrs.frozen(kw_only=True)
-class Identity:
-    """Who a program runs as, found out inside the container's root."""
-
-    uid: int = 0
-    gid: int = 0
-    groups: tuple[int, ...] = ()
-    home: str = "/root"
 
 
 def command_line(
@@ -88,7 +79,7 @@ def build_spec(
     *,
     container_id: str,
     walls: Profile,
-    identity: Identity,
+    identity: ResolvedUser,
     joined: Mapping[str, str] | None = None,
 ) -> oci.Spec:
     """The configuration of one container.
@@ -105,7 +96,7 @@ def build_spec(
         args=command,
         cwd=options.working_dir or defaults.working_dir,
         env=_environment(defaults, options, identity.home, hostname),
-        user=oci.User(uid=identity.uid, gid=identity.gid, additional_gids=identity.groups),
+        user=oci.User(uid=identity.uid, gid=identity.gid, additional_gids=identity.additional_gids),
         terminal=options.tty,
         rlimits=tuple(oci.Rlimit(kind, _rlimit(soft), _rlimit(hard)) for kind, soft, hard in options.rlimits),
         oom_score_adj=options.oom_score_adj,

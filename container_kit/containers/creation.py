@@ -1,7 +1,7 @@
 """Making a container that is not started yet, and giving it another name.
 
-Order of making: claim the name, make the directory with its record, protect the image from collection, prepare
-the root, tell the journal.  What fails half-way is undone; what a crash leaves is swept by the next open.
+Order of making: claim the name, make the directory, protect the image from collection, prepare the root,
+write the record, tell the journal.  What fails half-way is undone; what a crash leaves is swept by the next open.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,15 +17,18 @@ import attrs
 from container_kit.containers import names
 from container_kit.containers.building import command_line
 from container_kit.containers.options import ContainerOptions, as_command
+from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
+from container_kit.containers.removal import root_name, undo
 from container_kit.errors import InvalidInput
 from container_kit.images import Image
+from container_kit.oci import Digest
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
 
-__all__ = ["create", "find_image", "rename"]
+__all__ = ["create", "establish", "find_image", "rename"]
 
 
 def find_image(engine: Engine, image: Image | str) -> Image:
@@ -68,35 +71,27 @@ def create(
     return establish(engine, record, lambda directory: engine.snapshotter.prepare(directory, found.layers))
 
 
-def establish(engine: Engine, record: Record, prepare: Any) -> Container:
-    """Bring the container of *record* into being; *prepare* makes its root below the directory it is given."""
+def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) -> Container:
+    """Bring the container of *record* into being; *prepare* makes its root in the directory it is given.
+
+    The record is written last: a directory without one is a container that is being made.
+    """
     from container_kit.containers.container import Container
-    from container_kit.containers.preparing import check_startable
-    from container_kit.containers.removal import undo
 
     with contextlib.ExitStack() as undoing:
         undoing.callback(undo, engine, record)
         check_startable(engine, record)
         if record.options.name:
             names.claim(engine.catalogue.names_fd, record.name, record.id)
-        if record.image_digest:
-            engine.store.add_root(_root_name(record.id), _digests(record))
         directory = engine.catalogue.directory(record.id)
-        make_directory(directory, record)
+        os.mkdir(directory, 0o700)
+        if record.image_digest:
+            engine.store.add_root(root_name(record.id), [Digest.parse(record.image_digest)])
         prepare(directory)
+        write_record(directory, record)
         engine.note("create", record)
         undoing.pop_all()
     return Container(engine, record.id)
-
-
-def make_directory(directory: str, record: Record) -> None:
-    """The directory of a container, readable by this user alone, with its record."""
-    os.mkdir(directory, 0o700)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        write_record(fd, record)
-    finally:
-        os.close(fd)
 
 
 def rename(engine: Engine, container_id: str, name: str) -> None:
@@ -108,13 +103,10 @@ def rename(engine: Engine, container_id: str, name: str) -> None:
     names_fd, directory = engine.catalogue.names_fd, engine.catalogue.directory(container_id)
     names.claim(names_fd, name, container_id)
     options = attrs.evolve(record.options, name=name)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        write_record(fd, attrs.evolve(record, name=name, options=options))
+        write_record(directory, attrs.evolve(record, name=name, options=options))
     except BaseException:
         names.release(names_fd, name, container_id)
         raise
-    finally:
-        os.close(fd)
     names.release(names_fd, record.name, container_id)
     engine.note("rename", attrs.evolve(record, name=name), old_name=record.name)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from container_kit.containers.container import Container
     from container_kit.containers.options import Command, OptionArguments
+    from container_kit.containers.guardian import Guardian
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
     from container_kit.images import Image, Snapshotter
@@ -261,6 +262,22 @@ class Engine:
 
         found: Cgroups = self.kept("cgroups", make)
         return found
+
+    @property
+    def guardian(self) -> Guardian:
+        """The small process that clears away what this one owns when this one is killed."""
+
+        def make() -> Guardian:
+            from container_kit.containers.guardian import Guardian
+
+            return Guardian(self.root)
+
+        found: Guardian = self.kept("guardian", make)
+        return found
+
+    def name_file(self, name: str | None) -> str | None:
+        """The path of the file that claims a name; None for a generated name, which needs no claim."""
+        return None if name is None else os.path.join(self.root, "names", name)
 
     # Owning.
 

@@ -19,8 +19,8 @@ from container_kit.containers.options import as_command, signal_number
 from container_kit.containers.preparing import prepare_exec
 from container_kit.containers.results import ExecResult
 from container_kit.containers.streams import Stream, Streams, as_bytes, as_output
-from container_kit.errors import CommandFailed, InvalidInput, TimedOut
-from container_kit.native.process import communicate, send_signal, wait
+from container_kit.errors import CommandFailed, InvalidInput, KernelError, TimedOut
+from container_kit.native.process import Completed, Talk, reap, send_signal, wait
 from container_kit.runtime.launch import Launched, launch
 
 if TYPE_CHECKING:
@@ -51,20 +51,21 @@ def execute(
     try:
         words, launched = _launch(container, command, streams, wishes)
         try:
-            code, out, err = _finish(launched, streams, data, None if timeout is None else began + timeout)
+            left = None if timeout is None else began + timeout - time.monotonic()
+            done = _finish(launched, streams, data, left)
         finally:
             _discard(launched)
     finally:
         streams.close()
     result = ExecResult(
-        exit_code=code,
-        stdout=as_output(out, text) if capture else None,
-        stderr=as_output(err, text) if capture else None,
+        exit_code=done.exit_code,
+        stdout=as_output(done.stdout, text) if capture else None,
+        stderr=as_output(done.stderr, text) if capture else None,
         duration_s=time.monotonic() - began,
         command=words,
     )
-    if check and code != 0:
-        raise CommandFailed(words, code, stdout=result.stdout, stderr=result.stderr)
+    if check and done.exit_code != 0:
+        raise CommandFailed(words, done.exit_code, stdout=result.stdout, stderr=result.stderr)
     return result
 
 
@@ -87,36 +88,33 @@ def _launch(
     return words, launched
 
 
-def _finish(
-    launched: Launched, streams: Streams, data: bytes | None, deadline: float | None
-) -> tuple[int, bytes, bytes]:
+def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s: float | None) -> Completed:
     """Feed and drain until the command has ended; whatever interrupts this kills it.
 
     Raises:
-        TimedOut: *deadline* has passed.
+        TimedOut: It did not in time.
     """
+    talk = Talk(
+        launched.pidfd,
+        stdin_fd=streams.give_stdin(),
+        stdout_fd=streams.our_stdout,
+        stderr_fd=streams.our_stderr,
+        input=data or b"",
+    )
     try:
-        outcome = communicate(
-            launched.pidfd,
-            stdin_fd=streams.our_stdin,
-            stdout_fd=streams.our_stdout,
-            stderr_fd=streams.our_stderr,
-            input=data or b"",
-            deadline=deadline,
-        )
+        return talk.run(timeout_s)
+    except TimedOut:
+        _kill(launched.pidfd)
+        raise TimedOut("the command did not end in time and was killed: give a longer timeout") from None
     except BaseException:
         _kill(launched.pidfd)
         raise
-    if outcome is None:
-        _kill(launched.pidfd)
-        raise TimedOut("the command did not end in time and has been killed: give a longer timeout")
-    return outcome
 
 
 def _kill(pidfd: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        send_signal(pidfd, 9)
-    wait(pidfd)
+    send_signal(pidfd, 9)
+    with contextlib.suppress(KernelError):  # ECHILD: it has been reaped already
+        wait(pidfd)
 
 
 def _discard(launched: Launched) -> None:
@@ -161,6 +159,7 @@ class ExecProcess:
         self.args, self.pid = args, launched.pid
         self.returncode: int | None = None
         self._launched, self._text = launched, text
+        self._talk: Talk | None = None
         ours = streams.release()
         mode = "" if text else "b"
         buffering: dict[str, Any] = {"errors": "replace", "encoding": "utf-8"} if text else {}
@@ -175,7 +174,9 @@ class ExecProcess:
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
-        return self._wait(0.0)
+        if self.returncode is None:
+            self.returncode = reap(self._launched.pidfd)
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; returns the exit code.
@@ -183,15 +184,8 @@ class ExecProcess:
         Raises:
             TimedOut: It still runs after *timeout* seconds.
         """
-        code = self._wait(timeout)
-        if code is None:
-            raise TimedOut(f"command {list(self.args)!r} did not end within {timeout} s")
-        return code
-
-    def _wait(self, timeout: float | None) -> int | None:
         if self.returncode is None:
-            deadline = None if timeout is None else time.monotonic() + timeout
-            self.returncode = wait(self._launched.pidfd, deadline)
+            self.returncode = wait(self._launched.pidfd, timeout)
         return self.returncode
 
     def communicate(self, input: str | bytes | None = None, timeout: float | None = None) -> tuple[Any, Any]:
@@ -200,31 +194,30 @@ class ExecProcess:
         Raises:
             TimedOut: It did not end within *timeout* seconds; it still runs.
         """
-        if self.returncode is not None:
-            return self._rest(self.stdout), self._rest(self.stderr)
-        outcome = communicate(
+        if self._talk is None:
+            self._talk = self._new_talk(as_bytes(input, self._text) or b"")
+        done = self._talk.run(timeout)
+        self.returncode = done.exit_code
+        captured = [(self.stdout, done.stdout), (self.stderr, done.stderr)]
+        texts = [None if file is None else as_output(data, self._text) for file, data in captured]
+        return texts[0], texts[1]
+
+    def _new_talk(self, input: bytes) -> Talk:
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                os.set_blocking(file.fileno(), False)
+        return Talk(
             self._launched.pidfd,
             stdin_fd=_duplicate(self.stdin),
             stdout_fd=-1 if self.stdout is None else self.stdout.fileno(),
             stderr_fd=-1 if self.stderr is None else self.stderr.fileno(),
-            input=as_bytes(input, self._text) or b"",
-            deadline=None if timeout is None else time.monotonic() + timeout,
+            input=input,
         )
-        if outcome is None:
-            raise TimedOut(f"command {list(self.args)!r} did not end within {timeout} s")
-        self.returncode, out, err = outcome
-        captured = [(self.stdout, out), (self.stderr, err)]
-        texts = [None if file is None else as_output(data, self._text) for file, data in captured]
-        return texts[0], texts[1]
-
-    def _rest(self, file: IO[Any] | None) -> Any:
-        return None if file is None else file.read()
 
     def send_signal(self, signal: str | int) -> None:
         """Send a signal, by name or number; nothing happens when it has ended."""
         if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                send_signal(self._launched.pidfd, signal_number(signal))
+            send_signal(self._launched.pidfd, signal_number(signal))
 
     def terminate(self) -> None:
         """Send SIGTERM."""

@@ -2,56 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 
-from container_kit.containers.building import Identity
 from container_kit.containers.roots import open_process_root
-from container_kit.native.mounts import detached_overlay
 from container_kit.oci.rootfs import Directory, RootFs
-from container_kit.runtime.users import resolve_user
+from container_kit.runtime.users import (
+    ResolvedUser,
+    layers_reader,
+    resolve_in_layers,
+    resolve_user,
+    root_reader,
+)
 
-__all__ = ["resolve_identity", "resolve_in_process"]
-
-_ROOT = ("", "0", "0:0")
+__all__ = ["resolve_in_process", "resolve_in_root"]
 
 
-def resolve_identity(root: RootFs, user: str, groups: tuple[str, ...]) -> Identity:
+def resolve_in_root(root: RootFs, user: str, groups: tuple[str, ...], *, is_new: bool = False) -> ResolvedUser:
     """Who *user* (``user``, ``user:group``, names or numbers) is in *root*, with further *groups*.
 
+    A root that *is_new* has only what its image has, and the answer is kept.
+
     Raises:
-        InvalidInput, NotFound: The user cannot be had; says why.
+        InvalidInput: The user cannot be had; says why.
     """
-    if user in _ROOT and not groups:
-        return Identity()
-    with _opened(root) as fd:
-        return _resolve(fd, user, groups)
-
-
-def resolve_in_process(pid: int, ticks: int, user: str, groups: tuple[str, ...]) -> Identity:
-    """The same in the root that a running process sees."""
-    if user in _ROOT and not groups:
-        return Identity()
-    fd = open_process_root(pid, ticks)
-    try:
-        return _resolve(fd, user, groups)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _opened(root: RootFs) -> Iterator[int]:
     if isinstance(root, Directory):
         fd = os.open(root.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    else:
-        fd = detached_overlay(root.lowers, root.upper, root.work)
+        try:
+            return resolve_user(user, root_reader(fd), groups)
+        finally:
+            os.close(fd)
+    if is_new:
+        return resolve_in_layers(root.lowers, user, groups)
+    return resolve_user(user, layers_reader((root.upper, *root.lowers)), groups)
+
+
+def resolve_in_process(pid: int, ticks: int, user: str, groups: tuple[str, ...]) -> ResolvedUser:
+    """The same in the root that a running process sees."""
+    fd = open_process_root(pid, ticks)
     try:
-        yield fd
+        return resolve_user(user, root_reader(fd), groups)
     finally:
         os.close(fd)
-
-
-def _resolve(root_fd: int, user: str, groups: tuple[str, ...]) -> Identity:
-    found = resolve_user(root_fd, user, groups)
-    return Identity(uid=found.uid, gid=found.gid, groups=found.groups, home=found.home)

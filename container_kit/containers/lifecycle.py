@@ -25,7 +25,7 @@ from container_kit.containers.state_file import ContainerState, hold_lock, is_he
 from container_kit.containers.statistics import running_cgroup
 from container_kit.containers.supervision import start_monitor
 from container_kit.containers.watching import Watch
-from container_kit.errors import ContainerKitError, KernelError, NotFound, TimedOut, WrongState
+from container_kit.errors import ContainerKitError, NotFound, TimedOut, WrongState
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -131,8 +131,7 @@ def _signal_process(state: ContainerState, number: int) -> None:
         return
     try:
         if start_ticks(state.pid) == state.start_ticks:
-            with contextlib.suppress(ProcessLookupError):
-                send_signal(pidfd, number)
+            send_signal(pidfd, number)
     finally:
         os.close(pidfd)
 
@@ -324,13 +323,7 @@ def update(container: Container, limits: Limits | None, restart: RestartPolicy |
         if live:
             _client(container).update_restart(policy)
         options = attrs.evolve(options, restart=policy)
-    fd = os.open(_directory(container), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        write_record(fd, attrs.evolve(record, options=options))
-    except OSError as error:
-        raise KernelError.of(error.errno or 0, "cannot write the record of the container") from error
-    finally:
-        os.close(fd)
+    write_record(_directory(container), attrs.evolve(record, options=options))
     engine.note("update", record)
 
 

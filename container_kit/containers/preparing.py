@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from container_kit.containers.building import (
-    Identity,
     build_spec,
     health_check,
     profile_of,
 )
-from container_kit.containers.identity import resolve_identity, resolve_in_process
+from container_kit.containers.identity import resolve_in_process, resolve_in_root
 from container_kit.containers.monitor_config import HealthProbe, MonitorConfig
 from container_kit.containers.options import ContainerOptions, signal_number
 from container_kit.containers.roots import root_of
@@ -31,10 +30,11 @@ from container_kit.oci import runtime_spec as oci
 from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup
 from container_kit.runtime.compile import compile_exec, compile_plan
-from container_kit.runtime.devices import effective_rules
+from container_kit.runtime.devices import Device, DeviceRule
 from container_kit.runtime.host import Host
 from container_kit.runtime.plan import Plan
 from container_kit.runtime.profiles import Profile, profile
+from container_kit.runtime.users import ResolvedUser
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExecBlock",
+    "check_mount_sources",
     "check_startable",
     "compile_start",
-    "make_cgroup",
+    "device_rules",
+    "joined_namespaces",
     "monitor_config",
     "prepare_exec",
     "run_defaults_of",
@@ -65,19 +67,26 @@ def check_startable(engine: Engine, record: Record) -> None:
     Raises:
         InvalidInput, NotFound: An option cannot be used; the message names it.
     """
+    if record.bundle:
+        return  # checked when it was read
     walls = profile_of(record.options)
-    for mount in record.options.mounts:
-        if mount.type == "bind" and not os.path.exists(mount.source):
-            raise InvalidInput(f"mount source {mount.source!r} is not there: make it first")
+    check_mount_sources(record.options)
     build_spec(
         run_defaults_of(engine, record),
         record.options,
         record.command,
         container_id=record.id,
         walls=walls,
-        identity=Identity(),
+        identity=ResolvedUser(0, 0),
     )
     _joined_containers(engine, record.options)
+
+
+def check_mount_sources(options: ContainerOptions) -> None:
+    """Refuse a bind mount of what is not on this host."""
+    for mount in options.mounts:
+        if mount.type == "bind" and not os.path.exists(mount.source):
+            raise InvalidInput(f"mount source {mount.source!r} is not on this host: make it first")
 
 
 def _joined_containers(engine: Engine, options: ContainerOptions) -> dict[str, tuple[str, str]]:
@@ -107,15 +116,10 @@ def joined_namespaces(engine: Engine, options: ContainerOptions) -> dict[str, st
     return found
 
 
-def make_cgroup(engine: Engine, container_id: str, walls: Profile, options: ContainerOptions) -> Cgroup:
-    """The cgroup of a container, with its limits, still empty."""
-    rules = walls.device_rules
-    if options.devices:
-        from container_kit.runtime.devices import Device
-
-        extra = [Device.from_host(text).rule for text in options.devices]
-        rules = (*rules, *(rule for rule in extra if rule is not None))
-    return engine.cgroups.create(container_id, walls.limits_with(options.limits), rules)
+def device_rules(walls: Profile, options: ContainerOptions) -> tuple[DeviceRule, ...]:
+    """What the container may do with devices: the profile's rules, and those of the devices asked for."""
+    extra = [Device.from_host(text).rule for text in options.devices]
+    return (*walls.device_rules, *(rule for rule in extra if rule is not None))
 
 
 def compile_start(
@@ -147,7 +151,7 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
         return
     options, defaults = record.options, run_defaults_of(engine, record)
     walls, root = profile_of(options), root_of(engine, record)
-    identity = resolve_identity(root, options.user or defaults.user, options.group_add)
+    identity = resolve_in_root(root, options.user or defaults.user, options.group_add)
     joined = joined_namespaces(engine, options)
     spec = build_spec(
         defaults,
@@ -174,7 +178,8 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
 @contextlib.contextmanager
 def cgroup_for_start(engine: Engine, record: Record, walls: Profile) -> Iterator[Cgroup]:
     """A new cgroup for a container that is about to start; removed when the block fails."""
-    cgroup = make_cgroup(engine, record.id, walls, record.options)
+    limits = walls.limits_with(record.options.limits)
+    cgroup = engine.cgroups.create(record.id, limits, device_rules(walls, record.options))
     try:
         yield cgroup
     except BaseException:
@@ -191,7 +196,6 @@ def _config(
     options = record.options
     stop = signal_number(options.stop_signal) if options.stop_signal else defaults.stop_signal
     fields = {"id": record.id, "name": record.name, "image": record.image}
-    claimed = os.path.join(engine.root, "names", record.name) if options.name else None
     return MonitorConfig(
         id=record.id,
         directory=engine.catalogue.directory(record.id),
@@ -206,7 +210,7 @@ def _config(
         stop_signal=stop,
         stop_timeout_s=options.stop_timeout_s,
         auto_remove=options.auto_remove,
-        name_file=claimed,
+        name_file=engine.name_file(options.name),
         events=engine.journal.path,
         event_fields=json.dumps(fields, separators=(",", ":"))[1:-1],
         owned=bool(record.owner) and engine.owns(record.id),

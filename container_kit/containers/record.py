@@ -6,6 +6,7 @@ Written whole under another name and renamed, so that a reader sees an old or a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from typing import Any
@@ -16,7 +17,7 @@ from container_kit.containers.health import HealthCheck
 from container_kit.containers.monitor_config import LogOptions
 from container_kit.containers.mounts import Mount
 from container_kit.containers.options import ContainerOptions
-from container_kit.errors import CorruptData
+from container_kit.errors import CorruptData, KernelError, StoreFull
 from container_kit.runtime.limits import Limits
 
 __all__ = ["Record", "read_record", "write_record"]
@@ -117,18 +118,21 @@ def _options_from_dict(found: dict[str, Any]) -> ContainerOptions:
     return ContainerOptions(**found)
 
 
-def write_record(directory_fd: int, record: Record) -> None:
+def write_record(directory: str, record: Record) -> None:
     """Replace the record in the directory of its container.
 
     Not synced: after a loss of power the container is whole or swept away, the images are not touched.
     """
-    draft = f".{_FILE}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
+    path = os.path.join(directory, _FILE)
+    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, record.to_json())
+    except OSError as error:
+        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else KernelError
+        raise kind(error.errno or 0, f"cannot write {path}: {os.strerror(error.errno or 0)}") from None
     finally:
         os.close(fd)
-    os.rename(draft, _FILE, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+    os.rename(f"{path}.new", path)
 
 
 def read_record(directory: str) -> Record | None:

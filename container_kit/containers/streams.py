@@ -74,6 +74,21 @@ class Streams:
                 os.close(fd)
         self._passed = [fd for fd in self._passed if fd in ours]
 
+    def give_stdin(self) -> int:
+        """Our end of the program's input, not blocking; whoever takes it closes it. -1 if there is none."""
+        fd = self.our_stdin
+        if fd >= 0:
+            self._passed.remove(fd)
+            os.set_blocking(fd, False)
+            self.our_stdin = -1
+        return fd
+
+    def talkative(self) -> None:
+        """Make our ends of its output ready for a conversation: they must not block."""
+        for fd in (self.our_stdout, self.our_stderr):
+            if fd >= 0:
+                os.set_blocking(fd, False)
+
     def release(self) -> tuple[int, int, int]:
         """Our ends, which the caller closes from now on; -1 where there is none."""
         self._passed.clear()

@@ -1,0 +1,153 @@
+"""`run`: a command in a new container, to its end; the short way that starts in milliseconds.
+
+The caller is the container's parent, so there is no monitor; the guardian sees to it that nothing stays when
+the caller is killed.  What is the same for every run of an image with the same options is worked out once
+(see `recipes`), what has to be written down is written while the program runs already, and what is to be
+cleared away is left to the janitor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
+
+from container_kit.containers.creation import find_image
+from container_kit.containers.foreground_life import ForegroundContainer
+from container_kit.containers.options import as_command
+from container_kit.containers.recipes import recipe_for
+from container_kit.containers.results import RunResult
+from container_kit.containers.streams import Stream, Streams, as_bytes, as_output
+from container_kit.errors import CommandFailed, TimedOut
+from container_kit.native.process import Completed, Talk
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.options import Command, OptionArguments
+    from container_kit.images import Image
+
+__all__ = ["run"]
+
+_PIPE = subprocess.PIPE
+
+
+def run(
+    image: Image | str,
+    command: Command | None = None,
+    *,
+    check: bool = False,
+    text: bool = True,
+    input: str | bytes | None = None,
+    timeout: float | None = None,
+    capture_output: bool = True,
+    stdin: Stream = None,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    engine: Engine | None = None,
+    **options: Unpack[OptionArguments],
+) -> RunResult:
+    """Run a command in a new container, wait for its end, and remove the container.
+
+    Args:
+        image: An Image, or its name, digest or id.
+        command: Words, or a string that is split as a shell does; None means what the image says.
+        check: Raise CommandFailed when the exit code is not 0.
+        text: Output and *input* are str (UTF-8); False makes them bytes.
+        input: What the program reads from its standard input; else it reads nothing, or *stdin*.
+        timeout: Seconds until it is killed.
+        capture_output: Keep what it writes; False lets it write where this process does.
+        stdin, stdout, stderr: A file, a descriptor, subprocess.DEVNULL or STDOUT: instead of the above.
+        options: See :class:`ContainerOptions`; those about a life without its caller have no meaning here.
+
+    Returns:
+        ``exit_code`` (128+n for signal n), ``stdout``, ``stderr``, ``duration_s``, ``oom_killed``.
+
+    Raises:
+        NotFound: There is no such image.
+        InvalidInput: An option cannot be used; names it.
+        StartFailed: 127 when the program is not in the image, 126 when it cannot be executed, else 125.
+        CommandFailed: With *check*.
+        TimedOut: It did not end in time and was killed.
+
+    The container ends with this process, whatever ends that.
+    """
+    began = time.monotonic()
+    if engine is None:
+        from container_kit.containers.engine import Engine
+
+        engine = Engine.default()
+    engine.check_open()
+    data = as_bytes(input, text)
+    recipe = recipe_for(engine, find_image(engine, image), image, as_command(command), options)
+    captured = _PIPE if capture_output else None
+    streams = Streams.open(
+        stdin if data is None else _PIPE,
+        captured if stdout is None else stdout,
+        captured if stderr is None else stderr,
+    )
+    try:
+        with ForegroundContainer(engine, recipe) as container:
+            container.launch(streams)
+            done = _talk(container, streams, data, timeout, began)
+            container.ended(done.exit_code)
+    finally:
+        streams.close()
+    return _result(container, streams, done, text, check, began)
+
+
+def _talk(
+    container: ForegroundContainer, streams: Streams, data: bytes | None, timeout: float | None, began: float
+) -> Completed:
+    """Feed and drain until the program has ended.
+
+    Raises:
+        TimedOut: It did not in time.
+    """
+    talk = Talk(
+        container.launched.pidfd,
+        stdin_fd=streams.give_stdin(),
+        stdout_fd=streams.our_stdout,
+        stderr_fd=streams.our_stderr,
+        input=data or b"",
+    )
+    try:
+        return talk.run(None if timeout is None else began + timeout - time.monotonic())
+    except TimedOut:
+        words = list(container.recipe.command)
+        raise TimedOut(
+            f"command {words!r} did not end within {timeout} s and was killed: give a longer timeout"
+        ) from None
+
+
+def _result(
+    container: ForegroundContainer, streams: Streams, done: Completed, text: bool, check: bool, began: float
+) -> RunResult:
+    result = RunResult(
+        exit_code=done.exit_code,
+        stdout=as_output(done.stdout, text) if streams.our_stdout >= 0 else None,
+        stderr=as_output(done.stderr, text) if streams.our_stderr >= 0 else None,
+        duration_s=time.monotonic() - began,
+        command=container.recipe.command,
+        oom_killed=container.oom_killed,
+        container_id=container.id,
+    )
+    if check and result.exit_code != 0:
+        raise CommandFailed(
+            result.command,
+            result.exit_code,
+            oom_killed=result.oom_killed,
+            stdout=result.stdout,
+            stderr=result.stderr,
+            log_tail=_tail(done.stderr or done.stdout),
+        )
+    return result
+
+
+def _tail(output: bytes, lines: int = 10) -> list[str]:
+    """The last lines of what it wrote, for the message of an error."""
+    with contextlib.suppress(ValueError):
+        output = output[output.rindex(b"\n", 0, max(0, len(output) - 4096)) :]
+    return output.decode("utf-8", "replace").splitlines()[-lines:]

@@ -1,0 +1,184 @@
+"""One container of a `run` call, from its directory to its removal, as a context manager.
+
+Only what the program needs is done before it starts; record, state and events are written while it runs.
+Leaving the block kills what still runs and hands everything else to the janitor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from container_kit.containers import names
+from container_kit.containers.events import format_time
+from container_kit.containers.record import write_record
+from container_kit.containers.removal import remove_directory
+from container_kit.containers.state_file import (
+    ContainerState,
+    HeldLock,
+    boot_id,
+    hold_lock,
+    start_ticks,
+    write_state,
+)
+from container_kit.errors import ContainerKitError, KernelError
+from container_kit.native.process import send_signal, wait
+from container_kit.runtime.launch import Launched, launch
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.record import Record
+    from container_kit.containers.recipes import Recipe
+    from container_kit.containers.streams import Streams
+    from container_kit.runtime.cgroups import Cgroup
+    from container_kit.store import Lease
+
+__all__ = ["ForegroundContainer"]
+
+_KILLED = 137
+
+
+class ForegroundContainer:
+    """A container that this call is the parent of.
+
+    Attributes:
+        id: 64 hex digits.
+        launched: The running program, after :meth:`launch`.
+        oom_killed: Whether the kernel killed a process for the memory limit, after :meth:`ended`.
+    """
+
+    launched: Launched
+
+    def __init__(self, engine: Engine, recipe: Recipe) -> None:
+        self.engine, self.recipe = engine, recipe
+        self.id = names.new_id()
+        self.oom_killed = False
+        self._directory = engine.catalogue.directory(self.id)
+        self._record: Record | None = None
+        self._lease: Lease | None = None
+        self._cgroup: Cgroup | None = None
+        self._lock: HeldLock | None = None
+        self._is_running = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._make()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def _make(self) -> None:
+        engine, recipe = self.engine, self.recipe
+        self._lease = engine.store.lease(recipe.image.digest)
+        if recipe.options.name:
+            names.claim(engine.catalogue.names_fd, recipe.options.name, self.id)
+        os.mkdir(self._directory, 0o700)
+        self._root = engine.snapshotter.prepare(
+            self._directory, recipe.image.layers, volatile=recipe.is_volatile
+        )
+        self._cgroup = engine.cgroups.create(self.id, recipe.limits, recipe.device_rules)
+        engine.guardian.add(
+            self.id,
+            self._directory,
+            cgroup2=self._cgroup.v2,
+            cgroups=self._cgroup.paths,
+            name_file=engine.name_file(recipe.options.name),
+        )
+
+    def launch(self, streams: Streams) -> None:
+        """Start the program, then write down that it runs.
+
+        Raises:
+            StartFailed: 127 when it is not in the image, 126 when it cannot be executed, else 125.
+            StoreFull: Its record cannot be written; it has been killed.
+        """
+        assert self._cgroup is not None
+        self.launched = launch(
+            self.recipe.plan_for(self.engine, self.id, self._root, self._cgroup),
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+            cgroup_fd=-1 if self._cgroup.v2 is None else self._cgroup.v2_fd,
+        )
+        self._is_running = True
+        streams.started()
+        streams.talkative()
+        self._write_down()
+
+    def _write_down(self) -> None:
+        self._lock = hold_lock(self._directory)
+        started = format_time(time.time_ns())
+        state = ContainerState(
+            status="running",
+            pid=self.launched.pid,
+            start_ticks=start_ticks(self.launched.pid),
+            boot_id=self.engine.kept("boot_id", boot_id),
+            started_at=started,
+        )
+        self._record = self.recipe.record_for(self.id, self.engine.own(self.id))
+        write_state(self._directory, state)
+        write_record(self._directory, self._record)
+        self.engine.note("create", self._record)
+        self.engine.note("start", self._record)
+
+    def ended(self, exit_code: int) -> None:
+        """The program has ended and been reaped."""
+        self._is_running = False
+        if exit_code == _KILLED and self._cgroup is not None:
+            self.oom_killed = self._cgroup.oom_kills() > 0
+        if self._record is not None:
+            if self.oom_killed:
+                self.engine.note("oom", self._record)
+            self.engine.note("die", self._record, exit_code=str(exit_code))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._is_running:
+                self._kill()
+        finally:
+            self._leave()
+
+    def _kill(self) -> None:
+        send_signal(self.launched.pidfd, 9)
+        with contextlib.suppress(KernelError):  # ECHILD: it has been reaped already
+            self.ended(wait(self.launched.pidfd))
+
+    def _leave(self) -> None:
+        """Close what is open and have the rest cleared away."""
+        if self.recipe.shares_processes and self._cgroup is not None:
+            # Only the end of an own pid namespace takes all its processes along.
+            with contextlib.suppress(ContainerKitError):
+                self._cgroup.kill()
+        launched = getattr(self, "launched", None)
+        if launched is not None:
+            os.close(launched.pidfd)
+        if self._record is not None:
+            self.engine.note("destroy", self._record)
+        if self.recipe.options.name:
+            names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
+        self.engine.janitor.submit(f"container {self.id[:12]}", self._clear)
+
+    def _clear(self) -> bool:
+        """Free everything; False when the cgroup is still busy. In the janitor's thread."""
+        launched = getattr(self, "launched", None)
+        if launched is not None and launched.mount_ns_fd >= 0:
+            os.close(launched.mount_ns_fd)
+            launched.mount_ns_fd = -1
+        if self._cgroup is not None and not self._cgroup.try_remove():
+            return False
+        remove_directory(self.engine.catalogue.containers, self.id)
+        if self._lock is not None:
+            self._lock.close()
+        if self._lease is not None:
+            self._lease.close()
+        self.engine.disown(self.id)
+        self.engine.guardian.remove(self.id)
+        return True

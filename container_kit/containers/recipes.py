@@ -1,0 +1,213 @@
+"""Recipes: all of a foreground container that is the same for every run of an image with the same options.
+
+The first run's plan is kept in its encoded form.  The plan of a later container is those bytes with one id
+in place of the other, which takes microseconds instead of a millisecond: ids are random and of one length.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from container_kit.containers import names
+from container_kit.containers.building import build_spec, command_line, profile_of
+from container_kit.containers.identity import resolve_in_root
+from container_kit.containers.options import ContainerOptions
+from container_kit.containers.preparing import (
+    check_mount_sources,
+    compile_start,
+    device_rules,
+    joined_namespaces,
+)
+from container_kit.containers.record import Record
+from container_kit.errors import InvalidInput
+from container_kit.images import Image
+from container_kit.oci.rootfs import RootFs
+from container_kit.runtime.cgroups import Cgroup
+from container_kit.runtime.limits import Limits
+from container_kit.runtime.plan import Plan
+from container_kit.runtime.profiles import Profile
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.runtime.devices import DeviceRule
+
+__all__ = ["Recipe", "recipe_for"]
+
+_MOST_RECIPES = 512
+_SHORT = 12
+
+
+@attrs.frozen
+class _Pattern:
+    """An encoded plan, and the id of the container that it is for; used like a plan."""
+
+    id: str
+    data: bytes
+    plan: Plan
+
+    @property
+    def clone_flags(self) -> int:
+        return self.plan.clone_flags
+
+    @property
+    def slots(self) -> int:
+        return self.plan.slots
+
+    @property
+    def preserve_fds(self) -> int:
+        return self.plan.preserve_fds
+
+    def encode(self) -> bytes:
+        return self.data
+
+    def for_container(self, container_id: str) -> _Pattern:
+        """The same for another container."""
+        data = self.data.replace(self.id.encode(), container_id.encode())
+        data = data.replace(self.id[:_SHORT].encode(), container_id[:_SHORT].encode())
+        return _Pattern(container_id, data, self.plan)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Recipe:
+    """What does not differ between two runs.
+
+    Args:
+        image: Whose layers are its root; *image_name* is what it was asked for as.
+        command: The whole command line; *arguments* what the caller gave of it.
+        walls: The profile as the options change it.
+    """
+
+    image: Image
+    image_name: str
+    command: tuple[str, ...]
+    arguments: tuple[str, ...] | None
+    options: ContainerOptions
+    walls: Profile
+    limits: Limits
+    device_rules: tuple[DeviceRule, ...]
+    _pattern: _Pattern | None = None
+
+    @property
+    def is_volatile(self) -> bool:
+        """Its root is thrown away at the end, so nothing of it needs to reach the disk."""
+        return True
+
+    @property
+    def shares_processes(self) -> bool:
+        """Whether it has no pid namespace of its own, whose end would end all its processes."""
+        return self.options.pid != "private"
+
+    @property
+    def _joins(self) -> bool:
+        """Whether it joins another container, whose processes change from run to run."""
+        options = self.options
+        return any(text.startswith("container:") for text in (options.network, options.pid, options.ipc, options.uts))
+
+    def plan_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan | _Pattern:
+        """The plan of the container with this id."""
+        pattern = self._pattern
+        if pattern is not None:
+            return pattern.for_container(container_id)
+        plan = self._compile(engine, container_id, root, cgroup)
+        if not self._joins and not self.walls.user_namespace:
+            # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
+            self._pattern = _Pattern(container_id, plan.encode(), plan)
+        return plan
+
+    def _compile(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan:
+        defaults, options = self.image.defaults, self.options
+        check_mount_sources(options)
+        spec = build_spec(
+            defaults,
+            options,
+            self.command,
+            container_id=container_id,
+            walls=self.walls,
+            identity=resolve_in_root(root, options.user or defaults.user, options.group_add, is_new=True),
+            joined=joined_namespaces(engine, options),
+        )
+        return compile_start(spec, root, self.walls, cgroup, init=options.init)
+
+    def record_for(self, container_id: str, owner: str) -> Record:
+        """The record of the container with this id."""
+        return Record(
+            id=container_id,
+            name=self.options.name or names.generated_name(container_id),
+            created_ns=time.time_ns(),
+            image=self.image_name,
+            image_digest=str(self.image.digest),
+            layers=tuple(str(layer) for layer in self.image.layers),
+            command=self.command,
+            arguments=self.arguments,
+            options=self.options,
+            owner=owner,
+            foreground=True,
+        )
+
+
+def recipe_for(
+    engine: Engine,
+    image: Image,
+    name: Image | str,
+    arguments: tuple[str, ...] | None,
+    options: Mapping[str, Any],
+) -> Recipe:
+    """The recipe for these wishes, from an earlier call when there was one with equal wishes.
+
+    Raises:
+        InvalidInput: An option cannot be used; names it.
+    """
+    recipes: dict[Any, Recipe] = engine.kept("recipes", dict)
+    key = _key(image, arguments, options)
+    found = recipes.get(key) if key is not None else None
+    if found is not None:
+        return found
+    recipe = _make(image, name, arguments, ContainerOptions(**options))
+    if key is not None:
+        if len(recipes) >= _MOST_RECIPES:
+            recipes.clear()
+        recipes[key] = recipe
+    return recipe
+
+
+def _key(image: Image, arguments: tuple[str, ...] | None, options: Mapping[str, Any]) -> Any:
+    """What equal wishes have in common; None when a wish cannot be compared cheaply."""
+    wishes = []
+    for name, value in options.items():
+        if isinstance(value, Limits):
+            value = tuple(value.given().items())
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(value, dict):
+            value = tuple(value.items())
+        wishes.append((name, value))
+    key = (str(image.digest), arguments, tuple(sorted(wishes, key=lambda pair: pair[0])))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _make(
+    image: Image, name: Image | str, arguments: tuple[str, ...] | None, options: ContainerOptions
+) -> Recipe:
+    if options.restart.mode != "no" or options.health is not None or options.tty:
+        raise InvalidInput(
+            "restart, health and tty need a container that lives on its own: use Container.start instead of run"
+        )
+    walls = profile_of(options)
+    return Recipe(
+        image=image,
+        image_name=name if isinstance(name, str) else next(iter(image.names), str(image.digest)),
+        command=command_line(image.defaults, options.entrypoint, arguments),
+        arguments=arguments,
+        options=options,
+        walls=walls,
+        limits=walls.limits_with(options.limits),
+        device_rules=device_rules(walls, options),
+    )
