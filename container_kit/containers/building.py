@@ -6,6 +6,7 @@ The caller's words win over the image's; the profile adds its walls to what is t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -54,7 +55,7 @@ def profile_of(options: ContainerOptions) -> Profile:
     base = profile(options.profile) if isinstance(options.profile, str) else options.profile
     changed = base.with_capabilities(options.cap_add, options.cap_drop)
     shared = {kind for field, kind in _NAMESPACES if getattr(options, field) == "host"}
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     if shared:
         found["namespaces"] = tuple(kind for kind in changed.namespaces if kind not in shared)
     if options.userns:
@@ -115,9 +116,7 @@ def build_spec(
         annotations=dict(options.annotations),
     )
     devices = tuple(Device.from_host(text) for text in options.devices)
-    return policy.apply(
-        walls, bare, container_id=container_id, shm_size=_shm_size(options), devices=devices
-    )
+    return policy.apply(walls, bare, container_id=container_id, shm_size=_shm_size(options), devices=devices)
 
 
 def _rlimit(value: int) -> int:
@@ -145,9 +144,7 @@ def _mount(mount: Mount) -> oci.Mount:
         safe = ("nosuid", "nodev", *(() if "exec" in mount.options else ("noexec",)))
         given = tuple(word for word in mount.options if word != "exec")
         return oci.Mount(mount.target, "tmpfs", "tmpfs", (*safe, *given, *write))
-    return oci.Mount(
-        mount.target, "bind", mount.source, ("rbind", mount.propagation, *write, *mount.options)
-    )
+    return oci.Mount(mount.target, "bind", mount.source, ("rbind", mount.propagation, *write, *mount.options))
 
 
 def _environment(

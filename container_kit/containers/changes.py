@@ -80,12 +80,10 @@ def export(container: Container, destination: str | os.PathLike[str] | IO[bytes]
 
 
 def _write(tree_fd: int, destination: str | os.PathLike[str] | IO[bytes]) -> None:
-    if hasattr(destination, "fileno"):
+    if not isinstance(destination, str | os.PathLike):
         destination.flush()
         pack(tree_fd, destination.fileno(), form="plain")
         return
-    if not isinstance(destination, str | os.PathLike):
-        raise InvalidInput(f"cannot export to {destination!r}: give a path or an open binary file")
     fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         pack(tree_fd, fd, form="plain")

@@ -1,8 +1,8 @@
 """Copying between the host and a container, as ``docker cp`` does, while whatever runs inside may interfere.
 
-Both sides are walked by descriptors: a directory is entered by an open descriptor of it, a name is opened without
-following links, and links are copied, never followed.  So a container that swaps files for links under the copy
-changes what is copied, never where to.  Out of a container come regular files, directories and links only.
+Both sides are walked by descriptors: a directory is entered by an open descriptor of it, a name is opened
+without following links, and links are copied, never followed.  So a container that swaps files for links under
+the copy changes what is copied, never where to.  Regular files, directories and links are copied, no others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def copy_in(container: Container, source: str | os.PathLike[str] | IO[bytes], pa
 
 def copy_out(container: Container, path: str, destination: str | os.PathLike[str] | IO[bytes]) -> None:
     """Copy out of the container; see :meth:`Container.copy_out`."""
-    with open_root(container) as root_fd, _inside_source(RootFiles(root_fd), path) as (folder, name, contents):
+    with (
+        open_root(container) as root_fd,
+        _inside_source(RootFiles(root_fd), path) as (folder, name, contents),
+    ):
         if isinstance(destination, str | os.PathLike):
             target = os.path.abspath(os.fspath(destination))
             target += "/" if os.fspath(destination).endswith("/") else ""

@@ -1,7 +1,7 @@
 """Making a container that is not started yet, and giving it another name.
 
 Order of making: claim the name, make the directory, protect the image from collection, prepare the root,
-write the record, tell the journal.  What fails half-way is undone; what a crash leaves is swept by the next open.
+write the record, tell the journal.  What fails half-way is undone; what a crash leaves is swept later.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
     from container_kit.containers.container import Container
 
     with contextlib.ExitStack() as undoing:
-        undoing.callback(undo, engine, record)
         check_startable(engine, record)
+        undoing.callback(undo, engine, record)
         if record.options.name:
             names.claim(engine.catalogue.names_fd, record.name, record.id)
         directory = engine.catalogue.directory(record.id)

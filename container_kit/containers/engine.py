@@ -1,8 +1,8 @@
 """Engine: one root directory with its images and containers, used from this process.
 
 No daemon stands behind it: several engines, in several processes, use the same root at once.  An engine keeps
-what is worth keeping between calls (the store, facts about the host, prepared specs) and knows which containers
-this process owns, so that they end with it.
+what is worth keeping between calls (the store, facts about the host, prepared specs) and knows which
+containers this process owns, so that they end with it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from container_kit.containers.container import Container
-    from container_kit.containers.options import Command, OptionArguments
     from container_kit.containers.guardian import Guardian
+    from container_kit.containers.options import Command, OptionArguments
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
     from container_kit.images import Image, Snapshotter
@@ -55,7 +55,7 @@ class Engine:
         PermissionMissing: The root cannot be made or written.
 
     Opening sweeps away what processes that crashed have left.  Closing ends what this engine owns.
-    Threads may share an engine.  In a child made by fork it goes on to work, but owns nothing of its parent's.
+    Threads may share an engine.  In a child made by fork it works on, but owns nothing of its parent's.
     """
 
     def __init__(

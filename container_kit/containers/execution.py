@@ -11,9 +11,7 @@ import os
 import subprocess
 import time
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
-
-from typing_extensions import Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from container_kit.containers.options import as_command, signal_number
 from container_kit.containers.preparing import prepare_exec

@@ -10,9 +10,7 @@ import contextlib
 import os
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Self
 
 from container_kit.containers import names
 from container_kit.containers.events import format_time
@@ -32,10 +30,11 @@ from container_kit.runtime.launch import Launched, launch
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
-    from container_kit.containers.record import Record
     from container_kit.containers.recipes import Recipe
+    from container_kit.containers.record import Record
     from container_kit.containers.streams import Streams
     from container_kit.runtime.cgroups import Cgroup
+    from container_kit.runtime.plan import Plan
     from container_kit.store import Lease
 
 __all__ = ["ForegroundContainer"]
@@ -100,7 +99,7 @@ class ForegroundContainer:
         """
         assert self._cgroup is not None
         self.launched = launch(
-            self.recipe.plan_for(self.engine, self.id, self._root, self._cgroup),
+            cast("Plan", self.recipe.plan_for(self.engine, self.id, self._root, self._cgroup)),
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,

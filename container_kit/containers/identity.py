@@ -17,7 +17,9 @@ from container_kit.runtime.users import (
 __all__ = ["resolve_in_process", "resolve_in_root"]
 
 
-def resolve_in_root(root: RootFs, user: str, groups: tuple[str, ...], *, is_new: bool = False) -> ResolvedUser:
+def resolve_in_root(
+    root: RootFs, user: str, groups: tuple[str, ...], *, is_new: bool = False
+) -> ResolvedUser:
     """Who *user* (``user``, ``user:group``, names or numbers) is in *root*, with further *groups*.
 
     A root that *is_new* has only what its image has, and the answer is kept.

@@ -200,9 +200,7 @@ def restart(container: Container, timeout_s: float | None) -> None:
     container.engine.note("restart", container.engine.record(container.id))
 
 
-def wait(
-    container: Container, timeout: float | None, condition: Literal["not-running", "removed"]
-) -> int:
+def wait(container: Container, timeout: float | None, condition: Literal["not-running", "removed"]) -> int:
     """Wait for its end; see :meth:`Container.wait`."""
     deadline = None if timeout is None else time.monotonic() + timeout
     code = _wait_for_end(container, timeout)
@@ -286,13 +284,13 @@ def close_all(engine: Engine, container_ids: Iterable[str]) -> None:
             close(Container(engine, container_id))
 
 
-def attach(
-    container: Container, *, stdin: bool, stdout: bool, stderr: bool, lossless: bool
-) -> Attachment:
+def attach(container: Container, *, stdin: bool, stdout: bool, stderr: bool, lossless: bool) -> Attachment:
     """Join its streams; see :meth:`Container.attach`."""
     record = container.engine.record(container.id)
     if record.foreground:
-        raise WrongState(f"cannot attach to container {record.name}: its streams belong to the call that runs it")
+        raise WrongState(
+            f"cannot attach to container {record.name}: its streams belong to the call that runs it"
+        )
     attachment = _client(container).attach(stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless)
     container.engine.note("attach", record)
     return attachment

@@ -6,7 +6,7 @@ Values only: sources are opened, and targets resolved inside the root, when the 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -16,6 +16,10 @@ from container_kit.errors import InvalidInput
 __all__ = ["Mount"]
 
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+
+
+def _words(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +43,7 @@ class Mount:
     type: Literal["bind", "tmpfs"] = "bind"
     read_only: bool = False
     propagation: str = attrs.field(default="rprivate")
-    options: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    options: tuple[str, ...] = attrs.field(default=(), converter=_words)
 
     def __attrs_post_init__(self) -> None:
         _check_path("mount target", self.target)

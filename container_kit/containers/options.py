@@ -128,33 +128,43 @@ def signal_number(name: str | int) -> int:
         ) from None
 
 
-def _pairs(what: str, *, name_only: str | None = "") -> Any:
-    """A converter of a mapping, or of ``KEY=VALUE`` words, to sorted pairs; later ones win."""
-
-    def convert(value: Mapping[str, Any] | Iterable[str] | None) -> Pairs:
-        if not value:
-            return ()
-        if isinstance(value, Mapping):
-            found = {str(key): str(text) for key, text in value.items()}
-        else:
-            found = dict(_split(what, word, name_only) for word in value)
-        for key, text in found.items():
-            if not key or "=" in key or "\0" in key or "\0" in text:
-                raise InvalidInput(
-                    f"{what} {key!r}={text!r} cannot be used: no empty name, '=' in it, or NUL"
-                )
-        return tuple(sorted(found.items()))
-
-    return convert
+def _pairs(value: Mapping[str, Any] | Iterable[Any] | None, what: str, *, needs_value: bool) -> Pairs:
+    """A mapping, or ``KEY=VALUE`` words, as sorted pairs; later ones win."""
+    if not value:
+        return ()
+    if isinstance(value, Mapping):
+        found = {str(key): str(text) for key, text in value.items()}
+    else:
+        found = dict(_split(word, what, needs_value) for word in value)
+    for key, text in found.items():
+        if not key or "=" in key or "\0" in key or "\0" in text:
+            raise InvalidInput(f"{what} {key!r}={text!r} cannot be used: no empty name, '=' in it, or NUL")
+    return tuple(sorted(found.items()))
 
 
-def _split(what: str, word: Any, name_only: str | None) -> tuple[str, str]:
+def _split(word: Any, what: str, needs_value: bool) -> tuple[str, str]:
     if isinstance(word, tuple | list) and len(word) == 2:
         return str(word[0]), str(word[1])
     key, equals, value = str(word).partition("=")
-    if not equals and name_only is None:
+    if not equals and needs_value:
         raise InvalidInput(f"{what} {word!r} has no value: write NAME=VALUE")
     return key, value
+
+
+def _variables(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+    return _pairs(value, "environment variable", needs_value=True)
+
+
+def _labels(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+    return _pairs(value, "label", needs_value=False)
+
+
+def _sysctls(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+    return _pairs(value, "sysctl", needs_value=True)
+
+
+def _annotations(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+    return _pairs(value, "annotation", needs_value=True)
 
 
 def _words(value: Iterable[Any] | None) -> tuple[str, ...]:
@@ -172,9 +182,9 @@ def _mounts(value: Iterable[Mount | str] | None) -> tuple[Mount, ...]:
 
 
 def _tmpfs(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
-    if isinstance(value, Mapping) or not value:
-        return tuple(sorted(value.items())) if value else ()
-    split = [tuple(one) if isinstance(one, tuple | list) else one.partition(":")[::2] for one in value]
+    if isinstance(value, Mapping):
+        return tuple(sorted(value.items()))
+    split = [tuple(one) if isinstance(one, tuple | list) else one.partition(":")[::2] for one in value or ()]
     return tuple(sorted((str(target), str(options)) for target, options in split))
 
 
@@ -250,7 +260,7 @@ class ContainerOptions:
     """
 
     name: str | None = None
-    env: Pairs = attrs.field(default=(), converter=_pairs("environment variable"))
+    env: Pairs = attrs.field(default=(), converter=_variables)
     user: str = attrs.field(default="", converter=str)
     working_dir: str = ""
     entrypoint: tuple[str, ...] | None = attrs.field(default=None, converter=as_command)
@@ -273,10 +283,10 @@ class ContainerOptions:
     uts: str = "private"
     userns: str = ""
     cgroupns: str = "private"
-    sysctls: Pairs = attrs.field(default=(), converter=_pairs("sysctl", name_only=None))
+    sysctls: Pairs = attrs.field(default=(), converter=_sysctls)
     rlimits: tuple[Rlimit, ...] = attrs.field(default=(), converter=_rlimits)
-    labels: Pairs = attrs.field(default=(), converter=_pairs("label"))
-    annotations: Pairs = attrs.field(default=(), converter=_pairs("annotation", name_only=None))
+    labels: Pairs = attrs.field(default=(), converter=_labels)
+    annotations: Pairs = attrs.field(default=(), converter=_annotations)
     restart: RestartPolicy = attrs.field(factory=RestartPolicy, converter=_restart)
     health: HealthCheck | None = None
     log: LogOptions = attrs.field(factory=LogOptions)

@@ -53,7 +53,12 @@ __all__ = [
     "run_defaults_of",
 ]
 
-_JOINABLE = (("network", "network", "net"), ("pid", "pid", "pid"), ("ipc", "ipc", "ipc"), ("uts", "uts", "uts"))
+_JOINABLE = (
+    ("network", "network", "net"),
+    ("pid", "pid", "pid"),
+    ("ipc", "ipc", "ipc"),
+    ("uts", "uts", "uts"),
+)
 
 
 def run_defaults_of(engine: Engine, record: Record) -> RunDefaults:
@@ -122,9 +127,7 @@ def device_rules(walls: Profile, options: ContainerOptions) -> tuple[DeviceRule,
     return (*walls.device_rules, *(rule for rule in extra if rule is not None))
 
 
-def compile_start(
-    spec: oci.Spec, root: RootFs, walls: Profile, cgroup: Cgroup, *, init: bool
-) -> Plan:
+def compile_start(spec: oci.Spec, root: RootFs, walls: Profile, cgroup: Cgroup, *, init: bool) -> Plan:
     """The plan that starts *spec* in *root* and in *cgroup*, behind *walls*."""
     host = Host.probe()
     filter = walls.filter(host.machine)
@@ -168,9 +171,7 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
         check = health_check(defaults, options)
         if check is not None:
             health_plan = _exec_plan(spec, walls, check.command, cgroup)
-            probe = HealthProbe(
-                check=check, plan=health_plan.encode(), clone_flags=health_plan.clone_flags
-            )
+            probe = HealthProbe(check=check, plan=health_plan.encode())
             config = attrs.evolve(config, health=probe)
         yield config
 
@@ -200,7 +201,7 @@ def _config(
         id=record.id,
         directory=engine.catalogue.directory(record.id),
         plan=plan.encode(),
-        clone_flags=plan.clone_flags,
+        
         cgroup2=cgroup.v2,
         cgroups=tuple(path for path in cgroup.paths if path != cgroup.v2),
         tty=options.tty,
@@ -316,9 +317,7 @@ def _exec_process(
         options = attrs.evolve(options, working_dir=working_dir)
     who = user or options.user or defaults.user
     identity = resolve_in_process(state.pid, state.start_ticks, who, options.group_add)
-    spec = build_spec(
-        defaults, options, words, container_id=record.id, walls=walls, identity=identity
-    )
+    spec = build_spec(defaults, options, words, container_id=record.id, walls=walls, identity=identity)
     if spec.process is None:
         raise StartFailed("the configuration of the container has no process")
     return spec.process

@@ -105,7 +105,9 @@ class Recipe:
     def _joins(self) -> bool:
         """Whether it joins another container, whose processes change from run to run."""
         options = self.options
-        return any(text.startswith("container:") for text in (options.network, options.pid, options.ipc, options.uts))
+        return any(
+            text.startswith("container:") for text in (options.network, options.pid, options.ipc, options.uts)
+        )
 
     def plan_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan | _Pattern:
         """The plan of the container with this id."""
@@ -198,7 +200,8 @@ def _make(
 ) -> Recipe:
     if options.restart.mode != "no" or options.health is not None or options.tty:
         raise InvalidInput(
-            "restart, health and tty need a container that lives on its own: use Container.start instead of run"
+            "restart, health and tty need a container that lives on its own: "
+            "use Container.start instead of run"
         )
     walls = profile_of(options)
     return Recipe(

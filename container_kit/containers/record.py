@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -24,6 +25,10 @@ __all__ = ["Record", "read_record", "write_record"]
 
 _FILE = "record.json"
 _LARGEST = 16 << 20
+
+
+def _words(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -49,8 +54,8 @@ class Record:
     created_ns: int
     image: str = ""
     image_digest: str = ""
-    layers: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    command: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    layers: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    command: tuple[str, ...] = attrs.field(default=(), converter=_words)
     arguments: tuple[str, ...] | None = None
     options: ContainerOptions = attrs.field(factory=ContainerOptions)
     owner: str = ""
@@ -82,17 +87,13 @@ class Record:
 
 
 def _options_to_dict(options: ContainerOptions) -> dict[str, Any]:
-    found = {}
-    for field in attrs.fields(ContainerOptions):
-        value = getattr(options, field.name)
-        default = field.default.factory() if isinstance(field.default, _FACTORY) else field.default
-        if value != default:
-            found[field.name] = _plain(value)
-    found["profile"] = options.profile_name
-    return found
+    names = (field.name for field in attrs.fields(ContainerOptions))
+    values = ((name, getattr(options, name)) for name in names)
+    found = {name: _plain(value) for name, value in values if value != getattr(_DEFAULTS, name)}
+    return {**found, "profile": options.profile_name}
 
 
-_FACTORY: type = type(attrs.Factory(list))
+_DEFAULTS = ContainerOptions()
 
 
 def _plain(value: Any) -> Any:

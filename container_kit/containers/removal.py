@@ -45,7 +45,9 @@ def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
     directory = engine.catalogue.directory(record.id)
     state = read_state(directory)
     if state.is_live and not force:
-        raise WrongState(f"cannot remove container {record.name}: it is {state.status}; stop it, or use force")
+        raise WrongState(
+            f"cannot remove container {record.name}: it is {state.status}; stop it, or use force"
+        )
     if state.is_live or state.status == "dead":
         end_all(engine, record.id)
     try:

@@ -86,7 +86,7 @@ def _record(engine: Engine, name: str) -> Record | None:
 
 
 def _sweep_holds(engine: Engine) -> None:
-    """Names and holds on images whose container has gone without them: it removed itself, or a crash came between."""
+    """Give back names and holds on images whose container is gone: it removed itself, or somebody crashed."""
     catalogue = engine.catalogue
     for name in os.listdir(catalogue.names_fd):
         holder = None if name.startswith(".") else names.holder(catalogue.names_fd, name)

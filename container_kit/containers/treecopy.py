@@ -1,7 +1,7 @@
 """Copying a tree from one descriptor to another without following anything.
 
-For trees that something hostile may change meanwhile: an entry is opened once, without following links, and what
-that descriptor refers to is what is copied.
+For trees that something hostile may change meanwhile: an entry is opened once, without following links, and
+what that descriptor refers to is what is copied.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class TreeCopy:
             LimitExceeded: The tree is too deep.
         """
         if depth > _DEEPEST:
-            raise LimitExceeded(f"cannot copy {name!r}: it lies {depth} directories deep, at most {_DEEPEST} may")
+            raise LimitExceeded(
+                f"cannot copy {name!r}: it lies {depth} directories deep, at most {_DEEPEST} may"
+            )
         try:
             fd = os.open(name, _LOOK, dir_fd=folder)
         except FileNotFoundError:
