@@ -386,7 +386,13 @@ class Container:
         """
         from container_kit.containers.execution import execute
 
-        wishes: dict[str, Any] = {"env": env, "user": user, "working_dir": working_dir, "tty": tty, "privileged": privileged}
+        wishes: dict[str, Any] = {
+            "env": env,
+            "user": user,
+            "working_dir": working_dir,
+            "tty": tty,
+            "privileged": privileged,
+        }
         return execute(
             self,
             command,
@@ -424,10 +430,14 @@ class Container:
         """
         from container_kit.containers.execution import popen
 
-        wishes: dict[str, Any] = {"env": env, "user": user, "working_dir": working_dir, "tty": tty, "privileged": privileged}
-        return popen(
-            self, command, text=text, stdin=stdin, stdout=stdout, stderr=stderr, **wishes
-        )
+        wishes: dict[str, Any] = {
+            "env": env,
+            "user": user,
+            "working_dir": working_dir,
+            "tty": tty,
+            "privileged": privileged,
+        }
+        return popen(self, command, text=text, stdin=stdin, stdout=stdout, stderr=stderr, **wishes)
 
     def attach(
         self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, lossless: bool = True

@@ -1,8 +1,8 @@
 """Copying between the host and a container, as ``docker cp`` does, while whatever runs inside may interfere.
 
 Both sides are walked by descriptors: a directory is entered by an open descriptor of it, a name is opened
-without following links, and links are copied, never followed.  So a container that swaps files for links under
-the copy changes what is copied, never where to.  Regular files, directories and links are copied, no others.
+without following links, and links are copied, never followed.  So a container that swaps files for links
+meanwhile changes what is copied, never where to.  Regular files, directories and links are copied, no others.
 """
 
 from __future__ import annotations

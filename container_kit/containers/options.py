@@ -151,19 +151,19 @@ def _split(word: Any, what: str, needs_value: bool) -> tuple[str, str]:
     return key, value
 
 
-def _variables(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+def _variables(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     return _pairs(value, "environment variable", needs_value=True)
 
 
-def _labels(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+def _labels(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     return _pairs(value, "label", needs_value=False)
 
 
-def _sysctls(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+def _sysctls(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     return _pairs(value, "sysctl", needs_value=True)
 
 
-def _annotations(value: Mapping[str, str] | Iterable[str] | None) -> Pairs:
+def _annotations(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     return _pairs(value, "annotation", needs_value=True)
 
 

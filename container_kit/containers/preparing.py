@@ -201,7 +201,6 @@ def _config(
         id=record.id,
         directory=engine.catalogue.directory(record.id),
         plan=plan.encode(),
-        
         cgroup2=cgroup.v2,
         cgroups=tuple(path for path in cgroup.paths if path != cgroup.v2),
         tty=options.tty,
