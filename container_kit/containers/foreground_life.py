@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, cast, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from container_kit.containers import names
 from container_kit.containers.events import format_time
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from container_kit.containers.record import Record
     from container_kit.containers.streams import Streams
     from container_kit.runtime.cgroups import Cgroup
+    from container_kit.runtime.plan import Plan
     from container_kit.store import Lease
 
 __all__ = ["ForegroundContainer"]

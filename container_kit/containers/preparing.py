@@ -202,7 +202,7 @@ def _config(
         directory=engine.catalogue.directory(record.id),
         plan=plan.encode(),
         cgroup2=cgroup.v2,
-        cgroups=tuple(path for path in cgroup.paths if path != cgroup.v2),
+        cgroups=[path for path in cgroup.paths if path != cgroup.v2],
         tty=options.tty,
         stdin_open=options.stdin_open,
         log=options.log,
