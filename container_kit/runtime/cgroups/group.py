@@ -20,6 +20,7 @@ from container_kit.runtime.limits import Limits
 __all__ = ["Cgroup"]
 
 _POLL_S = 0.002
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @attrs.define(eq=False)
@@ -64,7 +65,7 @@ class Cgroup:
         if self._v2_fd < 0:
             if self.v2 is None:
                 raise UnsupportedFeature("this host has no cgroup v2 hierarchy: join through tasks_files")
-            self._v2_fd = os.open(self.v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._v2_fd = os.open(self.v2, _DIRECTORY)
         return self._v2_fd
 
     def close(self) -> None:
@@ -125,7 +126,11 @@ class Cgroup:
         elif self.v2 is not None:
             from container_kit.native.policy import replace_device_filter
 
-            replace_device_filter(self.v2_fd, device_filter.assemble(rules))
+            fd = os.open(self.v2, _DIRECTORY)
+            try:
+                replace_device_filter(fd, device_filter.assemble(rules))
+            finally:
+                os.close(fd)
         else:
             raise UnsupportedFeature(
                 "devices cannot be filtered: no devices controller and no cgroup v2 here"
@@ -288,8 +293,7 @@ def _write_v1_memory(directory: str, value: str, limits: Limits) -> None:
     try:
         files.write(directory, "memory.limit_in_bytes", value)
     except InvalidInput:
-        total = limits.memory_swap if limits.memory_swap is not None else 2 * (limits.memory or 0)
-        files.write(directory, "memory.memsw.limit_in_bytes", str(total))
+        files.write(directory, "memory.memsw.limit_in_bytes", str(v1.memory_and_swap(limits)))
         files.write(directory, "memory.limit_in_bytes", value)
 
 

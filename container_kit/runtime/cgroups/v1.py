@@ -19,6 +19,7 @@ from container_kit.runtime.limits import UNLIMITED, Limits
 __all__ = [
     "Setting",
     "device_settings",
+    "memory_and_swap",
     "needed",
     "read_cpu",
     "read_io",
@@ -77,16 +78,21 @@ def _memory(limits: Limits) -> list[Setting]:
     found = []
     if limits.memory is not None:
         found.append(("memory", "memory.limit_in_bytes", str(limits.memory)))
-    swap = limits.memory_swap
-    if swap is None and limits.memory is not None:
-        swap = UNLIMITED if limits.memory == UNLIMITED else 2 * limits.memory
-    if swap is not None:
-        found.append(("memory", "memory.memsw.limit_in_bytes", str(swap)))
+    total = memory_and_swap(limits)
+    if total is not None:
+        found.append(("memory", "memory.memsw.limit_in_bytes", str(total)))
     if limits.memory_reservation is not None:
         found.append(("memory", "memory.soft_limit_in_bytes", str(limits.memory_reservation)))
     if limits.swappiness is not None:
         found.append(("memory", "memory.swappiness", str(limits.swappiness)))
     return found
+
+
+def memory_and_swap(limits: Limits) -> int | None:
+    """The limit of both together: as given, or twice the memory as in Docker; None leaves it."""
+    if limits.memory_swap is not None or limits.memory is None:
+        return limits.memory_swap
+    return UNLIMITED if limits.memory == UNLIMITED else 2 * limits.memory
 
 
 def _cpu(limits: Limits) -> list[Setting]:
