@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from container_kit.errors import NotFound
 from container_kit.images import records
 from container_kit.images.closure import IMAGE_PATH, Closure
-from container_kit.images.contents import Contents, Link
+from container_kit.images.contents import Link
 from container_kit.images.host import add_base, publish_contents
 from container_kit.oci import Reference
 
@@ -72,14 +72,14 @@ def _add_standard_library(closure: Closure, path: str) -> None:
     for name in sorted(os.listdir(real)):
         if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIXES):
             closure.add_file(f"{real}/{name}", f"{real}/{name}")
-    _drop(closure.contents, f"{real}/", ("/test/", "/tests/", "/__pycache__/"))
+    for path in [path for path in closure.contents.nodes if path.startswith(f"{real}/")]:
+        if "/test/" in path or "/tests/" in path or not _is_for_us(path):
+            del closure.contents.nodes[path]
 
 
-def _drop(contents: Contents, below: str, parts: tuple[str, ...]) -> None:
-    """Leave out what lies in folders of these names: tests, and caches that depend on who ran what."""
-    for path in [path for path in contents.nodes if path.startswith(below)]:
-        if any(part in f"{path[len(below) - 1 :]}/" for part in parts):
-            del contents.nodes[path]
+def _is_for_us(path: str) -> bool:
+    """Whether *path* is no compiled file of another interpreter; those of this one save its start."""
+    return "/__pycache__/" not in path or path.endswith(f".{sys.implementation.cache_tag}.pyc")
 
 
 def _distributions(requirements: Iterable[str] | None) -> list[Distribution]:
@@ -130,6 +130,6 @@ def _add_distribution(closure: Closure, distribution: Distribution) -> None:
     for file in distribution.files or ():
         source = os.path.abspath(str(distribution.locate_file(file)))
         inside = str(file)
-        if inside.startswith("..") or "__pycache__" in inside or not os.path.isfile(source):
+        if inside.startswith("..") or not _is_for_us(f"/{inside}") or not os.path.isfile(source):
             continue  # scripts name the interpreter of the environment they were installed in
         closure.add_file(source, f"{site}/{inside}")
