@@ -1,0 +1,156 @@
+"""The table of all commands, and how an invocation ends: exit codes and messages of errors.
+
+Exit codes are docker's: 125 for a wrong command line or a container that could not be made, 126 and
+127 for a program that cannot be executed or found, 128+n for signal n, else the program's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from container_kit._version import __version__
+from container_kit.cli.lazy import LazyGroup, Row
+from container_kit.cli.session import Session
+from container_kit.errors import ContainerKitError, StartFailed
+
+__all__ = ["cli", "run_app", "run_command"]
+
+_USAGE_ERROR = 125
+_HELP = {"help_option_names": ["--help"], "max_content_width": 110}
+
+CONTAINER_COMMANDS: dict[str, Row] = {
+    "attach": ("streams:attach", "Attach standard streams to a running container"),
+    "commit": ("copying:commit", "Make an image from a container's changes"),
+    "cp": ("copying:cp", "Copy files between a container and this host"),
+    "create": ("run:create", "Create a container without starting it"),
+    "diff": ("copying:diff", "List the paths that a container changed"),
+    "exec": ("run:exec_", "Execute a command in a running container"),
+    "export": ("copying:export", "Write a container's file system as a tar archive"),
+    "kill": ("lifecycle:kill", "Send a signal to containers (SIGKILL)"),
+    "logs": ("streams:logs", "Show what a container wrote"),
+    "pause": ("lifecycle:pause", "Freeze all processes of containers"),
+    "rename": ("lifecycle:rename", "Give a container another name"),
+    "restart": ("lifecycle:restart", "Stop containers and start them again"),
+    "rm": ("lifecycle:rm", "Remove containers"),
+    "run": ("run:run", "Create and start a container"),
+    "start": ("lifecycle:start", "Start containers"),
+    "stats": ("watching:stats", "Show what containers use, live"),
+    "stop": ("lifecycle:stop", "Stop containers: the stop signal first, SIGKILL after a while"),
+    "top": ("watching:top", "Show the processes of a container"),
+    "unpause": ("lifecycle:unpause", "Let frozen containers go on"),
+    "update": ("lifecycle:update", "Change the limits of containers"),
+    "wait": ("lifecycle:wait", "Wait until containers end, and print their exit codes"),
+}
+IMAGE_COMMANDS: dict[str, Row] = {
+    "history": ("images:history", "Show how an image was made"),
+    "import": ("images:import_", "Make an image from a tar archive of a file system"),
+    "load": ("images:load", "Load images from an archive"),
+    "save": ("images:save", "Write images to an archive"),
+    "tag": ("images:tag", "Give an image another name"),
+}
+SYSTEM_COMMANDS: dict[str, Row] = {
+    "df": ("system:df", "Show what uses space"),
+    "events": ("watching:events", "Show what happens to containers and images"),
+    "fsck": ("system:fsck", "Check, and repair, every stored byte"),
+    "info": ("system:info", "Show facts about this engine and this host"),
+    "prune": ("system:prune", "Remove what nothing uses"),
+}
+TOP_COMMANDS: dict[str, Row] = {
+    **CONTAINER_COMMANDS,
+    **IMAGE_COMMANDS,
+    "completion": ("completion:completion", "Print the completion script for bash, zsh or fish"),
+    "container": ("app:container_group", "Manage containers"),
+    "doctor": ("doctor:doctor", "Show what this host allows, what is missing, and how to enable it"),
+    "events": SYSTEM_COMMANDS["events"],
+    "image": ("app:image_group", "Manage images"),
+    "images": ("images:images", "List images"),
+    "info": SYSTEM_COMMANDS["info"],
+    "inspect": ("inspecting:inspect", "Show all about containers and images, as JSON"),
+    "ps": ("listing:ps", "List containers"),
+    "rmi": ("images:rmi", "Remove images"),
+    "runtime": ("runtime:runtime", "OCI runtime commands, for other engines"),
+    "system": ("app:system_group", "Manage the store"),
+    "version": ("system:version", "Show the versions of this program"),
+}
+
+container_group = LazyGroup(
+    "container",
+    help="Manage containers.",
+    table={
+        **CONTAINER_COMMANDS,
+        "inspect": ("inspecting:inspect_container", "Show all about containers, as JSON"),
+        "ls": ("listing:ps", "List containers"),
+        "prune": ("lifecycle:prune_containers", "Remove containers that are not running"),
+    },
+)
+image_group = LazyGroup(
+    "image",
+    help="Manage images.",
+    table={
+        **IMAGE_COMMANDS,
+        "inspect": ("inspecting:inspect_image", "Show all about images, as JSON"),
+        "ls": ("images:images", "List images"),
+        "prune": ("images:prune_images", "Remove images that no name and no container needs"),
+        "rm": ("images:rmi", "Remove images"),
+    },
+)
+system_group = LazyGroup("system", help="Manage the store.", table=SYSTEM_COMMANDS)
+
+
+@click.group(cls=LazyGroup, table=TOP_COMMANDS, context_settings=_HELP)
+@click.option(
+    "--root",
+    envvar="CONTAINER_KIT_ROOT",
+    metavar="DIRECTORY",
+    type=click.Path(file_okay=False),
+    help="Where images and containers are kept.",
+)
+@click.version_option(__version__, message="container-kit version %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, root: str | None) -> None:
+    """Containers without a daemon: the words of docker, in this process."""
+    session = Session(root=root)
+    ctx.obj = session
+    ctx.call_on_close(session.close)
+
+
+def run_app() -> None:
+    """Run the command line and exit."""
+    run_command(cli, os.path.basename(sys.argv[0]))
+
+
+def run_command(command: click.Command, program: str) -> None:
+    """Run *command* and exit; errors become one sentence and docker's exit code."""
+    try:
+        result = command.main(prog_name=program, standalone_mode=False)
+        _leave(result if isinstance(result, int) else 0)
+    except click.exceptions.Abort:
+        _leave(130)
+    except click.UsageError as error:
+        error.show()
+        _leave(1 if command.name == "runtime" or _is_runtime(error.ctx) else _USAGE_ERROR)
+    except click.ClickException as error:
+        error.show()
+        _leave(error.exit_code)
+    except ContainerKitError as error:
+        click.echo(f"Error: {error}", err=True)
+        _leave(error.exit_code if isinstance(error, StartFailed) else 1)
+    except BrokenPipeError:
+        # The reader left, as in `ckit ps | head -1`; Python must not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _leave(141)
+
+
+def _leave(exit_code: int) -> None:
+    sys.exit(exit_code)
+
+
+def _is_runtime(ctx: click.Context | None) -> bool:
+    while ctx is not None:
+        if ctx.info_name == "runtime":
+            return True
+        ctx = ctx.parent
+    return False

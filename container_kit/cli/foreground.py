@@ -1,0 +1,59 @@
+"""``run --rm`` without ``-d``: this process is the container's parent, so no monitor stands between.
+
+The program writes straight to our streams, or to a terminal that we hold.  The container ends with this
+process, whatever ends that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from container_kit.cli.terminal import TerminalPeer, raw_terminal, relay, signals_to
+
+if TYPE_CHECKING:
+    from container_kit.containers import Engine
+    from container_kit.runtime.launch import Launched
+
+__all__ = ["run_to_its_end", "wait_for_exit"]
+
+
+def run_to_its_end(
+    engine: Engine, image: str, command: Sequence[str] | None, options: Mapping[str, Any], *, stdin: bool
+) -> int:
+    """Run a command in a new container, remove the container, and return the exit code.
+
+    Raises:
+        NotFound: There is no such image.
+        StartFailed: The program cannot be executed; nothing is left.
+    """
+    from container_kit.containers.creation import find_image
+    from container_kit.containers.foreground_life import ForegroundContainer
+    from container_kit.containers.recipes import recipe_for
+    from container_kit.containers.streams import Streams
+
+    words = None if command is None else tuple(command)
+    recipe = recipe_for(engine, find_image(engine, image), image, words, dict(options))
+    streams = Streams.open(0 if stdin else None, None, None)
+    with ForegroundContainer(engine, recipe) as container:
+        container.launch(streams)
+        exit_code = wait_for_exit(container.launched, stdin=stdin)
+        container.ended(exit_code)
+    return exit_code
+
+
+def wait_for_exit(launched: Launched, *, stdin: bool = True) -> int:
+    """Relay the terminal, if there is one, and forward signals until the program ends; its exit code."""
+    from container_kit.native.process import send_signal, wait
+
+    if launched.terminal_fd >= 0:
+        with raw_terminal() if stdin else contextlib.nullcontext():
+            relay(TerminalPeer(launched.terminal_fd), stdin=stdin, terminal=True)
+        os.close(launched.terminal_fd)
+        launched.terminal_fd = -1
+        return wait(launched.pidfd)
+
+    with signals_to(lambda number, _: send_signal(launched.pidfd, number)):
+        return wait(launched.pidfd)

@@ -1,0 +1,91 @@
+"""``inspect``: everything about containers and images, in docker's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from container_kit.cli.completion import container_or_image, containers, image_names
+from container_kit.cli.session import pass_engine
+from container_kit.cli.tables import show
+from container_kit.errors import ContainerKitError, NotFound
+
+if TYPE_CHECKING:
+    from container_kit.containers import Engine
+
+__all__ = ["inspect", "inspect_container", "inspect_image"]
+
+_format = click.option(
+    "-f", "--format", metavar="TEMPLATE", help="A template such as {{.State.Pid}}, or json."
+)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, shell_complete=container_or_image)
+@_format
+@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look only for these.")
+@click.option("-s", "--size", is_flag=True, help="Also how much a container has written.")
+@pass_engine
+def inspect(engine: Engine, names: tuple[str, ...], format: str | None, kind: str | None, size: bool) -> None:
+    """Show all about containers and images, as JSON."""
+    _inspect(lambda name: _document(engine, name, kind, size), names, format)
+
+
+@click.command("inspect")
+@click.argument("names", nargs=-1, required=True, shell_complete=containers)
+@_format
+@click.option("-s", "--size", is_flag=True, help="Also how much it has written.")
+@pass_engine
+def inspect_container(engine: Engine, names: tuple[str, ...], format: str | None, size: bool) -> None:
+    """Show all about containers, as JSON."""
+    _inspect(lambda name: _document(engine, name, "container", size), names, format)
+
+
+@click.command("inspect")
+@click.argument("names", nargs=-1, required=True, shell_complete=image_names)
+@_format
+@pass_engine
+def inspect_image(engine: Engine, names: tuple[str, ...], format: str | None) -> None:
+    """Show all about images, as JSON."""
+    _inspect(lambda name: _document(engine, name, "image", False), names, format)
+
+
+def _inspect(find: Callable[[str], dict[str, Any]], names: tuple[str, ...], format: str | None) -> None:
+    found, failed = [], False
+    for name in names:
+        try:
+            found.append(find(name))
+        except ContainerKitError as error:
+            click.echo(f"Error: {error}", err=True)
+            failed = True
+    show(found, format)
+    if failed:
+        raise SystemExit(1)
+
+
+def _document(engine: Engine, name: str, kind: str | None, size: bool) -> dict[str, Any]:
+    if kind != "image":
+        try:
+            document = engine.container(name).inspect()
+        except NotFound:
+            if kind == "container":
+                raise
+        else:
+            return _with_size(engine, document) if size else document
+    from container_kit.images import Image
+
+    try:
+        return Image.get(name, engine=engine).inspect()
+    except NotFound:
+        raise NotFound("object" if kind is None else kind, name) from None
+
+
+def _with_size(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
+    from container_kit.cli.listing import written_bytes
+    from container_kit.images import Image
+
+    written = written_bytes(engine, document["Id"])
+    below = Image.get(document["Image"], engine=engine).size
+    return {**document, "SizeRw": written, "SizeRootFs": written + below}

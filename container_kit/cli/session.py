@@ -1,0 +1,75 @@
+"""What the commands of one invocation share: the engine, opened when the first command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import attrs
+import click
+
+from container_kit.errors import ContainerKitError
+
+if TYPE_CHECKING:
+    from container_kit.containers import Engine
+
+__all__ = ["Session", "each", "fail", "pass_engine"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@attrs.define
+class Session:
+    """The global options, and what was opened with them."""
+
+    root: str | None = None
+    _engine: Engine | None = None
+
+    def engine(self) -> Engine:
+        """The engine on the chosen root; the same one on every call."""
+        if self._engine is None:
+            from container_kit.containers import Engine
+
+            self._engine = Engine(self.root) if self.root else Engine.default()
+        return self._engine
+
+    def close(self) -> None:
+        """Close the engine if it was opened."""
+        if self._engine is not None:
+            self._engine.close()
+
+
+def pass_engine(function: Callable[Concatenate[Engine, P], R]) -> Callable[P, R]:
+    """Gives a command the engine as its first argument."""
+
+    @click.pass_context
+    def with_engine(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        session = ctx.find_object(Session)
+        assert session is not None
+        return ctx.invoke(function, session.engine(), *args, **kwargs)
+
+    return update_wrapper(with_engine, function)
+
+
+def fail(message: str, exit_code: int = 1) -> SystemExit:
+    """Print an error as docker does, and the exit to raise."""
+    click.echo(f"Error: {message}", err=True)
+    return SystemExit(exit_code)
+
+
+def each(names: tuple[str, ...], act: Callable[[str], Any], *, echo: bool = True) -> None:
+    """Do *act* for every name; print each name that worked and every error; exit 1 if any failed."""
+    failed = False
+    for name in names:
+        try:
+            result = act(name)
+        except ContainerKitError as error:
+            click.echo(f"Error: {error}", err=True)
+            failed = True
+        else:
+            if echo:
+                click.echo(result if isinstance(result, str) else name)
+    if failed:
+        raise SystemExit(1)

@@ -1,0 +1,97 @@
+"""Starts, under the engine's monitor, a container that was made from an OCI bundle.
+
+What the bundle's ``config.json`` says is what counts: its walls, its limits, its user.  Of the options of the
+container those about supervision apply: log, restart, stop, auto_remove, health.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+
+from container_kit.containers.bundle import Bundle
+from container_kit.containers.bundle_runtime import seccomp_filter
+from container_kit.containers.monitor_config import MonitorConfig
+from container_kit.containers.options import signal_number
+from container_kit.oci.rootfs import Directory
+from container_kit.runtime.cgroups import Cgroup
+from container_kit.runtime.compile import compile_plan
+from container_kit.runtime.host import Host
+from container_kit.runtime.plan import Plan
+from container_kit.runtime.resources import device_rules, limits_of
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.record import Record
+
+__all__ = ["bundle_monitor_config"]
+
+_SIGTERM = 15
+
+
+@contextmanager
+def bundle_monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
+    """What starts the container; its cgroup is removed again when the block fails."""
+    bundle = Bundle.read(record.bundle)
+    resources = bundle.spec.linux.resources
+    limits = limits_of(resources)
+    if record.options.limits is not None:
+        limits = limits.updated_by(record.options.limits)
+    cgroup = engine.cgroups.create(record.id, limits, device_rules(resources))
+    try:
+        yield _config(engine, record, _plan(bundle, record, cgroup), cgroup)
+    except BaseException:
+        if not cgroup.try_remove():
+            engine.janitor.submit(f"cgroup of container {record.id[:12]}", cgroup.try_remove)
+        raise
+    finally:
+        cgroup.close()
+
+
+def _plan(bundle: Bundle, record: Record, cgroup: Cgroup) -> Plan:
+    spec = bundle.spec
+    assert spec.process is not None
+    if spec.process.terminal != record.options.tty:
+        spec = attrs.evolve(spec, process=attrs.evolve(spec.process, terminal=record.options.tty))
+    program, flags = seccomp_filter(spec)
+    return compile_plan(
+        spec,
+        Directory(bundle.root),
+        host=Host.probe(),
+        cgroup_tasks=cgroup.tasks_files,
+        seccomp=program,
+        seccomp_flags=flags,
+        init=record.options.init,
+    )
+
+
+def _v1_paths(cgroup: Cgroup) -> tuple[str, ...]:
+    return tuple(path for path in cgroup.paths if path != cgroup.v2)
+
+
+def _config(engine: Engine, record: Record, plan: Plan, cgroup: Cgroup) -> MonitorConfig:
+    options = record.options
+    fields = {"id": record.id, "name": record.name, "image": record.image}
+    return MonitorConfig(
+        id=record.id,
+        directory=engine.catalogue.directory(record.id),
+        plan=plan.encode(),
+        cgroup2=cgroup.v2,
+        cgroups=_v1_paths(cgroup),
+        tty=options.tty,
+        stdin_open=options.stdin_open,
+        log=options.log,
+        restart=options.restart,
+        stop_signal=signal_number(options.stop_signal) if options.stop_signal else _SIGTERM,
+        stop_timeout_s=options.stop_timeout_s,
+        auto_remove=options.auto_remove,
+        name_file=os.path.join(engine.root, "names", record.name) if options.name else None,
+        events=engine.journal.path,
+        event_fields=json.dumps(fields, separators=(",", ":"))[1:-1],
+        owned=bool(record.owner) and engine.owns(record.id),
+    )
