@@ -1,0 +1,163 @@
+"""Power cuts: a store on a disk that loses, at random moments, everything that was not yet on it.
+
+The disk is a file, mounted through a loop device with direct I/O and a journal that commits by itself
+only every five minutes.  A copy of the file, made while the writer stands still, is what a power cut
+would have left.  Run it in a mount namespace of its own:
+
+    unshare --mount python -m tests.store.power_cut DIRECTORY CUTS SEED [--no-sync]
+
+It prints one JSON object: how many cuts were made, how many operations they saw, and each broken promise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from container_kit.errors import ContainerKitError
+from container_kit.store import Store, files
+from tests.store.conftest import add_image, replay
+
+DISK_BYTES = 48 << 20
+NAMES = 5
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextmanager
+def mounted(image: Path, where: Path, options: str) -> Iterator[Path]:
+    """The file system in *image*, mounted; the loop device goes with the mount, however that ends."""
+    device = run("losetup", "--find", "--show", "--direct-io=on", str(image))
+    where.mkdir(exist_ok=True)
+    try:
+        run("mount", "-o", options, device, str(where))
+    finally:
+        run("losetup", "--detach", device)  # takes effect when the last user is gone
+    try:
+        yield where
+    finally:
+        run("umount", str(where))
+
+
+def write_forever(root: Path, journal: int, seed: int) -> None:
+    """Set and remove names at random; before and after each operation, say so outside the disk."""
+    rng = random.Random(seed)
+    with Store.open(root) as store:
+        store.register_source(replay)
+        number = 0
+        while True:
+            number += 1
+            name = f"name{rng.randrange(NAMES)}"
+            if rng.random() < 0.1:
+                store.gc()
+            elif rng.random() < 0.25 and store.resolve_name("image", name):
+                say(journal, "begin", name, "")
+                store.remove_name("image", name)
+                say(journal, "done", name, "")
+            else:
+                data = f"{seed} {number} " + "x" * rng.randrange(60_000)
+                say(journal, "begin", name, data[:20])
+                add_image(store, name, data.encode())
+                say(journal, "done", name, data[:20])
+
+
+def say(journal: int, *words: str) -> None:
+    os.write(journal, json.dumps(words).encode() + b"\n")
+
+
+def acceptable(journal: bytes) -> list[dict[str, str]]:
+    """What the names may be: all that was acknowledged, with or without the operation under way."""
+    state: dict[str, str] = {}
+    begun: tuple[str, str] | None = None
+    for line in journal.splitlines():
+        word, name, data = json.loads(line)
+        begun = (name, data) if word == "begin" else None
+        if word == "done":
+            state[name] = data
+    states = [state] if begun is None else [state, {**state, begun[0]: begun[1]}]
+    return [{name: data for name, data in one.items() if data} for one in states]
+
+
+def broken_promises(root: Path, states: list[dict[str, str]]) -> list[str]:
+    """What is wrong with the store that the cut left."""
+    if not root.exists():
+        return [] if {} in states else ["the whole store is gone"]
+    try:
+        with Store.open(root) as store:
+            store.register_source(replay)
+            problems = [str(problem) for problem in store.fsck().problems]
+            names = store.names("image")
+            found = {name: read_image(store, digest) for name, digest in names.items()}
+    except ContainerKitError as error:
+        return [f"{type(error).__name__}: {error}"]
+    if found not in states:
+        problems.append(f"names are {found}, acknowledged were {states}")
+    return problems
+
+
+def read_image(store: Store, manifest: Any) -> str:
+    """The first bytes of an image's data, after reading all of it."""
+    (config,), _ = store.references(manifest)
+    _, (tree,) = store.references(config)
+    store.verify_tree(tree)
+    store.read_blob(config)
+    return store.read_blob(manifest)[:20].decode()
+
+
+def without_sync() -> None:
+    """The control: write in the same order, but wait for nothing except the database."""
+    for name in ("sync_file", "sync_directory", "sync_file_system"):
+        setattr(files, name, lambda *_: None)
+
+
+def cut(place: Path, writer: int, number: int) -> tuple[int, list[str]]:
+    """One power cut: the operations begun so far, and the promises that it broke."""
+    os.kill(writer, signal.SIGSTOP)
+    os.waitpid(writer, os.WUNTRACED)
+    journal = (place / "journal").read_bytes()
+    shutil.copyfile(place / "disk", place / "copy")
+    os.kill(writer, signal.SIGCONT)
+    with mounted(place / "copy", place / "after", "noatime") as after:
+        problems = broken_promises(after / "root", acceptable(journal))
+    return journal.count(b"begin"), [f"cut {number}: {problem}" for problem in problems]
+
+
+def main(place: Path, cuts: int, seed: int, sync: bool) -> dict[str, Any]:
+    (place / "disk").touch()
+    os.truncate(place / "disk", DISK_BYTES)
+    run("mkfs.ext4", "-q", "-F", str(place / "disk"))
+    journal = os.open(place / "journal", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    rng, problems, seen = random.Random(seed), [], 0
+    with mounted(place / "disk", place / "live", "noatime,commit=300") as live:
+        writer = os.fork()
+        if writer == 0:
+            if not sync:
+                without_sync()
+            write_forever(live / "root", journal, seed)
+        try:
+            for number in range(cuts):
+                time.sleep(rng.uniform(0.001, 0.06))
+                seen, broken = cut(place, writer, number)
+                problems += broken
+        finally:
+            os.kill(writer, signal.SIGKILL)
+            os.waitpid(writer, 0)
+    return {"cuts": cuts, "operations": seen, "problems": problems}
+
+
+if __name__ == "__main__":
+    run("mount", "--make-rprivate", "/")
+    _, place, cuts, seed, *options = sys.argv
+    print(json.dumps(main(Path(place), int(cuts), int(seed), "--no-sync" not in options)))

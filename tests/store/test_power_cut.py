@@ -1,0 +1,44 @@
+"""R04: after a power cut at any moment, names mean whole images and acknowledged work is there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container_kit.oci import Digest
+
+pytestmark = [pytest.mark.root, pytest.mark.tool("mkfs.ext4"), pytest.mark.tool("losetup")]
+
+
+def cut_power(place: Path, cuts: int, *options: str) -> Any:
+    program = [sys.executable, "-m", "tests.store.power_cut", str(place), str(cuts), "7", *options]
+    result = subprocess.run(["unshare", "--mount", *program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_some_cuts(tmp_path: Path) -> None:
+    """A dozen cuts break no promise."""
+    result = cut_power(tmp_path, 12)
+
+    assert result["problems"] == []
+    assert result["operations"] > 12
+
+
+@pytest.mark.trial
+def test_many_cuts(tmp_path: Path) -> None:
+    """200 cuts break no promise."""
+    result = cut_power(tmp_path, 200)
+
+    assert result["problems"] == []
+    assert result["operations"] > 200
+
+
+def test_control_without_sync(tmp_path: Path) -> None:
+    """Control: without the syncs, cuts leave the files of zero bytes that they are known for."""
+    result = cut_power(tmp_path, 12, "--no-sync")
+
+    assert any(Digest.of(b"").hex in problem for problem in result["problems"]), result
