@@ -16,7 +16,8 @@ static long overlay_flag(long context, const char *name)
 	return sys(fsconfig, context, FSCONFIG_SET_FLAG, name, NULL, 0);
 }
 
-/* The directory, seen with the ids that a user namespace maps. */
+/* A directory as a user namespace's maps show it: a detached copy of its mount, which stays open until the
+ * program starts, because overlay takes over only what is still mounted somewhere. */
 static long open_mapped(const char *path, int user_namespace)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = user_namespace };
@@ -25,37 +26,58 @@ static long open_mapped(const char *path, int user_namespace)
 	if (tree < 0)
 		return tree;
 	result = sys(mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
-	if (result >= 0)
-		result = sys(openat, tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	sys(close, tree);
-	return result;
+	return result < 0 ? result : sys(openat, tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* A directory by descriptor (Linux 6.13), so that no path is longer than the 255 bytes of an option. */
-static long overlay_directory(long context, const struct plan_step *step, const char *option, const char *path)
+static long overlay_directory(long context, const char *option, long fd)
 {
-	long fd = step->b ? open_mapped(path, init.slot[(step->b - 1) % PLAN_SLOTS])
-			  : sys(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	long result;
+	long result = fd < 0 ? fd : sys(fsconfig, context, FSCONFIG_SET_FD, option, NULL, fd);
 
-	init.about = path;
-	if (fd < 0)
-		return fd;
-	result = sys(fsconfig, context, FSCONFIG_SET_FD, option, NULL, fd);
-	sys(close, fd);
+	if (fd >= 0)
+		sys(close, fd);
 	return result;
+}
+
+static long overlay_lower(long context, const struct plan_step *step, int text)
+{
+	const char *path = init.about = plan_text(step, text);
+
+	if (step->b)
+		return overlay_directory(context, "lowerdir+",
+					 open_mapped(path, init.slot[(step->b - 1) % PLAN_SLOTS]));
+	return overlay_directory(context, "lowerdir+", sys(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+/* The changes are kept with the ids of the host, as the container's processes have them there.  The root
+ * directory itself gets the owner that it has in the uppermost layer. */
+static long overlay_upper(long context, const struct plan_step *step)
+{
+	const char *path = init.about = plan_text(step, 0);
+	long fd = sys(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (step->b && fd >= 0) {
+		struct statx lower = { 0 };
+		long mapped = open_mapped(plan_text(step, 2), init.slot[(step->b - 1) % PLAN_SLOTS]);
+		sys(statx, mapped, "", AT_EMPTY_PATH, STATX_UID | STATX_GID, &lower);
+		sys(fchown, fd, lower.stx_uid, lower.stx_gid);
+		sys(close, mapped);
+	}
+	return overlay_directory(context, "upperdir", fd);
 }
 
 static long overlay_by_descriptors(long context, const struct plan_step *step, uint32_t texts)
 {
-	long result = overlay_directory(context, step, "lowerdir+", plan_text(step, 2));
+	long result = 0;
 
-	for (uint32_t i = 3; i < texts && result >= 0; i++)
-		result = overlay_directory(context, step, "lowerdir+", plan_text(step, i));
+	for (uint32_t i = 2; i < texts && result >= 0; i++)
+		result = overlay_lower(context, step, i);
+	if (result >= 0 && *plan_text(step, 0))
+		result = overlay_upper(context, step);
 	if (result >= 0 && *plan_text(step, 0)) {
-		result = overlay_directory(context, step, "upperdir", plan_text(step, 0));
-		if (result >= 0)
-			result = overlay_directory(context, step, "workdir", plan_text(step, 1));
+		init.about = plan_text(step, 1);
+		result = overlay_directory(context, "workdir",
+					   sys(openat, AT_FDCWD, init.about, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	}
 	return result;
 }

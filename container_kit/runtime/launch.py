@@ -6,6 +6,7 @@ The work is done by ``ckit-init`` (see ``_native/init``); here its reports becom
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -15,9 +16,10 @@ from container_kit.native import process
 from container_kit.runtime.plan import Plan
 from container_kit.runtime.start_errors import start_failed
 
-__all__ = ["Launched", "launch"]
+__all__ = ["Launched", "execute", "failure_of", "launch"]
 
 _MAX_ANSWER = 65536
+_RECORD = struct.Struct("<IiIIQ232s")  # struct status_record in _native/init/plan.h
 
 
 @attrs.define
@@ -96,6 +98,46 @@ def launch(
         if null >= 0:
             os.close(null)
     return _finished(start, result)
+
+
+def execute(
+    plan: Plan | bytes,
+    target_pidfd: int,
+    *,
+    stdin: int = -1,
+    stdout: int = -1,
+    stderr: int = -1,
+    preserve_fds: Sequence[int] = (),
+    cgroup_fd: int = -1,
+) -> Launched:
+    """Start one more program in a running container; *plan* comes from `compile_exec`.
+
+    Args:
+        target_pidfd: Any process of the container; its namespaces are joined in one step.
+        stdin, stdout, stderr, preserve_fds, cgroup_fd: As in `launch`.
+
+    Raises:
+        StartFailed, KernelError: As `launch`; also when the container has ended.
+    """
+    return launch(
+        plan,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        slots=(target_pidfd,),
+        preserve_fds=preserve_fds,
+        cgroup_fd=cgroup_fd,
+    )
+
+
+def failure_of(record: bytes) -> StartFailed:
+    """The error in a status record, as whoever started a waiting process receives it on the start socket."""
+    if len(record) < _RECORD.size:
+        return StartFailed(
+            f"the container cannot start: it answered with {len(record)} bytes instead of a record"
+        )
+    _, error, op, _, _, about = _RECORD.unpack_from(record)
+    return start_failed(op, error, about.split(b"\0", 1)[0].decode("utf-8", "replace"))
 
 
 def _answer(start: process.Start, on_sync: Callable[[int, int], bytes] | None) -> bytes:
