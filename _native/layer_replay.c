@@ -70,6 +70,9 @@ static int more_steps(struct ck_stream *stream)
 			steps->flow.in = steps->in;
 			steps->flow.in_left = (size_t)got;
 		}
+		/* A step after the end would start another frame. */
+		if (steps->ended && !steps->flow.in_left && ck_inflate_complete(steps->inflate))
+			break;
 		steps->flow.out = steps->out;
 		steps->flow.out_left = OUT_SIZE;
 		int error = ck_inflate_step(steps->inflate, &steps->flow);
