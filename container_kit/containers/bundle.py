@@ -25,7 +25,7 @@ __all__ = ["Bundle", "bundle_root", "cgroup_place", "container_from_bundle"]
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG_BYTES = 4 << 20
-_DEFAULT_PARENT = "container-kit"
+_DEFAULT_PARENT = "container-kit"  # as in container_kit.runtime.cgroups
 
 
 @attrs.frozen

@@ -179,7 +179,7 @@ def _launch(runtime: OciRuntime, record: Record, spec: Spec, process: Process, p
             stdout=1,
             stderr=2,
             slots=(pidfd,),
-            preserve_fds=range(3, 3 + preserve_fds),
+            preserve_fds=tuple(range(3, 3 + preserve_fds)),
             cgroup_fd=cgroup.v2_fd if cgroup and cgroup.v2 else -1,
         )
     finally:

@@ -24,7 +24,6 @@ import attrs
 from container_kit.containers.bundle import Bundle, cgroup_place
 from container_kit.containers.bundle_hooks import run_hooks, run_hooks_leniently
 from container_kit.containers.bundle_state import Place, Record, StateRoot, Status, process_start_ticks
-from container_kit.containers.bundle_status import read_start_reply
 from container_kit.errors import (
     ContainerKitError,
     InvalidInput,
@@ -35,10 +34,10 @@ from container_kit.errors import (
 )
 from container_kit.oci.rootfs import Directory
 from container_kit.oci.runtime_spec import Resources, Spec
-from container_kit.runtime.cgroups import Cgroup, Cgroups
+from container_kit.runtime.cgroups import DEFAULT_PARENT, Cgroup, Cgroups
 from container_kit.runtime.compile import compile_plan
 from container_kit.runtime.host import Host
-from container_kit.runtime.launch import Launched, launch
+from container_kit.runtime.launch import Launched, failure_of, launch
 from container_kit.runtime.plan import Op, Plan
 from container_kit.runtime.resources import device_rules, limits_of
 from container_kit.runtime.seccomp import compile_seccomp
@@ -47,6 +46,7 @@ __all__ = ["CONFIG_COPY", "OciRuntime", "seccomp_filter", "send_terminal", "writ
 
 CONFIG_COPY = "config.json"
 _KILL_WAIT_S = 10.0
+_LONGEST_ANSWER = 4096
 
 
 @attrs.frozen
@@ -118,7 +118,9 @@ class OciRuntime:
             with place.connect() as connection:
                 # From here on it counts as started: an answer can be lost, a start cannot be taken back.
                 place.write(attrs.evolve(record, started=True))
-                read_start_reply(connection)
+                answer = connection.recv(_LONGEST_ANSWER)
+            if answer:  # it closes its side without a word when the program has been executed
+                raise failure_of(answer)
         hooks = self._spec(place).hooks.poststart
         for problem in run_hooks_leniently("poststart", hooks, record.state("running")):
             self.warn(problem)
@@ -244,6 +246,7 @@ class OciRuntime:
         cgroup = self.cgroup(record)
         if cgroup is not None:
             cgroup.remove()
+            forget_parent(record)
         hooks = self._spec(place).hooks.poststop
         place.remove()
         for problem in run_hooks_leniently("poststop", hooks, record.state("stopped")):
@@ -319,7 +322,7 @@ class _Birth:
                 stdout=1,
                 stderr=2,
                 slots=(listener.fileno(),),
-                preserve_fds=range(3, 3 + preserve_fds),
+                preserve_fds=tuple(range(3, 3 + preserve_fds)),
                 cgroup_fd=self._cgroup.v2_fd if self._cgroup.v2 else -1,
                 on_sync=self._meet,
             )
@@ -364,11 +367,18 @@ class _Birth:
         if self._cgroup is not None:
             self._cgroup.kill()
             self._cgroup.try_remove(timeout_s=_KILL_WAIT_S)
+            forget_parent(self._record)
         self._place.remove()
         if self._record.pid:
             hooks = self._bundle.spec.hooks.poststop
             for problem in run_hooks_leniently("poststop", hooks, self._record.state("stopped")):
                 self._runtime.warn(problem)
+
+
+def forget_parent(record: Record) -> None:
+    """Remove the cgroup above the container's if it is ours and empty; that of another engine stays."""
+    if record.cgroup_parent == DEFAULT_PARENT:
+        Cgroups(Host.probe().cgroups, record.cgroup_parent).remove_parent()
 
 
 def seccomp_filter(spec: Spec) -> tuple[bytes, int]:
