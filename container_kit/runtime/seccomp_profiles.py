@@ -11,7 +11,7 @@ from __future__ import annotations
 from container_kit.errors import InvalidInput
 from container_kit.oci.runtime_spec import SeccompArg, SeccompSyscall
 
-__all__ = ["NAMES", "entries"]
+__all__ = ["BY_CAPABILITY", "NAMES", "NOT_IN_SANDBOX", "entries"]
 
 NAMES = ("default", "docker", "sandbox")
 
@@ -76,7 +76,7 @@ _BY_ARCHITECTURE = {
 }
 
 # Allowed beside the rest when the container holds the capability: then the kernel's own check decides.
-_BY_CAPABILITY = {
+BY_CAPABILITY = {
     "CAP_BPF": "bpf",
     "CAP_DAC_READ_SEARCH": "open_by_handle_at",
     "CAP_PERFMON": "perf_event_open",
@@ -107,7 +107,7 @@ _KEYS = "add_key keyctl request_key"
 _MULTIPLEXER = "socketcall"
 
 # What a program that only computes does not need, and what has brought down kernels before.
-_NOT_IN_SANDBOX = """
+NOT_IN_SANDBOX = """
 adjtimex clock_adjtime clock_adjtime64 fanotify_mark listmount memfd_secret modify_ldt name_to_handle_at
 remap_file_pages statmount uretprobe vmsplice
 """
@@ -138,13 +138,13 @@ def entries(name: str, held: frozenset[str], machine: str) -> tuple[SeccompSysca
 
 def _unconditional(name: str, held: frozenset[str], machine: str) -> str:
     parts = [_FILES, _MEMORY, _PROCESSES, _TIME, _COMMUNICATION, _MACHINE, _BY_ARCHITECTURE[machine]]
-    parts += [calls for capability, calls in sorted(_BY_CAPABILITY.items()) if capability in held]
+    parts += [calls for capability, calls in sorted(BY_CAPABILITY.items()) if capability in held]
     if name == "docker":
         parts += [_KEYS, _MULTIPLEXER]
     if name != "sandbox" or "CAP_SYS_PTRACE" in held:
         parts.append(_DEBUGGING)
     words = " ".join(parts).split()
-    dropped = _NOT_IN_SANDBOX.split() if name == "sandbox" else ()
+    dropped = NOT_IN_SANDBOX.split() if name == "sandbox" else ()
     return " ".join(word for word in dict.fromkeys(words) if word not in dropped)
 
 
