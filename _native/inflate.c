@@ -59,6 +59,75 @@ static int damaged(struct ck_inflate *self, const char *format)
 	return ck_fail(self->fault, CK_FAULT_CORRUPT, EBADMSG, NULL, "the %s data is damaged", format);
 }
 
+static void close_nothing(struct ck_inflate *self)
+{
+}
+
+/* No compression at all: the bytes as they are. */
+static int plain_step(struct ck_inflate *self, struct ck_flow *flow)
+{
+	size_t size = flow->in_left < flow->out_left ? flow->in_left : flow->out_left;
+
+	memcpy(flow->out, flow->in, size);
+	flow->in += size;
+	flow->in_left -= size;
+	flow->out += size;
+	flow->out_left -= size;
+	self->complete = 1;
+	return 0;
+}
+
+static int open_plain(struct ck_inflate *self)
+{
+	self->step = plain_step;
+	self->close = close_nothing;
+	return 0;
+}
+
+#ifdef CK_HAVE_ZLIB
+static int zlib_step(struct ck_inflate *self, struct ck_flow *flow)
+{
+	z_stream *z = &self->zlib;
+
+	if (self->complete) { /* another member follows */
+		inflateReset(z);
+		self->complete = 0;
+	}
+	z->next_in = (unsigned char *)flow->in;
+	z->avail_in = (unsigned int)flow->in_left;
+	z->next_out = flow->out;
+	z->avail_out = (unsigned int)flow->out_left;
+	int result = inflate(z, Z_NO_FLUSH);
+
+	if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
+		return damaged(self, "deflate");
+	flow->in = z->next_in;
+	flow->in_left = z->avail_in;
+	flow->out = z->next_out;
+	flow->out_left = z->avail_out;
+	self->complete = result == Z_STREAM_END;
+	return 0;
+}
+
+static void zlib_close(struct ck_inflate *self)
+{
+	inflateEnd(&self->zlib);
+}
+
+/* window: 15, and 16 more for the gzip wrapping. */
+static int open_zlib(struct ck_inflate *self, int window)
+{
+	self->step = zlib_step;
+	self->close = zlib_close;
+	return inflateInit2(&self->zlib, window) == Z_OK ? 0 : -ENOMEM;
+}
+#else
+static int open_zlib(struct ck_inflate *self, int window)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
 #ifdef CK_HAVE_ISAL
 static int isal_step(struct ck_inflate *self, struct ck_flow *flow)
 {
@@ -83,58 +152,18 @@ static int isal_step(struct ck_inflate *self, struct ck_flow *flow)
 	return 0;
 }
 
-static void isal_close(struct ck_inflate *self)
-{
-}
-
 static int open_gzip(struct ck_inflate *self)
 {
 	isal_inflate_init(&self->isal);
 	self->isal.crc_flag = ISAL_GZIP;
 	self->step = isal_step;
-	self->close = isal_close;
+	self->close = close_nothing;
 	return 0;
-}
-#elif defined(CK_HAVE_ZLIB)
-static int zlib_step(struct ck_inflate *self, struct ck_flow *flow)
-{
-	z_stream *z = &self->zlib;
-
-	if (self->complete) { /* another member follows */
-		inflateReset(z);
-		self->complete = 0;
-	}
-	z->next_in = (unsigned char *)flow->in;
-	z->avail_in = (unsigned int)flow->in_left;
-	z->next_out = flow->out;
-	z->avail_out = (unsigned int)flow->out_left;
-	int result = inflate(z, Z_NO_FLUSH);
-
-	if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-		return damaged(self, "gzip");
-	flow->in = z->next_in;
-	flow->in_left = z->avail_in;
-	flow->out = z->next_out;
-	flow->out_left = z->avail_out;
-	self->complete = result == Z_STREAM_END;
-	return 0;
-}
-
-static void zlib_close(struct ck_inflate *self)
-{
-	inflateEnd(&self->zlib);
-}
-
-static int open_gzip(struct ck_inflate *self)
-{
-	self->step = zlib_step;
-	self->close = zlib_close;
-	return inflateInit2(&self->zlib, 15 + 16) == Z_OK ? 0 : -ENOMEM;
 }
 #else
 static int open_gzip(struct ck_inflate *self)
 {
-	return -EOPNOTSUPP;
+	return open_zlib(self, 15 + 16);
 }
 #endif
 
@@ -187,7 +216,10 @@ int ck_inflate_open(struct ck_inflate **out, int compression, struct ck_fault *f
 
 	if (self) {
 		self->fault = fault;
-		error = compression == CK_ZSTD ? open_zstd(self) : open_gzip(self);
+		error = compression == CK_ZSTD ? open_zstd(self)
+			: compression == CK_GZIP ? open_gzip(self)
+			: compression == CK_PLAIN ? open_plain(self)
+						  : open_zlib(self, 15);
 	}
 	if (!error) {
 		*out = self;

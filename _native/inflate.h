@@ -14,7 +14,9 @@ struct ck_flow {
 	size_t out_left;
 };
 
-/* compression: CK_GZIP or CK_ZSTD. */
+/* Beside CK_PLAIN, CK_GZIP and CK_ZSTD: zlib's own format, for recipes of builds without zstd. */
+enum { CK_ZLIB_STREAM = 16 };
+
 int ck_inflate_open(struct ck_inflate **inflate, int compression, struct ck_fault *fault);
 /* Makes progress or needs input; 0 or -errno with the fault recorded. */
 int ck_inflate_step(struct ck_inflate *inflate, struct ck_flow *flow);

@@ -7,9 +7,9 @@
 
 #include "layer_extract.h"
 
-/* What an image may set.  Attributes of overlay would redirect into other layers or hide files; labels of security
+/* What an image may carry.  Attributes of overlay would redirect into other layers or hide files; labels of security
  * modules belong to the machine that made the image. */
-static int may_set(const char *name)
+int layer_xattr_allowed(const char *name)
 {
 	if (strncmp(name, "trusted.overlay.", 16) == 0 || strncmp(name, "user.overlay.", 13) == 0)
 		return 0;
@@ -25,7 +25,7 @@ static int set_xattrs(struct layer_extract *x, int fd)
 	for (size_t i = 0; i < entry->xattr_count; i++) {
 		const struct tar_xattr *xattr = &entry->xattrs[i];
 
-		if (!may_set(xattr->name)) {
+		if (!layer_xattr_allowed(xattr->name)) {
 			x->job->dropped_xattrs++;
 			continue;
 		}

@@ -69,6 +69,7 @@ int layer_apply(struct layer_extract *x);
 int layer_make_way(struct layer_extract *x, const char *name, const struct stat *there);
 
 /* layer_attributes.c */
+int layer_xattr_allowed(const char *name);
 int layer_set_attributes(struct layer_extract *x, int fd, int made_with_mode);
 int layer_wants_chown(struct layer_extract *x);
 int layer_set_opaque(struct layer_extract *x, int fd);

@@ -66,5 +66,42 @@ struct ck_unpack {
 
 int ck_unpack(struct ck_unpack *job);
 
+struct ck_pack {
+	int tree_fd;
+	int out_fd; /* -1 for the digests only */
+	int compression;
+	int form; /* overlay: the upper directory of a container, whose whiteouts become markers */
+	int user_xattrs;
+	int nanoseconds;  /* times with their fractions, at the price of a header for each entry */
+	int fixed_time;   /* 1: every entry gets mtime */
+	int64_t mtime;
+	int fixed_owner;  /* 1: every entry gets uid and gid */
+	uint32_t uid;
+	uint32_t gid;
+	const char *exclude; /* paths that are left out with all below, each ended by NUL, then an empty one */
+	int cancelled;
+	unsigned char blob_digest[32];
+	unsigned char diff_id[32];
+	uint64_t blob_size;
+	uint64_t tar_size;
+	uint64_t entries;
+	struct ck_fault fault;
+};
+
+int ck_pack(struct ck_pack *job);
+
+struct ck_replay {
+	int recipe_fd; /* read from its start, whatever its position */
+	int tree_fd;
+	int out_fd; /* takes the plain tar; -1 only verifies */
+	int cancelled;
+	unsigned char diff_id[32];
+	uint64_t tar_size;
+	struct ck_fault fault;
+};
+
+/* The digest is compared with the one in the recipe: a difference is CK_FAULT_CORRUPT. */
+int ck_replay(struct ck_replay *job);
+
 /* Bits: 1 ISA-L, 2 zlib, 4 zstd. */
 int ck_layer_features(void);

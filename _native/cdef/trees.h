@@ -6,3 +6,5 @@ int ck_open_beneath(int root_fd, const char *path, int flags, unsigned int mode,
 int ck_mkdirs_beneath(int root_fd, const char *path, unsigned int mode);
 /* rm -rf of one entry: links and mount points are not followed; -EBUSY for a mount point. */
 int ck_remove_tree(int parent_fd, const char *name);
+/* Everything in one directory into another, an empty one; on an error path, an empty string, takes the entry's. */
+int ck_copy_tree(int from_fd, int to_fd, int keep_owner, char *path, size_t path_size);

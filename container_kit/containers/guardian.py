@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
 from collections.abc import Iterable
 
-from container_kit.native.helper import helper_fd
+from container_kit.containers.monitor_config import encode_fields, text
 from container_kit.native.monitor import spawn_daemon
+from container_kit.native.process import init_fd
 
 __all__ = ["Guardian"]
 
-_HEAD = struct.Struct("<II")
+_ADD, _REMOVE = b"a".ljust(8, b"\0"), b"r".ljust(8, b"\0")
 
 
 class Guardian:
@@ -58,7 +58,7 @@ class Guardian:
         fields = [(1, id), (2, directory), *((6, path) for path in cgroups)]
         fields += [(5, cgroup2)] if cgroup2 is not None else []
         fields += [(14, name_file)] if name_file is not None else []
-        message = b"a" + b"".join(_HEAD.pack(tag, len(text.encode())) + text.encode() for tag, text in fields)
+        message = _ADD + encode_fields((tag, text(value)) for tag, value in fields)
         with self._lock:
             self._forget_after_fork()
             self._guarded[id] = message
@@ -69,7 +69,7 @@ class Guardian:
         with self._lock:
             self._forget_after_fork()
             if self._guarded.pop(id, None) is not None:
-                self._send(b"r" + id.encode())
+                self._send(_REMOVE + text(id))
 
     def close_if_idle(self) -> bool:
         """Let the process leave when it guards nothing; whether there is no process now."""
@@ -98,7 +98,7 @@ class Guardian:
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             argv = ("ckit-guardian", self._label)
-            spawn_daemon(helper_fd(), argv, [nothing] * 3 + [theirs.fileno(), owner])
+            spawn_daemon(init_fd(), argv, [nothing] * 3 + [theirs.fileno(), owner])
         except BaseException:
             ours.close()
             raise

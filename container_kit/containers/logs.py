@@ -160,7 +160,7 @@ def _stamp(value: float | datetime | str | None, default: bytes) -> bytes:
         if isinstance(moment, (int, float)):
             moment = datetime.fromtimestamp(moment, UTC)
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
+    except (ValueError, TypeError, OverflowError, OSError):
         raise InvalidInput(
             f"time {value!r}: give seconds, a datetime, or text such as 2030-01-31T12:00:00Z"
         ) from None

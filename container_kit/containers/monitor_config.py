@@ -1,7 +1,7 @@
 """What a monitor is told at its start, as a value and as the bytes it reads.
 
-The bytes are a list of fields, each a tag and a length (two little-endian 32-bit numbers) and that many
-bytes; ``_native/init/monitor_config.h`` names the same tags.  They reach the monitor in a sealed memfd.
+The bytes are a list of fields: a tag and a length (two little-endian 32-bit numbers), that many bytes, and
+zeros up to a multiple of eight; texts end with a NUL.  ``_native/init/monitor.h`` names the same tags.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -18,7 +18,7 @@ from container_kit.containers.health import HealthCheck
 from container_kit.containers.restart import RestartPolicy
 from container_kit.errors import InvalidInput
 
-__all__ = ["HealthProbe", "LogOptions", "MonitorConfig"]
+__all__ = ["HealthProbe", "LogOptions", "MonitorConfig", "encode_fields", "text"]
 
 _HEAD = struct.Struct("<II")
 _MODES = {"no": 0, "on-failure": 1, "always": 2, "unless-stopped": 3}
@@ -76,20 +76,20 @@ class LogOptions:
         )
 
 
-def _size(text: str) -> int | None:
+def _size(words: str) -> int | None:
     """Bytes in docker's form, ``10m``; -1 means no limit."""
-    match = _SIZE.fullmatch(text)
-    if text == "-1":
+    match = _SIZE.fullmatch(words)
+    if words == "-1":
         return None
     if match is None:
-        raise InvalidInput(f"log max-size {text!r}: give a size such as 10m, or -1 for no limit")
+        raise InvalidInput(f"log max-size {words!r}: give a size such as 10m, or -1 for no limit")
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidInput(f"log max-file {text!r}: give a number")
-    return int(text)
+def _count(words: str) -> int:
+    if not (words.isascii() and words.isdigit()):
+        raise InvalidInput(f"log max-file {words!r}: give a number")
+    return int(words)
 
 
 @attrs.frozen(kw_only=True)
@@ -149,15 +149,15 @@ class MonitorConfig:
 
     def encode(self) -> bytes:
         """The bytes that the monitor reads."""
-        return b"".join(_HEAD.pack(tag, len(value)) + value for tag, value in self._fields())
+        return encode_fields(self._fields())
 
     def _fields(self) -> Iterator[tuple[int, bytes]]:
-        yield 1, self.id.encode()
-        yield 2, self.directory.encode()
+        yield 1, text(self.id)
+        yield 2, text(self.directory)
         yield 4, self.plan
         if self.cgroup2 is not None:
-            yield 5, self.cgroup2.encode()
-        yield from ((6, path.encode()) for path in self.cgroups)
+            yield 5, text(self.cgroup2)
+        yield from ((6, text(path)) for path in self.cgroups)
         yield 7, struct.pack("<I", self.tty | self.stdin_open << 1 | self.stdin_once << 2)
         yield 8, struct.pack("<QII", self.log.max_size or 0, self.log.max_files, self.log.enabled)
         yield 9, struct.pack("<II", _MODES[self.restart.mode], self.restart.max_retries)
@@ -168,17 +168,33 @@ class MonitorConfig:
         if self.health is not None:
             check = self.health.check
             times = (check.interval_s, check.timeout_s, check.start_period_s, check.start_interval_s)
-            yield 11, struct.pack("<4QI", *map(_milliseconds, times), check.retries)
+            yield 11, struct.pack("<4QII", *map(_milliseconds, times), check.retries, 0)
             yield 12, self.health.plan
         if self.auto_remove:
             yield 13, b""
         if self.name_file is not None:
-            yield 14, self.name_file.encode()
+            yield 14, text(self.name_file)
         if self.events is not None:
-            yield 15, self.events.encode()
-            yield 16, self.event_fields.encode()
+            yield 15, text(self.events)
+            yield 16, text(self.event_fields)
         if self.owned:
             yield 17, b""
+
+
+def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
+    """Tagged values as the bytes that the helper's daemons read."""
+    return b"".join(_HEAD.pack(tag, len(value)) + value + bytes(-len(value) % 8) for tag, value in fields)
+
+
+def text(value: str) -> bytes:
+    """A text as a field's value.
+
+    Raises:
+        InvalidInput: It contains a NUL character, which no path or name can.
+    """
+    if "\0" in value:
+        raise InvalidInput(f"a NUL character in {value!r}: no path or name can have one")
+    return value.encode("utf-8", "surrogateescape") + b"\0"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -7,7 +7,9 @@ writer that died (a reboot, a ``kill -9``): then nobody knows the exit code, and
 exited, or as dead while processes of it live.
 
 The lock is an open-file-description lock, not a flock: it can be tested without being taken, so a reader
-never stands in the way of a start, and it can be handed to the monitor with its descriptor.
+never stands in the way of a start, and it can be handed to the monitor with its descriptor.  Its first byte
+means that the container is live; a monitor that has recorded the end opens that one, and the second when it
+has cleared away.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ LOST_EXIT_CODE = 255
 LONGEST_STATE = 64 * 1024
 
 _FLOCK = struct.Struct("hhqqi4x")
+_LIVE, _CLEARING = 0, 1
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +93,7 @@ class ContainerState:
         """
         lines = (line.partition("=") for line in data.decode("utf-8", "replace").splitlines())
         fields = {key: value for key, _, value in lines}
-        if fields.get("status") not in get_args(Status) or "end" not in fields:
+        if fields.get("status") not in get_args(Status) or fields.get("end") != "1":
             raise ValueError("no complete state")
         values: dict[str, Any] = {key: int(fields.get(key) or 0) for key in _NUMBERS}
         values |= {key: fields.get(key, "") for key in _TEXTS}
@@ -202,7 +205,7 @@ os.register_at_fork(after_in_child=_drop_in_forked_child)
 
 
 def hold_lock(directory: str) -> HeldLock:
-    """Take the lock of the container in *directory*.
+    """Take the lock of the container in *directory*; waits for a monitor that is just clearing away.
 
     Raises:
         WrongState: Somebody holds it: the container is running, or being started or removed.
@@ -210,7 +213,8 @@ def hold_lock(directory: str) -> HeldLock:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(os.path.join(directory, "lock"), flags, 0o600)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, 0, _CLEARING, 1, 0))
     except BlockingIOError:
         os.close(descriptor)
         name = os.path.basename(directory)
@@ -230,7 +234,7 @@ def is_held(directory: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
     finally:
         os.close(descriptor)
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)

@@ -9,7 +9,7 @@ container's lock; 6, when owned, a pidfd of the owner.  On 3 it sends one messag
 
 - ``S`` + u32 pid, with a pidfd of the container's first process: it runs;
 - ``I`` + init's status record: it could not be started, and the record says why;
-- ``F`` + text: the monitor itself could not do its part.
+- ``F`` + i32, a negative errno: the monitor itself could not do its part.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import attrs
 from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.monitor_config import HealthProbe, LogOptions, MonitorConfig
 from container_kit.containers.state_file import ContainerState, HeldLock, hold_lock, read_state, write_state
-from container_kit.errors import StartFailed
-from container_kit.native.helper import helper_fd
+from container_kit.errors import KernelError, StartFailed
 from container_kit.native.monitor import spawn_daemon
+from container_kit.native.process import init_fd
+from container_kit.runtime.start_errors import start_failed
 
 __all__ = [
     "ContainerState",
@@ -58,6 +59,10 @@ class MonitorHandle:
     pidfd: int
     client: MonitorClient
 
+    def close(self) -> None:
+        """Give back the descriptor; the container goes on."""
+        os.close(self.pidfd)
+
 
 def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> MonitorHandle:
     """Start the container that *config* describes and leave a monitor with it.
@@ -89,7 +94,7 @@ def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
         argv = ("ckit-monitor", config.id, config.directory)
-        spawn_daemon(helper_fd(), argv, [nothing] * 3 + [starter_fd, config_fd, lock_fd, *owner])
+        spawn_daemon(init_fd(), argv, [nothing] * 3 + [starter_fd, config_fd, lock_fd, *owner])
     finally:
         for descriptor in (nothing, config_fd, *owner):
             os.close(descriptor)
@@ -112,6 +117,17 @@ def _await_start(config: MonitorConfig, starter: socket.socket) -> MonitorHandle
         )
     for descriptor in descriptors:
         os.close(descriptor)
+    while starter.recv(1):
+        continue  # until it has cleared away and ended
+    if message[:1] == b"I":
+        raise _init_error(message[1:])
     if message[:1] == b"F":
-        raise StartFailed(message[5:].decode("utf-8", "replace"), struct.unpack_from("<I", message, 1)[0])
+        error = -struct.unpack_from("<i", message, 1)[0]
+        raise KernelError.of(error, f"cannot start container {config.id[:12]}: its monitor failed")
     raise StartFailed(f"cannot start container {config.id[:12]}: its monitor ended at once (killed?)")
+
+
+def _init_error(record: bytes) -> StartFailed:
+    """The error that init reported, see ``struct status_record`` in ``_native/init/plan.h``."""
+    _, error, op = struct.unpack_from("<IiI", record)
+    return start_failed(op, error, record[24:].split(b"\0")[0].decode("utf-8", "replace"))

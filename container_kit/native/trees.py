@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from container_kit.native._binding import check, lib
+from container_kit.native._binding import check, ffi, lib
 
-__all__ = ["mkdirs_beneath", "open_beneath", "remove_tree"]
+__all__ = ["copy_tree", "mkdirs_beneath", "open_beneath", "remove_tree"]
 
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -63,6 +63,27 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
     """
     entry = os.fsencode(name)
     check(lib.ck_remove_tree(parent_fd, entry), f"cannot remove {_shown(entry)}", _shown(entry))
+
+
+def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None) -> None:
+    """Copy everything in the directory *from_fd* into the empty directory *to_fd*.
+
+    Contents (shared blocks where the file system can), owners, modes, attributes, times, hard links, devices
+    and holes; sockets and what is mounted in the tree are left out. The GIL is released.
+
+    Args:
+        from_fd: The directory to read.
+        to_fd: The directory to fill; it takes the attributes of *from_fd*.
+        keep_owner: None means when this process is root.
+
+    Raises:
+        KernelError: With the errno and the path of the entry that stopped it; EEXIST when it exists.
+    """
+    keep = os.geteuid() == 0 if keep_owner is None else keep_owner
+    path = ffi.new("char[4096]")
+    result = lib.ck_copy_tree(from_fd, to_fd, keep, path, len(path))
+    entry = _shown(ffi.string(path))
+    check(result, f"cannot copy {entry or 'the directory'}", entry or None)
 
 
 def _shown(name: bytes) -> str:

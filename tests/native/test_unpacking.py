@@ -4,58 +4,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import os
 import stat
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from container_kit.errors import CorruptData, InvalidInput
-from container_kit.native.layers import Unpacked, unpack
-
-
-def archive(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """A pax archive of these entries."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for info, data in entries:
-            info.size = len(data) if info.type == tarfile.REGTYPE else 0
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def entry(
-    name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, **fields: object
-) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    for field, value in fields.items():
-        setattr(info, field, value)
-    return info, data
-
-
-def unpack_bytes(data: bytes, tree: Path, **options: object) -> Unpacked:
-    """Unpack *data* into *tree*, which is made if it is not there."""
-    tree.mkdir(exist_ok=True)
-    source = tree.parent / f"{tree.name}.source"
-    source.write_bytes(data)
-    tree_fd = os.open(tree, os.O_RDONLY)
-    with source.open("rb") as file:
-        try:
-            return unpack(file.fileno(), tree_fd, sync=False, **options)  # type: ignore[arg-type]
-        finally:
-            os.close(tree_fd)
+from tests.native.archives import archive, directory, entry, hardlink, symlink, unpack_bytes
 
 
 def test_one_pass_gives_tree_and_digests(tmp_path: Path) -> None:
     """Digests are those of the bytes as read and of the plain tar; files have mode, time and content."""
     plain = archive(
-        entry("bin", kind=tarfile.DIRTYPE, mode=0o755, mtime=1000),
+        directory("bin", mtime=1000),
         entry("bin/tool", b"#!/bin/sh\n", mode=0o4755, mtime=2000.5),
-        entry("bin/same", kind=tarfile.LNKTYPE, linkname="bin/tool"),
-        entry("bin/link", kind=tarfile.SYMTYPE, linkname="/nowhere"),
+        hardlink("bin/same", "bin/tool"),
+        symlink("bin/link", "/nowhere"),
     )
     packed = gzip.compress(plain, mtime=0)
     done = unpack_bytes(packed, tmp_path / "tree")
@@ -101,10 +66,10 @@ def test_nothing_leaves_the_tree(tmp_path: Path) -> None:
     """Dot-dot, links to outside and hard links through them are refused and named."""
     for bad in (
         [entry("../out", b"x")],
-        [entry("link", kind=tarfile.SYMTYPE, linkname=".."), entry("link/out", b"x")],
+        [symlink("link", ".."), entry("link/out", b"x")],
         [
-            entry("link", kind=tarfile.SYMTYPE, linkname=".."),
-            entry("hard", kind=tarfile.LNKTYPE, linkname="link/tree"),
+            symlink("link", ".."),
+            hardlink("hard", "link/tree"),
         ],
     ):
         with pytest.raises(InvalidInput):

@@ -1,0 +1,81 @@
+"""Long work in C: how it is run, stopped, and how its faults become errors."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Literal
+
+from container_kit.errors import (
+    ContainerKitError,
+    CorruptData,
+    InvalidInput,
+    KernelError,
+    LimitExceeded,
+    TimedOut,
+    UnsupportedFeature,
+)
+from container_kit.native._binding import ffi, lib
+
+__all__ = ["COMPRESSIONS", "FORMS", "Compression", "Form", "digest_text", "or_absent", "run"]
+
+Compression = Literal["auto", "none", "gzip", "zstd"]
+Form = Literal["overlay", "plain"]
+
+COMPRESSIONS = {"auto": lib.CK_AUTO, "none": lib.CK_PLAIN, "gzip": lib.CK_GZIP, "zstd": lib.CK_ZSTD}
+FORMS = {"overlay": lib.CK_FORM_OVERLAY, "plain": lib.CK_FORM_PLAIN}
+
+_ERRORS: dict[int, type[ContainerKitError]] = {
+    lib.CK_FAULT_CORRUPT: CorruptData,
+    lib.CK_FAULT_REFUSED: InvalidInput,
+    lib.CK_FAULT_LIMIT: LimitExceeded,
+    lib.CK_FAULT_UNSUPPORTED: UnsupportedFeature,
+    lib.CK_FAULT_CANCELLED: TimedOut,
+}
+
+
+def run(function: Any, job: Any, doing: str) -> None:
+    """Run *function* on *job* without the GIL and raise what it recorded.
+
+    In the main thread, Ctrl-C stops the work and is raised once nothing is running any more.
+
+    Raises:
+        ContainerKitError: The class that fits the fault; the message starts with *doing* and names the entry.
+    """
+    if threading.current_thread() is threading.main_thread():
+        _run_interruptibly(function, job)
+    else:
+        function(job)
+    _check_fault(job.fault, doing)
+
+
+def _run_interruptibly(function: Any, job: Any) -> None:
+    worker = threading.Thread(target=function, args=(job,), name="container-kit-layer")
+    worker.start()
+    try:
+        worker.join()
+    except BaseException:
+        job.cancelled = 1
+        worker.join()
+        raise
+
+
+def _check_fault(fault: Any, doing: str) -> None:
+    if fault.kind == lib.CK_FAULT_NONE:
+        return
+    entry = os.fsdecode(ffi.string(fault.entry))
+    what = ffi.string(fault.what).decode(errors="replace")
+    message = f"{doing}: {entry!r}: {what}" if entry else f"{doing}: {what}"
+    if fault.kind == lib.CK_FAULT_KERNEL:
+        raise KernelError.of(fault.error, message, entry or None)
+    raise _ERRORS[fault.kind](message)
+
+
+def or_absent(value: int | None) -> int:
+    """How C says that a descriptor or a number is not given."""
+    return -1 if value is None else value
+
+
+def digest_text(raw: Any) -> str:
+    """A digest as OCI writes it: ``sha256:`` and 64 hexadecimal digits."""
+    return f"sha256:{bytes(raw).hex()}"
