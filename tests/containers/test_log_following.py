@@ -55,27 +55,23 @@ def test_one_file_is_enough(supervise: Supervise) -> None:
 
 def test_followers_lose_no_line(supervise: Supervise) -> None:
     """Not even one that reads nothing before all but the last files have been deleted."""
-    handle = supervise(*counting(40000), stdin_open=True, log=SMALL)
+    handle = supervise("sh", "-c", "echo 0; read go; seq 40000", stdin_open=True, log=SMALL)
     followers = [read_logs(handle.client.directory, follow=True) for _ in range(3)]
-    results: list[list[int]] = [[] for _ in followers]
+    results = [[int(next(follower).text)] for follower in followers]
 
     def follow(index: int) -> None:
-        results[index] = [int(line.text) for line in followers[index]]
+        results[index] += [int(line.text) for line in followers[index]]
 
     threads = [threading.Thread(target=follow, args=(index,)) for index in (0, 1)]
-    stalled = iter(followers[2])
     for thread in threads:
         thread.start()
-    opened = threading.Thread(target=lambda: results[2].append(int(next(stalled).text)))
-    opened.start()
     begin(handle)
-    opened.join()
     handle.client.wait()
-    results[2] += [int(line.text) for line in stalled]
+    follow(2)
     for thread in threads:
         thread.join()
 
-    assert all(result == list(range(1, 40001)) for result in results)
+    assert all(result == list(range(40001)) for result in results)
 
 
 def test_following_ends_with_the_container(supervise: Supervise) -> None:
@@ -162,16 +158,14 @@ def test_a_log_that_is_a_link_is_not_followed(supervise: Supervise, tmp_path: Pa
 @pytest.mark.trial
 def test_a_reader_that_is_far_too_slow_is_told(supervise: Supervise) -> None:
     """When hundreds of files wait for it, it gets an error, never a silent gap."""
-    handle = supervise("sh", "-c", "read go; seq 3000000; sleep 60", stdin_open=True, log=SMALL)
+    handle = supervise("sh", "-c", "echo 0; read go; seq 3000000; sleep 60", stdin_open=True, log=SMALL)
     lines = read_logs(handle.client.directory, follow=True)
-    first = threading.Thread(target=lambda: next(lines))
-    first.start()
-    begin_only = handle.client.attach(stdin=True, stdout=False, stderr=False)
-    begin_only.write(b"go\n")
-    first.join()
+    assert next(lines).text == "0"
+    starter = handle.client.attach(stdin=True, stdout=False, stderr=False)
+    starter.write(b"go\n")
     while int(next(read_logs(handle.client.directory, tail=1)).text or 0) < 3000000:
         pass
 
     with pytest.raises(LimitExceeded, match="too slowly"):
         list(lines)
-    begin_only.close()
+    starter.close()
