@@ -7,7 +7,7 @@ The system call filter and the Landlock rules are not parts of it: `Profile.filt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -50,7 +50,7 @@ def apply(
         spec: The program, and what the caller asked for: namespaces to join, mounts, rlimits, sysctls.
         container_id: Decides which ids a user namespace maps to.
         shm_size: Bytes of ``/dev/shm``.
-        devices: Nodes beside the usual ones.
+        devices: Nodes beside the usual ones, which the runtime makes in every container.
     """
     process = spec.process or Process()
     return attrs.evolve(
@@ -92,7 +92,7 @@ def _linux(profile: Profile, linux: Linux, container_id: str, devices: tuple[Dev
     own_namespaces = _namespaces(profile, linux.namespaces)
     kinds = {namespace.type for namespace in own_namespaces if not namespace.path}
     mapping = (own_ids(container_id),) if "user" in kinds and not linux.uid_mappings else ()
-    nodes = (*(host_nodes() if profile.all_devices else DEFAULT_NODES), *devices)
+    nodes = (*(_host_nodes() if profile.all_devices else ()), *devices)
     return attrs.evolve(
         linux,
         namespaces=own_namespaces,
@@ -104,6 +104,12 @@ def _linux(profile: Profile, linux: Linux, container_id: str, devices: tuple[Dev
         masked_paths=linux.masked_paths or profile.masked_paths,
         readonly_paths=linux.readonly_paths or profile.readonly_paths,
     )
+
+
+def _host_nodes() -> Iterator[Device]:
+    """The host's devices without those that every container is given by the runtime."""
+    own = {*(node.path for node in DEFAULT_NODES), "/dev/console", "/dev/ptmx"}
+    return (node for node in host_nodes() if node.path not in own)
 
 
 def _namespaces(profile: Profile, given: tuple[Namespace, ...]) -> tuple[Namespace, ...]:
