@@ -310,6 +310,8 @@ class Engine:
             self._closed = True
         self._remove_owned()
         self.janitor.drain()
+        if "cgroups" in self._lazy:
+            self.cgroups.remove_parent()
         for value in reversed(list(self._lazy.values())):
             getattr(value, "close", lambda: None)()
         self._lazy.clear()

@@ -1,0 +1,94 @@
+"""What may be asked of a container is checked before anything is done."""
+
+from __future__ import annotations
+
+import typing
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container_kit.containers.mounts import Mount
+from container_kit.containers.options import (
+    ContainerOptions,
+    OptionArguments,
+    as_command,
+    signal_number,
+)
+from container_kit.errors import InvalidInput
+
+BAD = [
+    {"name": "-dash"},
+    {"name": "a/b"},
+    {"name": "0" * 64},
+    {"env": {"": "x"}},
+    {"env": ["NOVALUE"]},
+    {"env": {"A": "b\0c"}},
+    {"working_dir": "relative"},
+    {"oom_score_adj": 1001},
+    {"stop_signal": "NOSUCH"},
+    {"auto_remove": True, "restart": "always"},
+    {"seccomp": "file.json"},
+    {"network": "bridge-nobody-made"},
+    {"network": "container:"},
+    {"pid": "none"},
+    {"hostname": "box", "uts": "host"},
+    {"labels": {"container-kit.owner": "me"}},
+    {"rlimits": {"nofile": (10, 5)}},
+    {"restart": "sometimes"},
+    {"mounts": ["relative:/x"]},
+    {"mounts": ["/x"]},
+    {"mounts": ["/x:/"]},
+    {"sysctls": ["net.x"]},
+]
+
+
+@pytest.mark.parametrize("wish", BAD, ids=lambda wish: "-".join(wish))
+def test_a_wish_that_cannot_be_granted_is_refused_and_named(wish: dict[str, typing.Any]) -> None:
+    """Each impossible option raises InvalidInput before anything is touched."""
+    with pytest.raises(InvalidInput):
+        ContainerOptions(**wish)
+
+
+def test_equal_wishes_are_equal_values() -> None:
+    """The form in which a wish is written does not matter: mapping, words or another order."""
+    mapping = ContainerOptions(env={"B": "2", "A": "1"}, cap_add=["net_raw"], tmpfs={"/run": "size=1m"})
+    words = ContainerOptions(env=["A=1", "B=2"], cap_add="CAP_NET_RAW", tmpfs=["/run:size=1m"])
+    assert mapping == words and hash(mapping) == hash(words)
+
+
+def test_every_keyword_is_an_option_and_the_other_way_round() -> None:
+    """The keywords that type checkers know are exactly the fields that are checked."""
+    fields = {field.name for field in attrs.fields(ContainerOptions)}
+    assert fields == set(OptionArguments.__annotations__)
+
+
+def test_a_string_command_is_split_as_a_shell_would_but_runs_none() -> None:
+    """Quotes group words; nothing is expanded."""
+    assert as_command("sh -c 'echo $HOME; ls *'") == ("sh", "-c", "echo $HOME; ls *")
+    with pytest.raises(InvalidInput):
+        as_command("sh -c 'open")
+
+
+@pytest.mark.parametrize("name", ["TERM", "SIGTERM", "term", 15, "15"])
+def test_signals_have_many_names(name: str | int) -> None:
+    """A signal is given by name, with or without SIG, or by number."""
+    assert signal_number(name) == 15
+
+
+@pytest.mark.parametrize("name", ["0", "65", "RTMIN+31", "SIGNOPE", "", "-9"])
+def test_what_is_no_signal_is_refused(name: str) -> None:
+    """Numbers out of range and unknown names are errors, not signal 0."""
+    with pytest.raises(InvalidInput):
+        signal_number(name)
+
+
+PATHS = st.from_regex(r"/[a-z]{1,8}(/[a-z]{1,8}){0,2}", fullmatch=True)
+
+
+@given(source=PATHS, target=PATHS, read_only=st.booleans())
+def test_a_bind_mount_is_written_as_docker_writes_it(source: str, target: str, read_only: bool) -> None:
+    """SOURCE:TARGET[:ro] means the mount with these fields."""
+    text = f"{source}:{target}{':ro' if read_only else ''}"
+    assert Mount.parse(text) == Mount.bind(source, target, read_only=read_only)

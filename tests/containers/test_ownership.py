@@ -1,0 +1,52 @@
+"""An owner is dead exactly when its process is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from container_kit.containers.ownership import OwnerToken, dead_owners
+
+
+def test_a_token_lives_as_long_as_its_process(tmp_path: Path) -> None:
+    """While the process lives the token is not dead; after SIGKILL it is; a closed one is gone."""
+    ready, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        OwnerToken(str(tmp_path))
+        os.write(tell, b".")
+        signal.pause()
+        os._exit(0)
+    os.close(tell)
+    os.read(ready, 1)
+    os.close(ready)
+    assert dead_owners(str(tmp_path)) == []
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert dead_owners(str(tmp_path)) == os.listdir(tmp_path) != []
+    token = OwnerToken(str(tmp_path))
+    assert token.token not in dead_owners(str(tmp_path))
+    token.close()
+    assert token.token not in os.listdir(tmp_path)
+
+
+def test_a_forked_child_does_not_keep_its_parents_token_alive(tmp_path: Path) -> None:
+    """A child that outlives its parent, having let go of the token, leaves it dead."""
+    ready, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        token = OwnerToken(str(tmp_path))
+        if os.fork() == 0:
+            token.abandon()
+            os.write(tell, str(os.getpid()).encode())
+            signal.pause()
+        os._exit(0)
+    os.close(tell)
+    os.waitpid(child, 0)
+    grandchild = int(os.read(ready, 20))
+    os.close(ready)
+    try:
+        assert len(dead_owners(str(tmp_path))) == 1
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
