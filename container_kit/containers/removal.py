@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from container_kit.containers import names
 from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.state_file import HeldLock, hold_lock, read_state
-from container_kit.errors import ContainerKitError, NotFound, WrongState
+from container_kit.errors import ContainerKitError, WrongState
 from container_kit.native.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -52,13 +52,12 @@ def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
         end_all(engine, record.id)
     try:
         lock = wait_for_lock(directory, _PATIENCE_S if force else 0.5)
+        try:
+            clear_away(engine, record)
+        finally:
+            lock.close()
     except FileNotFoundError:
         forget(engine, record)  # it removed itself when it ended
-        return
-    try:
-        clear_away(engine, record)
-    finally:
-        lock.close()
 
 
 def wait_for_lock(directory: str, patience_s: float) -> HeldLock:
@@ -79,12 +78,13 @@ def wait_for_lock(directory: str, patience_s: float) -> HeldLock:
 
 
 def clear_away(engine: Engine, record: Record) -> None:
-    """Remove everything of a container without processes; for the holder of its lock."""
+    """Remove everything of a container without processes; for the holder of its lock.
+
+    Raises:
+        FileNotFoundError: Somebody else has just removed it.
+    """
     gone = f"{engine.catalogue.containers}/{GONE_PREFIX}{record.id}"
-    try:
-        os.rename(engine.catalogue.directory(record.id), gone)
-    except FileNotFoundError:
-        raise NotFound("container", record.id[:12], "it has just been removed") from None
+    os.rename(engine.catalogue.directory(record.id), gone)
     forget(engine, record)
     engine.note("destroy", record)
     engine.janitor.submit(f"container {record.id[:12]}", lambda: _clear(engine, record.id))

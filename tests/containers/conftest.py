@@ -22,7 +22,22 @@ from tests.containers.plain import config_of
 
 Supervise = Callable[..., MonitorHandle]
 
-PROGRAMS = ("sh", "cat", "sleep", "true", "false", "ls", "id", "head", "tail", "stat", "mkdir", "ln", "rm", "mv")
+PROGRAMS = (
+    "sh",
+    "cat",
+    "sleep",
+    "true",
+    "false",
+    "ls",
+    "id",
+    "head",
+    "tail",
+    "stat",
+    "mkdir",
+    "ln",
+    "rm",
+    "mv",
+)
 
 
 @pytest.fixture

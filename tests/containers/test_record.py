@@ -17,7 +17,9 @@ from container_kit.containers.record import Record, read_record, write_record
 from container_kit.errors import CorruptData
 from container_kit.runtime.limits import Limits
 
-WORD = st.text(st.characters(blacklist_characters="\0=", blacklist_categories=("Cs",)), min_size=1, max_size=8)
+WORD = st.text(
+    st.characters(blacklist_characters="\0=", blacklist_categories=("Cs",)), min_size=1, max_size=8
+)
 OPTIONS = st.builds(
     ContainerOptions,
     env=st.dictionaries(WORD, WORD, max_size=3),
