@@ -137,10 +137,19 @@ class Database:
             raise WrongState(f"the store at {os.path.dirname(self.path)!r} is closed: open it again")
         failpoints.hit("database.open")
         connection = sqlite3.connect(
-            self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            self._address(), uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA trusted_schema=OFF")
         return connection
+
+    def _address(self) -> str:
+        """The file as a URI; on a read-only disk SQLite must be told that there can be no writers."""
+        # urllib would quote too, and cost as much as the rest of this module to import.
+        address = "file:" + self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        if not os.statvfs(os.path.dirname(self.path)).f_flag & os.ST_RDONLY:
+            return address
+        unfinished = os.path.exists(f"{self.path}-wal")
+        return f"{address}?mode=ro" if unfinished else f"{address}?immutable=1"
 
     def _ensure_schema(self) -> None:
         """Create or upgrade the tables; refuse those of a later version."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -75,7 +74,7 @@ def free_bytes(path: str) -> int:
 
 def unique(prefix: str) -> str:
     """A file name that nobody else makes."""
-    return f"{prefix}-{secrets.token_hex(8)}"
+    return f"{prefix}-{os.urandom(8).hex()}"
 
 
 def ensure_directory(path: str) -> None:

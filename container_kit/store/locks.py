@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from container_kit.store import failpoints, files
+
 __all__ = ["close_inherited", "held", "try_lock"]
 
 # Open lock files of this process; a forked child closes its copies, which would keep the lock alive.
@@ -24,7 +26,9 @@ def held(path: str, exclusive: bool = True) -> Iterator[None]:
 
     Each call opens the file anew, because threads that share one open file would share its lock.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    with files.translated("take the lock", path):
+        failpoints.hit("lock")
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     _open.add(fd)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)

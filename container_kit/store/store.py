@@ -10,11 +10,11 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from container_kit.errors import CorruptData, InvalidInput, LimitExceeded
+from container_kit.errors import CorruptData, InvalidInput, LimitExceeded, PermissionMissing
 from container_kit.oci.digest import Digest
 from container_kit.store import files, locks
 from container_kit.store.blobs import Ingest
@@ -476,7 +476,8 @@ class Store:
         from container_kit.store.collect import sweep
 
         if os.listdir(self.layout.temporary):
-            sweep(self)
+            with suppress(PermissionMissing):  # a read-only disk can still be read
+                sweep(self)
 
     def _before_fork(self) -> None:
         self.catalog.before_fork()
