@@ -1,0 +1,166 @@
+"""What other tools write we load, and what we write they load: equal digests and equal trees."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from container_kit.images import Image
+from tests.images.conftest import Engine
+from tests.images.trees import describe, make_rich_tree
+
+pytestmark = pytest.mark.root
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_rich_tree(tmp_path_factory.mktemp("rich") / "tree")
+
+
+@pytest.fixture
+def podman() -> Iterator[list[str]]:
+    """podman with a store of its own; its paths may have 50 characters, so tmp_path is too long."""
+    with tempfile.TemporaryDirectory(prefix="ck-podman-") as place:
+        yield ["podman", "--root", f"{place}/root", "--runroot", f"{place}/run", "--storage-driver", "vfs"]
+
+
+def tree_of(image: Image) -> dict[str, object]:
+    """The unpacked tree of an image of one layer."""
+    [layer] = image.layers
+    return describe(image.layer_path(layer))
+
+
+def config_digest(layout: Path) -> tuple[str, str]:
+    """Digests of the only manifest, and of its config, that a layout directory of another tool names."""
+    [entry] = json.loads((layout / "index.json").read_text())["manifests"]
+    manifest = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
+    return entry["digest"], manifest["config"]["digest"]
+
+
+@pytest.mark.tool("podman")
+@pytest.mark.parametrize("format", ["docker-archive", "oci-archive", "oci-dir"])
+def test_what_podman_saves_we_load(
+    engine: Engine, tmp_path: Path, rich: Path, podman: list[str], format: str
+) -> None:
+    """The id, the tree and the name survive podman's three formats."""
+    run("tar", "-C", rich, "--xattrs", "--xattrs-include=*", "-cf", tmp_path / "rich.tar", ".")
+    image_id = run(*podman, "import", "-q", tmp_path / "rich.tar", "peer:v1")
+    run(*podman, "save", "-q", "--format", format, "-o", tmp_path / "saved", "peer:v1")
+
+    [image] = Image.load(str(tmp_path / "saved"), engine=engine)
+    assert str(image.id) == image_id and image.names == ["localhost/peer:v1"]
+    assert tree_of(image) == describe(rich)
+
+
+@pytest.mark.tool("podman")
+@pytest.mark.parametrize("format", ["docker-archive", "oci-archive", "oci-dir"])
+def test_what_we_save_podman_loads(
+    engine: Engine, tmp_path: Path, rich: Path, podman: list[str], format: str
+) -> None:
+    """podman finds the same id under the same name, and mounts the same tree."""
+    image = Image.from_rootfs(str(rich), "ours:v1", {"Cmd": ["/plain"]}, engine=engine)
+    image.save(str(tmp_path / "saved"), format)  # type: ignore[arg-type]
+    run(*podman, "load", "-q", "-i", tmp_path / "saved")
+
+    name = "docker.io/library/ours:v1"
+    assert f"sha256:{run(*podman, 'inspect', '--format', '{{.Id}}', name)}" == str(image.id)
+    mounted = run(*podman, "image", "mount", name)
+    try:
+        assert describe(mounted) == describe(rich)
+    finally:
+        run(*podman, "image", "unmount", name)
+
+
+@pytest.mark.tool("skopeo")
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_what_skopeo_compresses_we_load(engine: Engine, tmp_path: Path, rich: Path, compression: str) -> None:
+    """A layout whose layers skopeo compressed has the digests that skopeo gave it, and the same tree."""
+    ours = Image.from_rootfs(str(rich), "ours:v1", engine=engine)
+    ours.save(str(tmp_path / "plain"), "oci-dir")
+    source = f"oci:{tmp_path}/plain:docker.io/library/ours:v1"
+    target = f"oci:{tmp_path}/packed:example.org/theirs:v2"
+    run("skopeo", "copy", "-q", "--dest-compress-format", compression, source, target)
+
+    [image] = Image.load(str(tmp_path / "packed"), engine=engine)
+    assert (str(image.digest), str(image.id)) == config_digest(tmp_path / "packed")
+    assert image.id == ours.id and image.digest != ours.digest
+    assert image.names == ["example.org/theirs:v2"] and tree_of(image) == describe(rich)
+
+
+@pytest.mark.tool("skopeo")
+@pytest.mark.parametrize(
+    ("format", "transport"), [("docker-archive", "docker-archive"), ("oci-archive", "oci-archive")]
+)
+def test_skopeo_sees_the_digests_that_we_gave(
+    engine: Engine, tmp_path: Path, rich: Path, format: str, transport: str
+) -> None:
+    """skopeo reads our archives, finds our diff ids, and copies them into a layout with our config."""
+    image = Image.from_rootfs(str(rich), "ours:v1", engine=engine)
+    image.save(str(tmp_path / "saved"), format)  # type: ignore[arg-type]
+    run("skopeo", "copy", "-q", f"{transport}:{tmp_path}/saved", f"oci:{tmp_path}/layout:x:1")
+
+    _, config = config_digest(tmp_path / "layout")
+    assert config == str(image.id)
+    if format == "oci-archive":
+        assert run("skopeo", "inspect", f"oci-archive:{tmp_path}/saved").count(str(image.digest)) == 1
+
+
+@pytest.mark.tool("umoci")
+def test_umoci_unpacks_what_we_save(engine: Engine, tmp_path: Path, rich: Path) -> None:
+    """A layout of ours unpacks to the same tree."""
+    image = Image.from_rootfs(str(rich), "ours:v1", engine=engine)
+    image.save(str(tmp_path / "layout"), "oci-dir")
+    run("skopeo", "copy", "-q", f"oci:{tmp_path}/layout:docker.io/library/ours:v1", f"oci:{tmp_path}/u:v1")
+    run("umoci", "unpack", "--image", f"{tmp_path}/u:v1", tmp_path / "bundle")
+
+    assert describe(tmp_path / "bundle/rootfs") == describe(rich)
+
+
+@pytest.mark.tool("umoci")
+def test_layers_of_umoci_stack_as_umoci_stacks_them(engine: Engine, tmp_path: Path, rich: Path) -> None:
+    """An image of several layers, with files removed and directories replaced, loads with its digests."""
+    layout = f"{tmp_path}/layout"
+    run("umoci", "init", "--layout", layout)
+    run("umoci", "new", "--image", f"{layout}:v1")
+    run("umoci", "unpack", "--image", f"{layout}:v1", tmp_path / "bundle")
+    rootfs = tmp_path / "bundle/rootfs"
+    run("cp", "-a", f"{rich}/.", rootfs)
+    run("umoci", "repack", "--refresh-bundle", "--image", f"{layout}:v1", tmp_path / "bundle")
+    (rootfs / "plain").unlink()
+    shutil.rmtree(rootfs / "dir")
+    (rootfs / "dir").write_text("now a file")
+    run("umoci", "repack", "--image", f"{layout}:v1", tmp_path / "bundle")
+
+    [image] = Image.load(layout, engine=engine)
+    assert (str(image.digest), str(image.id)) == config_digest(Path(layout))
+    lower, upper = (describe(image.layer_path(layer)) for layer in image.layers)
+    assert lower == describe(rich)
+    assert upper["plain"]["device"] == 0 and upper["dir"]["size"] == len("now a file")
+
+
+@pytest.mark.tool("buildah")
+def test_what_buildah_builds_we_load(engine: Engine, tmp_path: Path, rich: Path, podman: list[str]) -> None:
+    """An image that buildah committed straight into a layout has its config, labels and tree."""
+    storage = podman[1:]
+    container = run("buildah", *storage, "from", "scratch")
+    try:
+        run("buildah", *storage, "copy", "-q", container, rich / "plain", "/plain")
+        run("buildah", *storage, "config", "--label", "a=b", "--cmd", "/plain", container)
+        run("buildah", *storage, "commit", "-q", container, f"oci:{tmp_path}/layout:built:1")
+    finally:
+        run("buildah", *storage, "rm", container)
+
+    [image] = Image.load(f"{tmp_path}/layout", engine=engine)
+    assert (str(image.digest), str(image.id)) == config_digest(tmp_path / "layout")
+    assert image.config.config.labels["a"] == "b" and image.names == ["built:1"]
+    assert Path(image.layer_path(image.layers[0]), "plain").read_bytes() == b"hello\n"
