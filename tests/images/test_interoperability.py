@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from container_kit.images import Image
+from container_kit.oci import Digest
 from tests.images.conftest import Engine
 from tests.images.trees import describe, make_rich_tree
 
@@ -67,12 +68,13 @@ def test_what_podman_saves_we_load(
 def test_what_we_save_podman_loads(
     engine: Engine, tmp_path: Path, rich: Path, podman: list[str], format: str
 ) -> None:
-    """podman finds the same id under the same name, and mounts the same tree."""
+    """podman finds the same id, and mounts the same tree."""
     image = Image.from_rootfs(str(rich), "ours:v1", {"Cmd": ["/plain"]}, engine=engine)
     image.save(str(tmp_path / "saved"), format)  # type: ignore[arg-type]
     run(*podman, "load", "-q", "-i", tmp_path / "saved")
 
-    name = "docker.io/library/ours:v1"
+    # podman names a directory after its path, not after what stands in its index.
+    name = "docker.io/library/ours:v1" if format != "oci-dir" else image.id.hex
     assert f"sha256:{run(*podman, 'inspect', '--format', '{{.Id}}', name)}" == str(image.id)
     mounted = run(*podman, "image", "mount", name)
     try:
@@ -98,21 +100,21 @@ def test_what_skopeo_compresses_we_load(engine: Engine, tmp_path: Path, rich: Pa
 
 
 @pytest.mark.tool("skopeo")
-@pytest.mark.parametrize(
-    ("format", "transport"), [("docker-archive", "docker-archive"), ("oci-archive", "oci-archive")]
-)
+@pytest.mark.parametrize("format", ["docker-archive", "oci-archive"])
 def test_skopeo_sees_the_digests_that_we_gave(
-    engine: Engine, tmp_path: Path, rich: Path, format: str, transport: str
+    engine: Engine, tmp_path: Path, rich: Path, format: str
 ) -> None:
-    """skopeo reads our archives, finds our diff ids, and copies them into a layout with our config."""
+    """skopeo reads the same config bytes from our archives, and the same manifest from the OCI one."""
     image = Image.from_rootfs(str(rich), "ours:v1", engine=engine)
     image.save(str(tmp_path / "saved"), format)  # type: ignore[arg-type]
-    run("skopeo", "copy", "-q", f"{transport}:{tmp_path}/saved", f"oci:{tmp_path}/layout:x:1")
 
-    _, config = config_digest(tmp_path / "layout")
-    assert config == str(image.id)
+    source = f"{format}:{tmp_path}/saved"
+    config = subprocess.run(
+        ["skopeo", "inspect", "--config", "--raw", source], capture_output=True, check=True
+    )
+    assert Digest.of(config.stdout) == image.id
     if format == "oci-archive":
-        assert run("skopeo", "inspect", f"oci-archive:{tmp_path}/saved").count(str(image.digest)) == 1
+        assert json.loads(run("skopeo", "inspect", source))["Digest"] == str(image.digest)
 
 
 @pytest.mark.tool("umoci")
@@ -128,7 +130,7 @@ def test_umoci_unpacks_what_we_save(engine: Engine, tmp_path: Path, rich: Path) 
 
 @pytest.mark.tool("umoci")
 def test_layers_of_umoci_stack_as_umoci_stacks_them(engine: Engine, tmp_path: Path, rich: Path) -> None:
-    """An image of several layers, with files removed and directories replaced, loads with its digests."""
+    """An image of several layers, with names removed and a directory replaced, loads with its digests."""
     layout = f"{tmp_path}/layout"
     run("umoci", "init", "--layout", layout)
     run("umoci", "new", "--image", f"{layout}:v1")
@@ -138,14 +140,16 @@ def test_layers_of_umoci_stack_as_umoci_stacks_them(engine: Engine, tmp_path: Pa
     run("umoci", "repack", "--refresh-bundle", "--image", f"{layout}:v1", tmp_path / "bundle")
     (rootfs / "plain").unlink()
     shutil.rmtree(rootfs / "dir")
-    (rootfs / "dir").write_text("now a file")
+    (rootfs / "secret").rmdir()
+    (rootfs / "secret").write_text("now a file")
     run("umoci", "repack", "--image", f"{layout}:v1", tmp_path / "bundle")
 
     [image] = Image.load(layout, engine=engine)
     assert (str(image.digest), str(image.id)) == config_digest(Path(layout))
     lower, upper = (describe(image.layer_path(layer)) for layer in image.layers)
     assert lower == describe(rich)
-    assert upper["plain"]["device"] == 0 and upper["dir"]["size"] == len("now a file")
+    assert upper["plain"]["device"] == upper["dir"]["device"] == 0
+    assert upper["secret"]["size"] == len("now a file")
 
 
 @pytest.mark.tool("buildah")

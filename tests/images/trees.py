@@ -37,6 +37,7 @@ def make_rich_tree(root: Path) -> Path:
         file.seek(20 << 20)
         file.write(b"middle")
         file.truncate(50 << 20)
+    os.utime(top + b"/sparse", (_TIME, _TIME))
     os.chmod(top + b"/sticky", 0o1777)
     os.chmod(top + b"/secret", 0o700)
     os.chown(top + b"/secret", 1, 2)
