@@ -49,6 +49,9 @@ class LogLine(NamedTuple):
         """The line as text; bytes that are not UTF-8 become U+FFFD."""
         return self.data.decode("utf-8", "replace")
 
+    def __str__(self) -> str:
+        return self.text
+
 
 @attrs.frozen(kw_only=True)
 class _Filter:

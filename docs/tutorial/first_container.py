@@ -26,9 +26,9 @@ def main() -> None:
 
         limits = ck.Limits(memory="64m", cpus=0.5, pids=32)
         with ck.Container.start(image, ["sleep", "60"], limits=limits, engine=engine) as container:
-            print(f"start    {container.name} is {container.state}, process {container.pid}")
+            print(f"start    {container.name} is {container.status}, process {container.pid}")
             print(f"exec     {container.exec(['cat', '/proc/self/comm']).stdout.strip()}")
-            print(f"memory   {container.stats().memory_bytes / 1024:.0f} KiB of {64 << 10} KiB")
+            print(f"memory   {container.stats().memory.usage / 1024:.0f} KiB of {64 << 10} KiB")
         print(f"after    {len(engine.containers(all=True))} containers are left")
 
 

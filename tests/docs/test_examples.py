@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,33 +17,59 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 WITH_EXAMPLES = [page for page in PAGES if page.exists() and read_examples(page)]
 
 
+# Runs one block after another in one namespace, as a reader's interpreter does.
+INTERPRETER = """
+import json, sys, traceback
+namespace = {"__name__": "__main__"}
+for line in sys.stdin:
+    failed = False
+    try:
+        exec(compile(json.loads(line), "<example>", "exec"), namespace)
+    except BaseException:
+        traceback.print_exc(file=sys.stdout)
+        failed = True
+    print(f"\\n<<failed={failed}>>", flush=True)
+"""
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
-    """The examples of one page, in order, in one folder and one store."""
+    """The examples of one page, in order, in one folder, one interpreter and one store."""
     environment = {**os.environ, "CONTAINER_KIT_ROOT": str(tmp_path / "store"), "PYTHONPATH": str(PROJECT)}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     folder = tmp_path / "work"
     folder.mkdir()
-    script: list[str] = []
-    for example in read_examples(page):
-        where = f"{page.name}:{example.line}"
-        if example.language == "console":
-            printed = _run(["bash", "-c", example.code], folder, environment, where)
-        else:
-            printed = _continue(script, example, folder, environment, where)
-        if example.output is not None:
-            assert matches(example.output, printed), f"{where} printed:\n{printed}\nnot:\n{example.output}"
+    with _interpreter(folder, environment) as interpreter:
+        for example in read_examples(page):
+            where = f"{page.name}:{example.line}"
+            if example.language == "console":
+                printed = _run(["bash", "-c", example.code], folder, environment, where)
+            else:
+                printed = _continue(interpreter, example, where)
+            if example.output is not None:
+                assert matches(example.output, printed), (
+                    f"{where} printed:\n{printed}\nnot:\n{example.output}"
+                )
 
 
-def _continue(
-    script: list[str], example: Example, folder: Path, environment: dict[str, str], where: str
-) -> str:
-    """Run a Python block after all earlier ones of its page; return what it alone printed."""
-    marker = f"--- {example.line} ---"
-    script.append(f"print({marker!r}, flush=True)\n{example.code}")
-    printed = _run([sys.executable, "-c", "\n".join(script)], folder, environment, where)
-    return printed.split(marker + "\n", 1)[1]
+def _interpreter(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-u", "-c", INTERPRETER]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=folder, env=environment)
+
+
+def _continue(interpreter: subprocess.Popen[str], example: Example, where: str) -> str:
+    """Run a Python block after all earlier ones of its page; return what it printed."""
+    assert interpreter.stdin is not None and interpreter.stdout is not None
+    interpreter.stdin.write(json.dumps(example.code) + "\n")
+    interpreter.stdin.flush()
+    printed = ""
+    while not (line := interpreter.stdout.readline()).startswith("<<failed="):
+        assert line, f"{where} ended the interpreter:\n{printed}"
+        printed += line
+    assert line == "<<failed=False>>\n", f"{where} raised:\n{printed}"
+    return printed
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], where: str) -> str:
