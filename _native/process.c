@@ -120,12 +120,33 @@ void ck_launch_abandon(struct ck_started *started)
 	export_launch(&l, started);
 }
 
+/* struct pidfd_info of Linux 6.15, the part that matters */
+struct pidfd_end {
+	uint64_t mask, cgroup;
+	uint32_t ids[11];
+	int32_t status;
+};
+#define PIDFD_GET_INFO 0xc040ff0b
+#define PIDFD_INFO_EXIT 8
+
+/* Some other code of the caller waited for any child, or ignores SIGCHLD: the pidfd still knows how ours ended. */
+static int end_by_pidfd(int pidfd)
+{
+	struct pidfd_end end = { .mask = PIDFD_INFO_EXIT };
+
+	if (sys(ioctl, pidfd, PIDFD_GET_INFO, &end) < 0 || !(end.mask & PIDFD_INFO_EXIT))
+		return -ECHILD;
+	return end.status & 0x7f ? 128 + (end.status & 0x7f) : end.status >> 8 & 0xff;
+}
+
 int ck_reap(int pidfd, int flags)
 {
 	int info[32] = { 0 };
 	long result;
 
 	RETRY(result, sys(waitid, SPAWN_BY_PIDFD, pidfd, info, SPAWN_DEATHS | SPAWN_ALL_CHILDREN | (flags & 1), NULL));
+	if (result == -ECHILD)
+		return end_by_pidfd(pidfd);
 	if (result < 0)
 		return result;
 	if (info[0] == 0) /* si_signo: nothing has ended */

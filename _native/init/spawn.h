@@ -141,8 +141,7 @@ static int spawn_child(void *data)
 	return 125;
 }
 
-/* Begin the process; returns 0 or -errno.  Its end is learned from the pidfd only: it sends no SIGCHLD, so no
- * other code of the caller can reap it by accident. */
+/* Begin the process; returns 0 or -errno.  Its end is learned from the pidfd. */
 static long spawn(struct spawn *s)
 {
 	char stack[SPAWN_STACK] __attribute__((aligned(16)));

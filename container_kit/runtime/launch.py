@@ -65,8 +65,7 @@ def launch(
 ) -> Launched:
     """Start *plan* and return when its program runs (or, with a start socket, waits to be started).
 
-    The process is a child of this one, but not one that ``os.wait()`` could take away: it is reaped
-    through its pidfd only (`native.process.wait`).
+    The process is a child of this one and is reaped through its pidfd (`native.process.wait`).
 
     Args:
         plan: From `compile_plan` or `compile_exec`, or its encoding.

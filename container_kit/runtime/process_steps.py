@@ -158,8 +158,8 @@ def _rlimit_step(rlimit: Rlimit, host: Host) -> Step:
 
 
 def _signed(limit: int) -> int:
-    """-1 for infinity, as getrlimit has it in 64 bits."""
-    return limit - (1 << 64) if limit >= 1 << 63 else limit
+    """-1 for infinity, which the kernel has without a sign; what no int64 holds is as good as that."""
+    return -1 if limit >= 1 << 63 else limit
 
 
 def _io_priority_step(wanted: IoPriority) -> Step:
