@@ -31,6 +31,9 @@ static int set_xattrs(struct layer_extract *x, int fd)
 		}
 		if (fsetxattr(fd, xattr->name, xattr->value, xattr->size, 0) == 0)
 			continue;
+		if (errno == EINVAL)
+			return ck_fail(x->fault, CK_FAULT_CORRUPT, EBADMSG, entry->path, "its attribute %.100s has no valid value",
+				       xattr->name);
 		/* A lost capability changes what the image does: that is an error.  Others may be lost, and counted. */
 		if ((errno != ENOTSUP && errno != EPERM) || strcmp(xattr->name, "security.capability") == 0)
 			return ck_fail(x->fault, CK_FAULT_KERNEL, errno, entry->path, "cannot set its attribute %.100s",

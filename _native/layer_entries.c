@@ -357,7 +357,12 @@ static int link_to(struct layer_extract *x, int target_dir, const char *target, 
 	error = free_name(x, name);
 	if (error < 0)
 		return error;
-	return linkat(target_dir, target, dir_fd, name, 0) < 0 ? ck_fail_errno(x->fault, x->reader.entry.path, "cannot link it") : 0;
+	if (linkat(target_dir, target, dir_fd, name, 0) == 0)
+		return 0;
+	/* What made way took the target with it. */
+	if (errno == ENOENT)
+		return ck_fail(x->fault, CK_FAULT_REFUSED, ENOENT, x->reader.entry.path, "it would replace its own target");
+	return ck_fail_errno(x->fault, x->reader.entry.path, "cannot link it");
 }
 
 static int make_hardlink(struct layer_extract *x, const char *name)
