@@ -19,6 +19,7 @@ from container_kit.errors import ContainerKitError, StartFailed
 __all__ = ["cli", "run_app", "run_command"]
 
 _USAGE_ERROR = 125
+_INTERRUPTED = 130
 _HELP = {"help_option_names": ["--help"], "max_content_width": 110}
 
 CONTAINER_COMMANDS: dict[str, Row] = {
@@ -100,7 +101,19 @@ image_group = LazyGroup(
 system_group = LazyGroup("system", help="Manage the store.", table=SYSTEM_COMMANDS)
 
 
-@click.group(cls=LazyGroup, table=TOP_COMMANDS, context_settings=_HELP)
+class _App(LazyGroup):
+    """Turns the library's errors into one sentence and docker's exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ContainerKitError as error:
+            # Here and not around `main`, which takes every EPIPE for a closed standard output.
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(error.exit_code if isinstance(error, StartFailed) else 1) from error
+
+
+@click.group(cls=_App, table=TOP_COMMANDS, context_settings=_HELP)
 @click.option(
     "--root",
     envvar="CONTAINER_KIT_ROOT",
@@ -123,29 +136,18 @@ def run_app() -> None:
 
 
 def run_command(command: click.Command, program: str) -> None:
-    """Run *command* and exit; errors become one sentence and docker's exit code."""
+    """Run *command* and exit; a wrong command line becomes one sentence and docker's exit code."""
     try:
         result = command.main(prog_name=program, standalone_mode=False)
-        _leave(result if isinstance(result, int) else 0)
     except click.exceptions.Abort:
-        _leave(130)
+        sys.exit(_INTERRUPTED)
     except click.UsageError as error:
         error.show()
-        _leave(1 if command.name == "runtime" or _is_runtime(error.ctx) else _USAGE_ERROR)
+        sys.exit(1 if command.name == "runtime" or _is_runtime(error.ctx) else _USAGE_ERROR)
     except click.ClickException as error:
         error.show()
-        _leave(error.exit_code)
-    except ContainerKitError as error:
-        click.echo(f"Error: {error}", err=True)
-        _leave(error.exit_code if isinstance(error, StartFailed) else 1)
-    except BrokenPipeError:
-        # The reader left, as in `ckit ps | head -1`; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        _leave(141)
-
-
-def _leave(exit_code: int) -> None:
-    sys.exit(exit_code)
+        sys.exit(error.exit_code)
+    sys.exit(result if isinstance(result, int) else 0)
 
 
 def _is_runtime(ctx: click.Context | None) -> bool:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from container_kit.errors import InvalidInput, LimitExceeded, NotFound
+from container_kit.errors import ContainerKitError, InvalidInput, LimitExceeded, NotFound
 from container_kit.oci.rootfs import Directory
 from container_kit.oci.runtime_spec import Hooks, Process, Spec
+from container_kit.runtime.users import resolve_user, root_reader
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
 
-__all__ = ["Bundle", "bundle_root", "cgroup_place", "container_from_bundle"]
+__all__ = ["Bundle", "bundle_root", "cgroup_place", "container_from_bundle", "with_home"]
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG_BYTES = 4 << 20
@@ -74,6 +75,24 @@ def _read_config(directory: str) -> bytes:
     if len(document) > _LARGEST_CONFIG_BYTES:
         raise LimitExceeded(f"{_CONFIG} of bundle {directory!r} is larger than {_LARGEST_CONFIG_BYTES} bytes")
     return document
+
+
+def with_home(process: Process, root: str) -> Process:
+    """*process* with the ``HOME`` of its user in the root directory *root*, unless it has one.
+
+    Engines rely on the runtime for it, as runc and crun have always set it.
+    """
+    if any(variable.startswith("HOME=") for variable in process.env):
+        return process
+    home = "/"
+    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        home = resolve_user(str(process.user.uid), root_reader(fd)).home
+    except ContainerKitError:
+        pass  # an account file that cannot be read names no home
+    finally:
+        os.close(fd)
+    return attrs.evolve(process, env=(*process.env, f"HOME={home}"))
 
 
 def cgroup_place(spec: Spec, container_id: str, *, systemd: bool = False) -> tuple[str, str]:

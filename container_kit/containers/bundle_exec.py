@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from container_kit.containers.bundle import with_home
 from container_kit.containers.bundle_runtime import (
     CONFIG_COPY,
     OciRuntime,
@@ -162,7 +163,7 @@ def _launch(runtime: OciRuntime, record: Record, spec: Spec, process: Process, p
     cgroup = runtime.cgroup(record)
     program, flags = seccomp_filter(spec)
     plan = compile_exec(
-        process,
+        with_home(process, f"/proc/{record.pid}/root"),
         _namespaces(record.pid),
         host=Host.probe(),
         cgroup_tasks=cgroup.tasks_files if cgroup else (),

@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-from container_kit.containers.bundle import Bundle, cgroup_place
+from container_kit.containers.bundle import Bundle, cgroup_place, with_home
 from container_kit.containers.bundle_hooks import run_hooks, run_hooks_leniently
 from container_kit.containers.bundle_state import Place, Record, StateRoot, Status, process_start_ticks
 from container_kit.errors import (
@@ -331,9 +331,10 @@ class _Birth:
 
     def _plan(self, cgroup: Cgroup) -> Plan:
         spec = self._bundle.spec
+        assert spec.process is not None
         program, flags = seccomp_filter(spec)
         plan = compile_plan(
-            spec,
+            attrs.evolve(spec, process=with_home(spec.process, self._bundle.root)),
             Directory(self._bundle.root),
             host=Host.probe(),
             cgroup_tasks=cgroup.tasks_files,

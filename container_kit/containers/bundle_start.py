@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from container_kit.containers.bundle import Bundle
+from container_kit.containers.bundle import Bundle, with_home
 from container_kit.containers.bundle_runtime import seccomp_filter
 from container_kit.containers.monitor_config import MonitorConfig
 from container_kit.containers.options import signal_number
@@ -56,8 +56,8 @@ def bundle_monitor_config(engine: Engine, record: Record) -> Iterator[MonitorCon
 def _plan(bundle: Bundle, record: Record, cgroup: Cgroup) -> Plan:
     spec = bundle.spec
     assert spec.process is not None
-    if spec.process.terminal != record.options.tty:
-        spec = attrs.evolve(spec, process=attrs.evolve(spec.process, terminal=record.options.tty))
+    process = attrs.evolve(with_home(spec.process, bundle.root), terminal=record.options.tty)
+    spec = attrs.evolve(spec, process=process)
     program, flags = seccomp_filter(spec)
     return compile_plan(
         spec,
