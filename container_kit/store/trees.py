@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from container_kit.errors import ContainerKitError, CorruptData, NotFound
 from container_kit.oci.digest import Digest
@@ -116,10 +116,9 @@ class TreeDraft:
 
 def native_replay(recipe_fd: int, tree_fd: int, out_fd: int | None) -> Digest:
     """Make the archive of a tree again, in C; the digest of what came out."""
-    from container_kit.native import layers
+    from container_kit.native.layers import replay
 
-    packed: Any = layers.replay(recipe_fd, tree_fd, out_fd)  # type: ignore[attr-defined]
-    return Digest.parse(str(packed.diff_id))
+    return Digest.parse(replay(recipe_fd, tree_fd, out_fd).diff_id)
 
 
 def replay_tree(replay: Replay, directory: str, diff_id: Digest, out_fd: int | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +188,33 @@ def test_concurrent_changes_are_no_damage(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(store.catalog, "contents", removed_meanwhile)
     assert store.fsck(repair=True).clean
     assert not os.path.exists(store.layout.blob(blob))
+
+
+def change_until(stop: threading.Event, root: str) -> None:
+    """Publish, rename and collect images for as long as nobody says stop."""
+    with Store.open(root) as store:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            add_image(store, f"name{number % 3}", f"{threading.get_ident()} {number}".encode())
+            store.gc()
+
+
+@pytest.mark.parametrize("turns", [10, pytest.param(300, marks=pytest.mark.trial)])
+def test_no_false_alarm_in_a_busy_store(store: Store, turns: int) -> None:
+    """R11: fsck with repair, while others publish and collect, finds nothing and changes nothing."""
+    add_image(store, "always", b"there")
+    stop = threading.Event()
+    threads = [threading.Thread(target=change_until, args=(stop, store.root)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        reports = [store.fsck(repair=True) for _ in range(turns)]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    assert [report.problems for report in reports] == [()] * turns
+    assert sum(report.blobs for report in reports) >= 2 * turns
+    assert os.listdir(store.layout.quarantine) == []
