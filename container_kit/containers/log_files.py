@@ -7,7 +7,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 
-from container_kit.containers.monitor_client import connect
+from container_kit.containers.monitor_client import connect, send
 from container_kit.containers.state_file import is_held
 from container_kit.errors import LimitExceeded, WrongState
 from container_kit.native.monitor import watch_file, watch_new
@@ -39,9 +39,11 @@ class LogFiles:
             return cls(directory, _open_by_name(directory), None)
         files = cls(directory, [], connection)
         try:
-            connection.send(b"l")
+            send(connection, b"l")
             while not files._take_message():
                 pass
+        except WrongState:
+            files._end()
         except BaseException:
             files.close()
             raise

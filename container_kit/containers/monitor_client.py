@@ -42,7 +42,7 @@ from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
 from container_kit.errors import KernelError, TimedOut, WrongState
 
-__all__ = ["Attachment", "MonitorClient", "connect"]
+__all__ = ["Attachment", "MonitorClient", "connect", "send"]
 
 LONGEST_MESSAGE = 64 * 1024
 LONGEST_INPUT = 32 * 1024
@@ -92,7 +92,7 @@ class MonitorClient:
     def subscribe(self) -> Iterator[ContainerState]:
         """The state now and after every change, until the container has ended for good."""
         with connect(self.directory) as connection:
-            connection.send(b"w")
+            send(connection, b"w")
             while message := _receive(connection, None):
                 yield ContainerState.parse(message[1:])
 
@@ -103,21 +103,21 @@ class MonitorClient:
             TimedOut: It has not within *timeout_s*.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        last = None
         try:
             with connect(self.directory) as connection:
-                connection.send(b"w")
+                send(connection, b"w")
                 while message := _receive(connection, deadline):
-                    last = ContainerState.parse(message[1:])
+                    state = ContainerState.parse(message[1:])
+                    if not state.is_live:
+                        return state  # what the monitor still clears away needs no waiting for
         except WrongState:
-            return read_state(self.directory)
-        # An auto-removed container leaves no record: what was last said is all there is.
-        return last if last is not None and not last.is_live else read_state(self.directory)
+            pass  # it ended before, so there is a record
+        return read_state(self.directory)
 
     def pidfd(self) -> int:
         """A descriptor of the container's first process; the caller closes it."""
         with connect(self.directory) as connection:
-            connection.send(b"p")
+            send(connection, b"p")
             message, descriptors, _, _ = socket.recv_fds(connection, LONGEST_MESSAGE, 1)
             _check(message, "cannot get the container's process")
             return descriptors[0]
@@ -161,7 +161,7 @@ class MonitorClient:
         """
         connection = connect(self.directory)
         try:
-            connection.send(struct.pack("<cI", b"a", stdin | stdout << 1 | stderr << 2 | lossless << 3))
+            send(connection, struct.pack("<cI", b"a", stdin | stdout << 1 | stderr << 2 | lossless << 3))
             _check(_receive(connection, None), "cannot attach to the container")
         except BaseException:
             connection.close()
@@ -170,7 +170,7 @@ class MonitorClient:
 
     def _ask(self, request: bytes, doing: str) -> None:
         with connect(self.directory) as connection:
-            connection.send(request)
+            send(connection, request)
             _check(_receive(connection, None), doing)
 
 
@@ -225,6 +225,18 @@ class Attachment:
     def close(self) -> None:
         """Detach; the container goes on."""
         self._connection.close()
+
+
+def send(connection: socket.socket, request: bytes) -> None:
+    """Send one request.
+
+    Raises:
+        WrongState: The monitor ended before it accepted the connection.
+    """
+    try:
+        connection.send(request)
+    except (BrokenPipeError, ConnectionResetError):
+        raise WrongState("the container has just ended") from None
 
 
 def _receive(connection: socket.socket, deadline: float | None) -> bytes:
