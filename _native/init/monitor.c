@@ -216,6 +216,15 @@ static long first_start(struct monitor *m)
 	return result;
 }
 
+/* Nothing has been read from the container yet, so a starter that stays attached misses nothing. */
+static void dismiss_starter(struct monitor *m)
+{
+	if (m->config.attach)
+		m->clients[m->client_count++] = (struct client){ .fd = STARTER_FD, .wants = m->config.attach & ATTACH_BITS };
+	else
+		sys(close, STARTER_FD);
+}
+
 int monitor_main(int argc, char **argv)
 {
 	struct pollfd polls[POLL_COUNT];
@@ -224,7 +233,7 @@ int monitor_main(int argc, char **argv)
 	(void)argc, (void)argv;
 	become_daemon("ckit-monitor");
 	if (first_start(m) == 0) {
-		sys(close, STARTER_FD);
+		dismiss_starter(m);
 		while (m->phase != PHASE_ENDED)
 			serve_once(m, polls);
 	}

@@ -23,6 +23,7 @@ enum {
 	FIELD_EVENTS = 15,
 	FIELD_EVENT_FIELDS,
 	FIELD_OWNED,
+	FIELD_ATTACH,
 };
 
 enum { STDIO_TTY = 1, STDIO_STDIN = 2, STDIO_STDIN_ONCE = 4 };
@@ -44,6 +45,7 @@ struct config {
 	uint32_t restart_mode, restart_retries;
 	uint32_t stop_signal, stop_timeout_ms;
 	struct health_timing health;
+	uint32_t attach; /* what the starter wants from its connection */
 	int auto_remove, owned;
 };
 
@@ -81,9 +83,10 @@ enum {
 	WANTS_ERR = 4,
 	LOSSLESS = 8,
 	ATTACH_BITS = 15,
-	SUBSCRIBED = 16,
-	FOLLOWS_LOG = 32,
-	AWAITS_END = 64, /* asked for a stop */
+	WITH_LOG = 16, /* first the log so far */
+	SUBSCRIBED = 32,
+	FOLLOWS_LOG = 64,
+	AWAITS_END = 128, /* asked for a stop */
 };
 
 struct client {

@@ -98,6 +98,8 @@ static int take_field(struct config *config, const struct field *field)
 		return take_text(field, &config->events);
 	case FIELD_EVENT_FIELDS:
 		return take_text(field, &config->event_fields);
+	case FIELD_ATTACH:
+		return take(field, &config->attach, sizeof config->attach);
 	case FIELD_OWNED:
 		return set_flag(&config->owned);
 	}

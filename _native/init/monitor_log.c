@@ -54,10 +54,12 @@ static long open_to_read(struct monitor *m, uint32_t number)
 	return sys(openat, m->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
 }
 
-static void hand_out(struct monitor *m, struct client *client, int fd, char newest)
+static void hand_out(struct monitor *m, struct client *client, int fd, uint32_t newest)
 {
-	char message[5] = { 'f', newest, 0, 0, 0 };
+	char message[13] = { 'f' };
 
+	memcpy(message + 1, &newest, 4);
+	memcpy(message + 5, &m->log.size, 8);
 	/* A follower whose socket is full has fallen too far behind: it learns so by the end of the connection. */
 	if (client_send(client, message, sizeof message, NULL, 0, fd) < 0)
 		client_drop(m, client);

@@ -192,6 +192,8 @@ static void attach(struct monitor *m, struct client *client, uint32_t wants)
 		wants &= ~(uint32_t)WANTS_STDIN;
 	client->wants |= wants & ATTACH_BITS;
 	client_answer(m, client, 0);
+	if (wants & WITH_LOG)
+		log_send_all(m, client);
 }
 
 static void take_input(struct monitor *m, struct client *client, uint32_t size)

@@ -1,4 +1,6 @@
 /* The state file and the event log: what others see of the container when they do not ask the monitor. */
+#include <linux/stat.h>
+
 #include "monitor.h"
 
 #define STATE_SIZE 1024
@@ -91,6 +93,14 @@ void state_note_process(struct state *state, int pid)
 		state->boot_id[n - 1] = 0;
 }
 
+static uint64_t inode_of(int dir_fd, const char *path, int flags)
+{
+	struct statx found = { 0 };
+
+	sys(statx, dir_fd, path, flags, STATX_INO, &found);
+	return found.stx_ino;
+}
+
 /* Begin a new event log when this one is full.  Whoever gets the lock on the full file renames it. */
 static void rotate_events(const char *path, int fd)
 {
@@ -101,7 +111,8 @@ static void rotate_events(const char *path, int fd)
 	if (size < EVENTS_SIZE || at + 3 > old + sizeof old || sys(flock, fd, LOCK_ALONE) < 0)
 		return;
 	ck_append(at, old + sizeof old, ".1");
-	sys(renameat, AT_HERE, path, AT_HERE, old);
+	if (inode_of(fd, "", AT_EMPTY_PATH) == inode_of(AT_HERE, path, 0))
+		sys(renameat, AT_HERE, path, AT_HERE, old);
 }
 
 void event_append(const struct monitor *m, const char *action, const char *more)

@@ -440,11 +440,18 @@ class Container:
         return popen(self, command, text=text, stdin=stdin, stdout=stdout, stderr=stderr, **wishes)
 
     def attach(
-        self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, lossless: bool = True
+        self,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        lossless: bool = True,
+        logs: bool = False,
     ) -> Attachment:
         """The streams of its first process from now on.
 
         Args:
+            logs: What it wrote before comes first, without a gap or a repetition.
             stdin: Also write to it; it must have been made with ``stdin_open=True`` or a terminal.
             lossless: Let the program wait while we do not read; else what is not read in time is dropped.
 
@@ -453,7 +460,7 @@ class Container:
         """
         from container_kit.containers.lifecycle import attach
 
-        return attach(self, stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless)
+        return attach(self, stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless, logs=logs)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal the size of the window.

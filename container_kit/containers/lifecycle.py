@@ -284,14 +284,18 @@ def close_all(engine: Engine, container_ids: Iterable[str]) -> None:
             close(Container(engine, container_id))
 
 
-def attach(container: Container, *, stdin: bool, stdout: bool, stderr: bool, lossless: bool) -> Attachment:
+def attach(
+    container: Container, *, stdin: bool, stdout: bool, stderr: bool, lossless: bool, logs: bool
+) -> Attachment:
     """Join its streams; see :meth:`Container.attach`."""
     record = container.engine.record(container.id)
     if record.foreground:
         raise WrongState(
             f"cannot attach to container {record.name}: its streams belong to the call that runs it"
         )
-    attachment = _client(container).attach(stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless)
+    attachment = _client(container).attach(
+        stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless, logs=logs
+    )
     container.engine.note("attach", record)
     return attachment
 

@@ -7,14 +7,13 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 
+from container_kit.containers.log_history import receive_fds
 from container_kit.containers.monitor_client import connect, send
 from container_kit.containers.state_file import is_held
 from container_kit.errors import LimitExceeded, WrongState
 from container_kit.native.monitor import watch_file, watch_new
 
 __all__ = ["LogFiles"]
-
-_SCM_MAX = 16
 
 
 class LogFiles:
@@ -128,7 +127,7 @@ class LogFiles:
     def _take_message(self) -> bool:
         """Take one message of the monitor; true when all present files are known."""
         assert self._connection is not None
-        message, fds, _, _ = socket.recv_fds(self._connection, 65536, _SCM_MAX)
+        message, fds = receive_fds(self._connection)
         self._fds += fds
         if not message:
             self._end()

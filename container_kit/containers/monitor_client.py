@@ -15,6 +15,7 @@ resize           ``z``  u16 rows, u16 columns                        result
 update restart   ``u``  u32 mode, u32 max retries                    result
 pause mark       ``P``  u32 1 paused, 0 resumed                      result
 attach           ``a``  u32 1 stdin, 2 stdout, 4 stderr, 8 lossless  result, then output until the end
+                        and 16: each log file first
 stdin            ``i``  bytes, at most 32 KiB                        none; not read while the pipe is full
 end of stdin     ``e``                                               none
 follow the log   ``l``                                               each log file, oldest first, and one
@@ -23,14 +24,16 @@ follow the log   ``l``                                               each log fi
 
 Answers: ``r`` + i32 (0 or a negative errno); ``S`` + the text of the state file; ``o`` and ``e`` + bytes of
 stdout and stderr; ``d`` + u32 stream + u64 count: so many bytes were dropped because this caller read too
-slowly (never in lossless mode, where the program waits instead); ``f`` + u32 1 for the newest, with a
-descriptor of a log file.  In a stop, signal 0 is the container's own and 0xFFFFFFFF milliseconds its own
-timeout.  The monitor closes every connection when the container has ended for good, after its last state.
+slowly (never in lossless mode, where the program waits instead); ``f`` + u32 1 for the newest + u64 its size
+now, with a descriptor of a log file.  In a stop, signal 0 is the container's own and 0xFFFFFFFF milliseconds
+its own timeout.  The monitor closes every connection when the container has ended for good, after its last
+state.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import time
@@ -38,11 +41,12 @@ from collections.abc import Iterator
 
 import attrs
 
+from container_kit.containers.log_history import History, receive_fds
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
 from container_kit.errors import KernelError, TimedOut, WrongState
 
-__all__ = ["Attachment", "MonitorClient", "connect", "send"]
+__all__ = ["Attachment", "MonitorClient", "attach_bits", "connect", "send"]
 
 LONGEST_MESSAGE = 64 * 1024
 LONGEST_INPUT = 32 * 1024
@@ -118,7 +122,7 @@ class MonitorClient:
         """A descriptor of the container's first process; the caller closes it."""
         with connect(self.directory) as connection:
             send(connection, b"p")
-            message, descriptors, _, _ = socket.recv_fds(connection, LONGEST_MESSAGE, 1)
+            message, descriptors = receive_fds(connection)
             _check(message, "cannot get the container's process")
             return descriptors[0]
 
@@ -152,26 +156,38 @@ class MonitorClient:
         self._ask(struct.pack("<cI", b"P", paused), "cannot record the pause")
 
     def attach(
-        self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, lossless: bool = True
+        self,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        lossless: bool = True,
+        logs: bool = False,
     ) -> Attachment:
-        """Join the container's streams from now on.
+        """Join the container's streams from now on; with *logs*, what it has logged so far comes first.
 
         *lossless* makes the program wait for this caller, as a pipe would; otherwise what a slow caller does
         not read in time is dropped for it and counted.
         """
+        wants = attach_bits(stdin=stdin, stdout=stdout, stderr=stderr, lossless=lossless)
         connection = connect(self.directory)
         try:
-            send(connection, struct.pack("<cI", b"a", stdin | stdout << 1 | stderr << 2 | lossless << 3))
+            send(connection, struct.pack("<cI", b"a", wants | logs << 4))
             _check(_receive(connection, None), "cannot attach to the container")
+            return Attachment(connection, History.receive(connection, wants) if logs else None)
         except BaseException:
             connection.close()
             raise
-        return Attachment(connection)
 
     def _ask(self, request: bytes, doing: str) -> None:
         with connect(self.directory) as connection:
             send(connection, request)
             _check(_receive(connection, None), doing)
+
+
+def attach_bits(*, stdin: bool, stdout: bool, stderr: bool, lossless: bool) -> int:
+    """What a caller wants, as the monitor reads it."""
+    return stdin | stdout << 1 | stderr << 2 | lossless << 3
 
 
 class Attachment:
@@ -180,8 +196,9 @@ class Attachment:
     One thread may read while another writes.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, history: History | None = None) -> None:
+        self._connection, self._history = connection, history
+        self._ready = _Readiness(connection) if history else None
         self.dropped = 0
         """Bytes that were lost because this caller read too slowly; 0 when lossless."""
 
@@ -198,10 +215,16 @@ class Attachment:
 
     def fileno(self) -> int:
         """Readable when :meth:`read` would not wait."""
-        return self._connection.fileno()
+        return self._connection.fileno() if self._ready is None else self._ready.fileno()
 
     def read(self) -> tuple[str, bytes] | None:
         """The next piece of output, or None at the end."""
+        if self._history is not None:
+            if (chunk := self._history.read()) is not None:
+                return chunk
+            self._history = None
+            if self._ready is not None:
+                self._ready.history_ended()
         while message := _receive(self._connection, None):
             if message[:1] in (b"o", b"e"):
                 return ("stdout" if message[:1] == b"o" else "stderr"), message[1:]
@@ -225,6 +248,32 @@ class Attachment:
     def close(self) -> None:
         """Detach; the container goes on."""
         self._connection.close()
+        if self._history is not None:
+            self._history.close()
+        if self._ready is not None:
+            self._ready.close()
+
+
+class _Readiness:
+    """One descriptor that is readable while there is history, and then when the connection is."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._epoll = select.epoll()
+        self._history = os.eventfd(1, os.EFD_CLOEXEC)
+        self._epoll.register(connection, select.EPOLLIN)
+        self._epoll.register(self._history, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def history_ended(self) -> None:
+        if self._history >= 0:
+            os.close(self._history)
+            self._history = -1
+
+    def close(self) -> None:
+        self.history_ended()
+        self._epoll.close()
 
 
 def send(connection: socket.socket, request: bytes) -> None:

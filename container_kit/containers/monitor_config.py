@@ -125,6 +125,7 @@ class MonitorConfig:
         name_file: Path of the file that claims the container's name.
         events: Path of the root's event log; *event_fields* is the JSON members that each event begins with,
             such as ``"id":"…","name":"…"``.
+        attach: What the starter wants from the start on: 1 stdin, 2 stdout, 4 stderr, 8 lossless.
         owned: The container ends, and is removed, when the calling process ends.
     """
 
@@ -146,6 +147,7 @@ class MonitorConfig:
     events: str | None = None
     event_fields: str = ""
     owned: bool = False
+    attach: int = 0
 
     def encode(self) -> bytes:
         """The bytes that the monitor reads."""
@@ -179,6 +181,8 @@ class MonitorConfig:
             yield 16, text(self.event_fields)
         if self.owned:
             yield 17, b""
+        if self.attach:
+            yield 18, struct.pack("<I", self.attach)
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:

@@ -5,7 +5,8 @@ same launch block at the first start and at every restart, writes its logs, stat
 ``monitor.sock`` (see :mod:`container_kit.containers.monitor_client`).
 
 Descriptors it is given: 0 to 2 ``/dev/null``; 3 a SOCK_SEQPACKET to the starter; 4 the configuration; 5 the
-container's lock; 6, when owned, a pidfd of the owner.  On 3 it sends one message and closes:
+container's lock; 6, when owned, a pidfd of the owner.  On 3 it sends one message and closes (or, with
+``attach``, goes on as with any attached caller):
 
 - ``S`` + u32 pid, with a pidfd of the container's first process: it runs;
 - ``I`` + init's status record: it could not be started, and the record says why;
@@ -20,7 +21,7 @@ import struct
 
 import attrs
 
-from container_kit.containers.monitor_client import MonitorClient
+from container_kit.containers.monitor_client import Attachment, MonitorClient
 from container_kit.containers.monitor_config import HealthProbe, LogOptions, MonitorConfig
 from container_kit.containers.state_file import ContainerState, HeldLock, hold_lock, read_state, write_state
 from container_kit.errors import KernelError, StartFailed
@@ -53,15 +54,19 @@ class MonitorHandle:
         pid: Its first process, as this process's pid namespace numbers it.
         pidfd: A descriptor of that process; the holder of this value closes it.
         client: Speaks to the monitor.
+        attachment: The streams from their beginning, when the configuration asked for them.
     """
 
     pid: int
     pidfd: int
     client: MonitorClient
+    attachment: Attachment | None = None
 
     def close(self) -> None:
-        """Give back the descriptor; the container goes on."""
+        """Give back the descriptors; the container goes on."""
         os.close(self.pidfd)
+        if self.attachment is not None:
+            self.attachment.close()
 
 
 def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> MonitorHandle:
@@ -80,10 +85,12 @@ def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> Monito
     lock = lock or hold_lock(config.directory)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        with ours:
-            with theirs:
-                _spawn(config, theirs.fileno(), lock.fileno())
-            return _await_start(config, ours)
+        with theirs:
+            _spawn(config, theirs.fileno(), lock.fileno())
+        return _await_start(config, ours)
+    except BaseException:
+        ours.close()
+        raise
     finally:
         lock.close()
 
@@ -112,9 +119,11 @@ def _sealed(data: bytes) -> int:
 def _await_start(config: MonitorConfig, starter: socket.socket) -> MonitorHandle:
     message, descriptors, _, _ = socket.recv_fds(starter, _LONGEST_REPORT, 1)
     if message[:1] == b"S":
-        return MonitorHandle(
-            struct.unpack_from("<I", message, 1)[0], descriptors[0], MonitorClient(config.directory)
-        )
+        pid = struct.unpack_from("<I", message, 1)[0]
+        attachment = Attachment(starter) if config.attach else None
+        if attachment is None:
+            starter.close()
+        return MonitorHandle(pid, descriptors[0], MonitorClient(config.directory), attachment)
     for descriptor in descriptors:
         os.close(descriptor)
     while starter.recv(1):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import select
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from container_kit.containers.logs import read_logs
+from container_kit.containers.monitor_client import attach_bits
+from container_kit.containers.monitor_config import LogOptions
 from container_kit.errors import KernelError
 from tests.containers.conftest import Supervise
 
@@ -122,3 +126,33 @@ def test_many_callers_at_once(supervise: Supervise) -> None:
         attached.write(b"\n")
         assert list(attached) == [("stdout", b"out\n")]
     assert {[state.status for state in states][-1] for states in subscribers} == {"exited"}
+
+
+def test_what_was_logged_before_comes_first(supervise: Supervise) -> None:
+    """Without a gap or a repetition, over rotated files, and the descriptor is readable from the start."""
+    options = LogOptions(max_size=64 * 1024, max_files=100)
+    command = "seq 20000; printf unfinished >&2; read go; seq 20001 40000"
+    handle = supervise("sh", "-c", command, stdin_open=True, log=options)
+    for line in read_logs(handle.client.directory, follow=True):
+        if line.text == "20000":
+            break
+    with handle.client.attach(stdin=True, logs=True) as attached:
+        assert select.select([attached], [], [], 0)[0]
+        attached.write(b"go\n")
+        received = list(attached)
+
+    assert b"".join(data for stream, data in received if stream == "stdout").split() == [
+        str(number).encode() for number in range(1, 40001)
+    ]
+    assert b"".join(data for stream, data in received if stream == "stderr") == b"unfinished"
+
+
+def test_the_starter_can_be_attached_from_the_first_byte(supervise: Supervise) -> None:
+    """Even a program that ends at once and is removed with its log is heard to the end."""
+    wants = attach_bits(stdin=True, stdout=True, stderr=True, lossless=True)
+    handle = supervise("sh", "-c", "cat; echo err >&2", stdin_open=True, auto_remove=True, attach=wants)
+    assert handle.attachment is not None
+    handle.attachment.write(b"input")
+    handle.attachment.close_stdin()
+
+    assert sorted(handle.attachment) == [("stderr", b"err\n"), ("stdout", b"input")]
