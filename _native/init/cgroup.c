@@ -56,8 +56,33 @@ static void kill_members(const char *directory)
 	}
 }
 
+static uint64_t count_after(const char *text, const char *key)
+{
+	uint64_t value = 0;
+
+	for (; *text; text++)
+		if (ck_starts(text, key)) {
+			for (text += ck_strlen(key); *text >= '0' && *text <= '9'; text++)
+				value = value * 10 + (*text - '0');
+			return value;
+		}
+	return 0;
+}
+
+static int is_empty(const char *v2)
+{
+	char path[PATH_SIZE], text[256];
+	long n = path_of(path, v2, "cgroup.events") ? read_small_file(AT_HERE, path, text, sizeof text) : 0;
+
+	return n > 0 && count_after(text, "populated ") == 0;
+}
+
+/* An empty v2 cgroup is left alone: once killed, it kills (Linux 6.18) whatever is cloned into it later, and a
+ * container that is started again is. */
 void cgroups_kill(const struct cgroups *groups)
 {
+	if (groups->v2 && is_empty(groups->v2))
+		return;
 	if (groups->v2 && write_control(groups->v2, "cgroup.kill", "1") > 0)
 		return;
 	if (groups->v2)
@@ -72,19 +97,6 @@ void cgroups_thaw(const struct cgroups *groups)
 		write_control(groups->v2, "cgroup.freeze", "0");
 	for (uint32_t i = 0; i < groups->v1_count; i++)
 		write_control(groups->v1[i], "freezer.state", "THAWED");
-}
-
-static uint64_t count_after(const char *text, const char *key)
-{
-	uint64_t value = 0;
-
-	for (; *text; text++)
-		if (ck_starts(text, key)) {
-			for (text += ck_strlen(key); *text >= '0' && *text <= '9'; text++)
-				value = value * 10 + (*text - '0');
-			return value;
-		}
-	return 0;
 }
 
 static uint64_t oom_kills_in(const char *directory, const char *file)

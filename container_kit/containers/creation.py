@@ -85,6 +85,9 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
             names.claim(engine.catalogue.names_fd, record.name, record.id)
         directory = engine.catalogue.directory(record.id)
         os.mkdir(directory, 0o700)
+        if record.owner:
+            # Its cgroups are the business of the monitor, which sees its owner's end by itself.
+            engine.guardian.add(record.id, directory, name_file=engine.name_file(record.options.name))
         if record.image_digest:
             engine.store.add_root(root_name(record.id), [Digest.parse(record.image_digest)])
         prepare(directory)

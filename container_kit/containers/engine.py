@@ -69,7 +69,7 @@ class Engine:
             raise InvalidInput(f"cgroup_parent {cgroup_parent!r} is not a relative path such as 'my-program'")
         self.catalogue = Catalogue(self.root)
         self.journal = Journal(self.root)
-        self.janitor = Janitor()
+        self.janitor = Janitor(self._on_idle)
         self._lock = threading.RLock()
         self._lazy: dict[str, Any] = {}
         self._owned: set[str] = set()
@@ -279,6 +279,11 @@ class Engine:
         """The path of the file that claims a name; None for a generated name, which needs no claim."""
         return None if name is None else os.path.join(self.root, "names", name)
 
+    def _on_idle(self) -> None:
+        """Nothing has been cleared away for a while: what is only needed by owned containers may go."""
+        if "guardian" in self._lazy:
+            self.guardian.close_if_idle()
+
     # Owning.
 
     def own(self, container_id: str) -> str:
@@ -288,7 +293,9 @@ class Engine:
 
     def disown(self, container_id: str) -> None:
         """Forget a container that is gone."""
-        self._owned.discard(container_id)
+        if container_id in self._owned:
+            self._owned.discard(container_id)
+            self.guardian.remove(container_id)
 
     def owns(self, container_id: str) -> bool:
         """Whether the container ends with this process."""

@@ -82,6 +82,7 @@ class ForegroundContainer:
             self._directory, recipe.image.layers, volatile=recipe.is_volatile
         )
         self._cgroup = engine.cgroups.create(self.id, recipe.limits, recipe.device_rules)
+        engine.own(self.id)
         engine.guardian.add(
             self.id,
             self._directory,
@@ -120,7 +121,7 @@ class ForegroundContainer:
             boot_id=self.engine.kept("boot_id", boot_id),
             started_at=started,
         )
-        self._record = self.recipe.record_for(self.id, self.engine.own(self.id))
+        self._record = self.recipe.record_for(self.id, self.engine.owner_token.token)
         write_state(self._directory, state)
         write_record(self._directory, self._record)
         self.engine.note("create", self._record)
@@ -179,5 +180,4 @@ class ForegroundContainer:
         if self._lease is not None:
             self._lease.close()
         self.engine.disown(self.id)
-        self.engine.guardian.remove(self.id)
         return True

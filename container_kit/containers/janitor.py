@@ -33,9 +33,14 @@ class _Job:
 
 
 class Janitor:
-    """A queue of work and, while there is some, one thread."""
+    """A queue of work and, while there is some, one thread.
 
-    def __init__(self) -> None:
+    Args:
+        on_idle: Called in that thread when it has had nothing to do for a while and is about to end.
+    """
+
+    def __init__(self, on_idle: Callable[[], object] = lambda: None) -> None:
+        self._on_idle = on_idle
         self.forget()
 
     def forget(self) -> None:
@@ -51,31 +56,37 @@ class Janitor:
         with self._changed:
             self._jobs.append(job)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._live, name="container-kit-janitor", daemon=True)
-                self._thread.start()
+                self._begin()
             elif len(self._jobs) == 1:
                 self._changed.notify_all()
 
-    def drain(self, timeout_s: float = _PATIENCE_S) -> bool:
-        """Wait until all work is done and the thread is gone; False when it takes longer."""
-        deadline = time.monotonic() + timeout_s
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._live, name="container-kit-janitor", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the interpreter is ending, or no thread can be had: `drain` does the work
+        self._thread = thread
+
+    def drain(self) -> None:
+        """Return when all work has been done or given up, and the thread is gone."""
         with self._changed:
             thread = self._thread
             self._hurry = True
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join()
+        self._live()
         with self._changed:
             self._hurry = False
-            return self._thread is None and not self._jobs
 
     def _live(self) -> None:
         while (job := self._next()) is not None:
-            done = self._do(job)
-            with self._changed:
-                if not done:
-                    job.not_before = time.monotonic() + _RETRY_S
+            if not self._do(job):
+                job.not_before = time.monotonic() + _RETRY_S
+                with self._changed:
                     self._jobs.append(job)
+        self._on_idle()
 
     def _next(self) -> _Job | None:
         """The next job when its time has come; None, and no thread any more, when there was none for long."""

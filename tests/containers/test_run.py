@@ -23,6 +23,7 @@ from container_kit.errors import (
     TimedOut,
 )
 from container_kit.runtime.limits import Limits
+from tests.containers.waiting import wait_for
 
 pytestmark = pytest.mark.root
 
@@ -148,7 +149,7 @@ def test_a_name_is_taken_while_it_runs_and_free_afterwards(engine: Engine) -> No
     """Two containers never have one name."""
     first = threading.Thread(target=lambda: engine.run("tools", ["sleep", "0.5"], name="box"))
     first.start()
-    _wait_for(lambda: "box" in os.listdir(engine.catalogue.names_fd))
+    wait_for(lambda: "box" in os.listdir(engine.catalogue.names_fd))
     with pytest.raises(NameInUse):
         engine.run("tools", ["true"], name="box")
     first.join()
@@ -160,13 +161,13 @@ def test_it_is_listed_while_it_runs(engine: Engine) -> None:
     runner = threading.Thread(target=lambda: engine.run("tools", ["sleep", "0.6"], labels={"a": "b"}))
     runner.start()
     with Engine(engine.root) as other:
-        _wait_for(lambda: other.infos(labels={"a": "b"}))
+        wait_for(lambda: other.infos(labels={"a": "b"}))
         (info,) = other.infos(labels={"a": "b"})
         assert info.status == "running" and info.command == ("sleep", "0.6") and info.owned
         assert other.container(info.name).id == other.container(info.id[:10]).id == info.id
         assert other.infos(labels={"a": "c"}) == []
     runner.join()
-    assert engine.infos(all=True) == [] or _wait_for(lambda: not engine.infos(all=True))
+    wait_for(lambda: not engine.infos(all=True))
 
 
 def test_streams_can_go_elsewhere(engine: Engine, tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_a_forked_child_runs_its_own_and_owns_nothing(engine: Engine) -> None:
     engine.run("tools", ["true"])
     holder = threading.Thread(target=lambda: engine.run("tools", ["sleep", "0.7"], labels={"x": "y"}))
     holder.start()
-    _wait_for(lambda: engine.infos(labels={"x": "y"}))
+    wait_for(lambda: engine.infos(labels={"x": "y"}))
     child = os.fork()
     if child == 0:
         code = 99
@@ -250,14 +251,6 @@ def test_options_reach_the_program(engine: Engine, tmp_path: Path) -> None:
     assert "uid=12" in lines[0] and "gid=34" in lines[0] and "56" in lines[0]
     assert lines[1:4] == ["b c", "box", "from outside"]
     assert lines[-3:] == ["tmpfs", "ro-mount", "ro-root"]
-
-
-def _wait_for(condition: object, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.005)
-    return True
 
 
 @pytest.fixture(autouse=True)
