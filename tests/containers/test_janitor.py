@@ -72,9 +72,7 @@ def test_two_threads_never_do_one_job_twice() -> None:
             done.append(number)
         return True
 
-    threads = [
-        threading.Thread(target=lambda n=n: keeper.submit(str(n), lambda: work(n))) for n in range(50)
-    ]
+    threads = [threading.Thread(target=lambda n=n: keeper.submit(str(n), lambda: work(n))) for n in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
