@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
     from container_kit.images.image import HasStore, Image, Pruned, Removed
+    from container_kit.images.save import save_images
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
 
 _HOME = {
@@ -24,6 +25,7 @@ _HOME = {
     "RunDefaults": "container_kit.images.defaults",
     "Snapshotter": "container_kit.images.snapshot",
     "Usage": "container_kit.images.snapshot",
+    "save_images": "container_kit.images.save",
     "snapshotter": "container_kit.images.snapshot",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "RunDefaults",
     "Snapshotter",
     "Usage",
+    "save_images",
     "snapshotter",
 ]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from container_kit.errors import CorruptData
+from container_kit.errors import CorruptData, InvalidInput
 from container_kit.images.archive import ArchivedLayer
 from container_kit.images.sources import Range
 from container_kit.native import layers as native
@@ -67,9 +67,14 @@ def unpack_archive(store: Store, source_fd: int) -> tuple[Digest, Descriptor]:
     """A new layer of the tar that *source_fd* gives up to its end, compressed or not; kept in plain.
 
     Call it within a lease.
+
+    Raises:
+        InvalidInput: There are no bytes at all.
     """
     with store.new_tree() as draft:
         unpacked = native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd)
+        if unpacked.blob_size == 0:
+            raise InvalidInput("cannot make a layer of nothing: there are no bytes, so it is no tar archive")
         diff_id = Digest.parse(unpacked.diff_id)
         draft.publish(diff_id, unpacked.files_size, unpacked.inodes, synced=True)
     store.put_virtual_blob(diff_id, unpacked.tar_size, diff_id)

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from container_kit.errors import InvalidInput, NotFound
+from container_kit.errors import NotFound
 from container_kit.images import records
 from container_kit.images.assemble import publish_layers
 from container_kit.images.changes import apply_changes
 from container_kit.images.layers import build_layer, unpack_archive
-from container_kit.images.sources import seekable
+from container_kit.images.sources import copy_stream, descriptor_of, open_file
 from container_kit.native import layers as native
 from container_kit.oci import ContainerConfig, Descriptor, Digest, History, Reference
 
@@ -77,7 +77,14 @@ def _pack_directory(store: Store, path: str) -> tuple[Digest, Descriptor]:
 
 
 def _unpack_tar(store: Store, source: str | IO[bytes]) -> tuple[Digest, Descriptor]:
-    with seekable(store, source) as fd:
-        if os.fstat(fd).st_size == 0:
-            raise InvalidInput("cannot import an empty file: it is no tar archive")
-        return unpack_archive(store, fd)
+    """The tar is read once, from the start to the end: a pipe is as good as a file."""
+    if isinstance(source, str | os.PathLike):
+        fd = open_file(source)
+        try:
+            return unpack_archive(store, fd)
+        finally:
+            os.close(fd)
+    fd_of_source = descriptor_of(source)
+    if fd_of_source is not None:
+        return unpack_archive(store, fd_of_source)
+    return build_layer(store, lambda out_fd: copy_stream(source.read, out_fd))

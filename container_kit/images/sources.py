@@ -20,7 +20,16 @@ from container_kit.images.tarindex import TarIndex, looks_like_tar, read_index
 from container_kit.native import layers as native
 from container_kit.store import Store, files
 
-__all__ = ["DirectoryFiles", "Files", "Range", "TarFiles", "open_archive", "seekable"]
+__all__ = [
+    "DirectoryFiles",
+    "Files",
+    "Range",
+    "TarFiles",
+    "copy_stream",
+    "descriptor_of",
+    "open_archive",
+    "open_file",
+]
 
 _CHUNK = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -121,55 +130,51 @@ def open_archive(store: Store, source: str | os.PathLike[str] | IO[bytes]) -> It
             layout.close()
             os.close(root)
         return
-    with seekable(store, source, inflate=True) as fd:
+    with _seekable(store, source) as fd:
         if not looks_like_tar(os.pread(fd, 512, 0)):
             raise InvalidInput(f"{_shown(source)} is no archive of images: it is no tar file")
         yield TarFiles(fd, read_index(fd))
 
 
 @contextmanager
-def seekable(
-    store: Store, source: str | os.PathLike[str] | IO[bytes], *, inflate: bool = False
-) -> Iterator[int]:
-    """A descriptor of *source* that pread works on; a pipe is copied to the store's disk first.
+def _seekable(store: Store, source: str | os.PathLike[str] | IO[bytes]) -> Iterator[int]:
+    """A descriptor of *source*, in plain, that pread works on.
 
-    Args:
-        inflate: Copy what is compressed as a whole too, in plain.
+    A pipe, and what is compressed as a whole, is copied to the store's disk first.
     """
     opened: int | None = None
     fd: int | None
     if isinstance(source, str | os.PathLike):
-        fd = opened = _open(source)
+        fd = opened = open_file(source)
         read: Callable[[int], bytes] = functools.partial(os.read, opened)
     else:
-        fd, read = _fileno(source), source.read
+        fd, read = descriptor_of(source), source.read
     try:
-        if fd is not None and _is_usable(fd, inflate):
+        if fd is not None and _is_usable(fd):
             yield fd
         else:
             with _spool(store) as copy:
-                _copy(read, copy, inflate)
+                _copy_plain(read, copy)
                 yield copy
     finally:
         if opened is not None:
             os.close(opened)
 
 
-def _is_usable(fd: int, inflate: bool) -> bool:
-    """Whether *fd* can be read in place: a regular file, in plain if it must be."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        return False
-    return not (inflate and os.pread(fd, 4, 0).startswith((_GZIP, _ZSTD)))
+def _is_usable(fd: int) -> bool:
+    """Whether *fd* can be read in place: a regular file in plain."""
+    return stat.S_ISREG(os.fstat(fd).st_mode) and not os.pread(fd, 4, 0).startswith((_GZIP, _ZSTD))
 
 
-def _open(path: str | os.PathLike[str]) -> int:
+def open_file(path: str | os.PathLike[str]) -> int:
+    """A descriptor of the file *path*, for reading; NotFound if there is none."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NotFound("archive", os.fspath(path)) from None
 
 
-def _fileno(source: object) -> int | None:
+def descriptor_of(source: object) -> int | None:
     """The descriptor of an open file, if it is one and nothing of it was read yet."""
     try:
         fd: int = source.fileno()  # type: ignore[attr-defined]
@@ -189,19 +194,29 @@ def _spool(store: Store) -> Iterator[int]:
         os.close(fd)
 
 
-def _copy(read: Callable[[int], bytes], copy: int, inflate: bool) -> None:
-    """Copy all that *read* gives to *copy*; gzip is unpacked on the way when *inflate*."""
+def _copy_plain(read: Callable[[int], bytes], copy: int) -> None:
+    """Copy all that *read* gives to *copy*; gzip is unpacked on the way."""
     first = read(_CHUNK)
-    if inflate and first.startswith(_ZSTD):
+    if first.startswith(_ZSTD):
         raise InvalidInput(
             "an archive of images compressed with zstd as a whole is not read: run unzstd first"
         )
     chunks = _chunks(first, read)
     with files.translated("copy the archive", f"/proc/self/fd/{copy}"):
-        for chunk in _inflated(chunks) if inflate and first.startswith(_GZIP) else chunks:
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(copy, view) :]
+        for chunk in _inflated(chunks) if first.startswith(_GZIP) else chunks:
+            _write(copy, chunk)
+
+
+def copy_stream(read: Callable[[int], bytes], out_fd: int) -> None:
+    """Write all that *read* gives to *out_fd*."""
+    for chunk in _chunks(read(_CHUNK), read):
+        _write(out_fd, chunk)
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _chunks(first: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
