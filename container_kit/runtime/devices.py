@@ -23,12 +23,14 @@ __all__ = [
     "DEFAULT_RULES",
     "Device",
     "DeviceRule",
+    "device_number",
     "effective_rules",
     "host_nodes",
 ]
 
 _Type: TypeAlias = Literal["a", "b", "c"]
 _ACCESS = re.compile(r"r?w?m?", re.ASCII)
+_NUMBERS = re.compile(r"\d+:\d+", re.ASCII)
 _SPECIFICATION = re.compile(r"(?P<host>/[^:]*)(?::(?P<container>/[^:]*))?(?::(?P<access>[rwm]+))?")
 
 
@@ -231,3 +233,21 @@ def _refuse_partial(denied: DeviceRule, allowed: Iterable[DeviceRule]) -> None:
                 f"the device rule 'deny {denied}' takes away a part of 'allow {rule}': "
                 "list what is allowed instead"
             )
+
+
+def device_number(device: str) -> str:
+    """``"major:minor"`` of a block device given by path, or given so already.
+
+    Raises:
+        NotFound: There is no such path.
+        InvalidInput: It is not a block device.
+    """
+    if _NUMBERS.fullmatch(device):
+        return device
+    try:
+        status = os.stat(device)
+    except OSError as error:
+        raise NotFound("block device", device, os.strerror(error.errno or 0)) from None
+    if status.st_mode & 0o170000 != 0o060000:
+        raise InvalidInput(f"{device!r} is not a block device: rates are for whole disks")
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"

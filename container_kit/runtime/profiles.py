@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from container_kit.errors import InvalidInput
+from container_kit.errors import InvalidInput, UnsupportedFeature
 from container_kit.runtime import capabilities
 from container_kit.runtime.devices import ALLOW_ALL, DEFAULT_RULES, DeviceRule
+from container_kit.runtime.host import Host
 from container_kit.runtime.landlock import BENEATH_ROOT, BENEATH_ROOT_WITHOUT_TCP, Ruleset
 from container_kit.runtime.limits import Limits
 from container_kit.runtime.seccomp import Filter, named_filter
@@ -112,6 +113,23 @@ class Profile:
     def limits_with(self, limits: Limits | None) -> Limits:
         """The profile's limits with those that *limits* sets in their place."""
         return self.limits if limits is None else self.limits.updated_by(limits)
+
+    def require(self, host: Host) -> None:
+        """Refuse a host that cannot build one of the walls; Landlock alone is used where it is there.
+
+        Raises:
+            UnsupportedFeature: It names the wall and what would bring it.
+        """
+        if self.seccomp is not None and not host.has_seccomp:
+            raise UnsupportedFeature(
+                f"the profile {self.name!r} filters system calls and this kernel cannot: "
+                "boot one with CONFIG_SECCOMP_FILTER=y"
+            )
+        if self.user_namespace and not host.user_namespaces:
+            raise UnsupportedFeature(
+                f"the profile {self.name!r} needs user namespaces and this host has switched them off: "
+                "sysctl -w user.max_user_namespaces=28633"
+            )
 
     def filter(self, machine: str) -> Filter | None:
         """The compiled system call filter for *machine* (``host.machine``); None when there is none.

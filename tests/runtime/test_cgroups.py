@@ -159,6 +159,16 @@ def test_a_parent_that_vanishes_is_made_again(kernel: FakeKernel) -> None:
     assert [path for path in kernel.vanish if path in group.paths] == []
 
 
+def test_a_parent_made_anew_hands_its_controllers_down(cgroups: Cgroups) -> None:
+    """When others removed the empty parent, the next cgroup below it has every limit again."""
+    for name in ("c1", "c2"):
+        group = cgroups.create(name, LIMITS)
+        stats = group.stats()
+        assert stats.pids is not None and stats.pids.limit == 32
+        group.remove()
+        cgroups.remove_parent()
+
+
 def test_statistics_mean_the_same_on_every_version(kernel: FakeKernel) -> None:
     """The same figures in the files of either version give the same values."""
     group = Cgroups(kernel.layout, "parent").create("c1", Limits(memory="64m", blkio_weight=500))

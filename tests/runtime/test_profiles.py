@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_kit.errors import InvalidInput
+from container_kit.errors import InvalidInput, UnsupportedFeature
 from container_kit.oci.runtime_spec import IdMapping, Mount, Namespace, Process, Rlimit, Root, Spec
 from container_kit.runtime import profiles, seccomp_profiles
 from container_kit.runtime.devices import DEFAULT_NODES, Device
+from container_kit.runtime.host import Host
 from container_kit.runtime.limits import Limits
 from container_kit.runtime.policy import apply, own_ids
 from container_kit.runtime.profiles import NAMES, Profile, profile
@@ -102,6 +103,16 @@ def test_the_default_is_narrower_than_dockers() -> None:
     assert ours.no_new_privileges and not dockers.no_new_privileges
     assert set(ours.masked_paths) == set(dockers.masked_paths)
     assert set(ours.device_rules) < set(dockers.device_rules)
+
+
+def test_a_wall_that_cannot_be_built_is_an_error() -> None:
+    """No filter and no user namespaces are refused; a profile without those walls does not mind."""
+    host = attrs.evolve(Host.probe(), has_seccomp=False, user_namespaces=False)
+    with pytest.raises(UnsupportedFeature, match="filters system calls"):
+        profile("default").require(host)
+    with pytest.raises(UnsupportedFeature, match="max_user_namespaces"):
+        profile("sandbox").require(attrs.evolve(host, has_seccomp=True))
+    profile("privileged").require(host)
 
 
 def test_an_unknown_profile_is_refused() -> None:

@@ -3,17 +3,38 @@
 `Cgroups` makes and finds the cgroups of containers; a `Cgroup` limits, counts, freezes and kills one.
 """
 
-from container_kit.runtime.cgroups.group import Cgroup
-from container_kit.runtime.cgroups.layout import Layout, read_layout
-from container_kit.runtime.cgroups.stats import (
-    CgroupStats,
-    CpuStats,
-    IoStats,
-    MemoryStats,
-    PidsStats,
-    Pressure,
-)
-from container_kit.runtime.cgroups.tree import DEFAULT_PARENT, Cgroups
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from container_kit.runtime.cgroups.group import Cgroup
+    from container_kit.runtime.cgroups.layout import Layout, read_layout
+    from container_kit.runtime.cgroups.stats import (
+        CgroupStats,
+        CpuStats,
+        IoStats,
+        MemoryStats,
+        PidsStats,
+        Pressure,
+    )
+    from container_kit.runtime.cgroups.tree import DEFAULT_PARENT, Cgroups
+
+# Where each public name lives; most programs need but one or two of these modules.
+_HOME = {
+    "Cgroup": "group",
+    "CgroupStats": "stats",
+    "Cgroups": "tree",
+    "CpuStats": "stats",
+    "DEFAULT_PARENT": "tree",
+    "IoStats": "stats",
+    "Layout": "layout",
+    "MemoryStats": "stats",
+    "PidsStats": "stats",
+    "Pressure": "stats",
+    "read_layout": "layout",
+}
 
 __all__ = [
     "DEFAULT_PARENT",
@@ -28,3 +49,12 @@ __all__ = [
     "Pressure",
     "read_layout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -7,15 +7,18 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 
 from container_kit.errors import Conflict, InvalidInput, TimedOut, UnsupportedFeature
 from container_kit.runtime.cgroups import device_filter, files, v1, v2
 from container_kit.runtime.cgroups.layout import Layout
-from container_kit.runtime.cgroups.stats import CgroupStats, CpuStats, IoStats, MemoryStats, PidsStats
 from container_kit.runtime.devices import DeviceRule
 from container_kit.runtime.limits import Limits
+
+if TYPE_CHECKING:
+    from container_kit.runtime.cgroups.stats import CgroupStats
 
 __all__ = ["Cgroup"]
 
@@ -210,49 +213,15 @@ class Cgroup:
 
     def stats(self) -> CgroupStats:
         """What it uses now; parts whose controller is nowhere are None or empty."""
-        return CgroupStats(
-            memory=self._memory(),
-            cpu=self._cpu(),
-            pids=self._pids(),
-            io=self._io(),
-            hugetlb=v2.read_hugetlb(self.v2) if self.v2 and "hugetlb" in self.layout.v2_controllers else {},
-            pressure=v2.read_pressure(self.v2) if self.v2 else {},
-        )
+        from container_kit.runtime.cgroups.figures import read_stats
 
-    def _memory(self) -> MemoryStats | None:
-        if "memory" in self.v1:
-            return v1.read_memory(self.v1["memory"])
-        return v2.read_memory(self.v2) if self._v2_has("memory") and self.v2 else None
-
-    def _cpu(self) -> CpuStats | None:
-        throttling = v1.read_cpu(self.v1.get("cpu"), self.v1.get("cpuacct"))
-        if self.v2 is None:
-            return throttling if "cpuacct" in self.v1 else None
-        time_used = v2.read_cpu(self.v2)
-        if "cpu" not in self.v1:
-            return time_used
-        return attrs.evolve(
-            throttling, usage_ns=time_used.usage_ns, user_ns=time_used.user_ns, system_ns=time_used.system_ns
-        )
-
-    def _pids(self) -> PidsStats | None:
-        if "pids" in self.v1:
-            return v1.read_pids(self.v1["pids"])
-        return v2.read_pids(self.v2) if self._v2_has("pids") and self.v2 else None
-
-    def _io(self) -> Mapping[str, IoStats]:
-        if "blkio" in self.v1:
-            return v1.read_io(self.v1["blkio"])
-        return v2.read_io(self.v2) if self._v2_has("io") and self.v2 else {}
-
-    def _v2_has(self, controller: str) -> bool:
-        return self.v2 is not None and controller in self.layout.v2_controllers
+        return read_stats(self)
 
     def oom_kills(self) -> int:
         """How many of its processes the kernel has killed for its memory limit."""
         if "memory" in self.v1:
             text = files.read_or_none(self.v1["memory"], "memory.oom_control")
-        elif self._v2_has("memory") and self.v2:
+        elif self.v2 is not None and "memory" in self.layout.v2_controllers:
             text = files.read_or_none(self.v2, "memory.events")
         else:
             return 0

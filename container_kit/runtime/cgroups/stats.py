@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 
 import attrs
-
-from container_kit.errors import InvalidInput, NotFound
 
 __all__ = [
     "CgroupStats",
@@ -17,11 +13,8 @@ __all__ = [
     "MemoryStats",
     "PidsStats",
     "Pressure",
-    "device_number",
     "parse_pressure",
 ]
-
-_NUMBER = re.compile(r"\d+:\d+", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
@@ -123,21 +116,3 @@ def parse_pressure(text: str) -> Pressure:
         values.get("full_avg60", 0.0),
         int(values.get("full_total", 0)),
     )
-
-
-def device_number(device: str) -> str:
-    """``"major:minor"`` of a block device given by path, or given so already.
-
-    Raises:
-        NotFound: There is no such path.
-        InvalidInput: It is not a block device.
-    """
-    if _NUMBER.fullmatch(device):
-        return device
-    try:
-        status = os.stat(device)
-    except OSError as error:
-        raise NotFound("block device", device, os.strerror(error.errno or 0)) from None
-    if status.st_mode & 0o170000 != 0o060000:
-        raise InvalidInput(f"{device!r} is not a block device: rates are for whole disks")
-    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import threading
 
 import attrs
 
@@ -50,8 +49,6 @@ class Cgroups:
 
     layout: Layout
     parent: str = attrs.field(default=DEFAULT_PARENT, converter=_without_slashes)
-    _enabled: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         for part in self.parent.split("/"):
@@ -166,19 +163,23 @@ class Cgroups:
                     files.write(here, file, files.read(above, file).strip())
 
     def _enable_v2(self, controllers: frozenset[str] | set[str]) -> None:
-        """Hand *controllers* down from the root to the parent, as far as the root has them."""
+        """Hand *controllers* down from the root to the parent, as far as the root has them.
+
+        Looked at each time: another process may have removed the parent and made it anew.
+        """
         wanted = self.layout.v2_controllers & controllers
-        with self._lock:
-            if wanted <= self._enabled:
-                return
-            directory = str(self.layout.v2)
-            for part in ("", *self.parent.split("/")):
-                directory = f"{directory}/{part}" if part else directory
+        directories = [str(self.layout.v2)]
+        for part in self.parent.split("/"):
+            directories.append(f"{directories[-1]}/{part}")
+        if self._missing(directories[-1], wanted):
+            for directory in directories:
                 self._enable_in(directory, wanted)
-            self._enabled |= wanted
+
+    def _missing(self, directory: str, wanted: frozenset[str]) -> frozenset[str]:
+        return wanted - set(files.read(directory, "cgroup.subtree_control").split())
 
     def _enable_in(self, directory: str, wanted: frozenset[str]) -> None:
-        missing = wanted - set(files.read(directory, "cgroup.subtree_control").split())
+        missing = self._missing(directory, wanted)
         if not missing:
             return
         try:
