@@ -51,7 +51,7 @@ TABLES: Final = {
 
 def seal(*columns: object) -> int:
     """The checksum of a row's other columns."""
-    return zlib.crc32("\x1f".join(map(str, columns)).encode("utf-8", "surrogatepass"))
+    return zlib.crc32("\x1f".join(map(str, columns)).encode("utf-8", "surrogateescape"))
 
 
 def unsealed(table: str, row: tuple[object, ...]) -> tuple[object, ...]:

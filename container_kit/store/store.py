@@ -279,8 +279,8 @@ class Store:
             NotFound: There is no such blob.
             Conflict: The name does not mean *expected*.
         """
-        if not kind or not name or "\0" in name:
-            raise InvalidInput(f"{name!r} cannot be a name")
+        if not kind or not name or not name.isprintable():
+            raise InvalidInput(f"{name[:100]!r} cannot be a name: it has to be text that can be shown")
         with locks.held(self.layout.write_lock), self.database.transaction() as tx:
             return self.catalog.set_name(tx, kind, name, digest, expected)
 
