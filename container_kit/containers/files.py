@@ -43,7 +43,8 @@ class RootFiles:
         if "\0" in path or not path:
             raise InvalidInput(f"path {path!r} cannot be used: it is empty or has a NUL")
         try:
-            return open_beneath(self.root_fd, path, flags | os.O_CLOEXEC, mode, in_root=True)
+            # The kernel refuses permissions for a file that is not to be made.
+            return open_beneath(self.root_fd, path, flags, mode if flags & os.O_CREAT else 0)
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 raise NotFound("file", path, "in the container") from None

@@ -106,6 +106,10 @@ class HealthProbe:
     plan: bytes = attrs.field(repr=False)
 
 
+def _paths(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 @attrs.frozen(kw_only=True)
 class MonitorConfig:
     """All that a monitor knows about its container.
@@ -133,7 +137,7 @@ class MonitorConfig:
     directory: str
     plan: bytes = attrs.field(repr=False)
     cgroup2: str | None = None
-    cgroups: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    cgroups: tuple[str, ...] = attrs.field(default=(), converter=_paths)
     tty: bool = False
     stdin_open: bool = False
     stdin_once: bool = False
