@@ -25,6 +25,19 @@ static long bind_device(const char *path)
 	return result;
 }
 
+/* What is there already is kept, and must be the very same device: it may be a file of the host. */
+static long same_device(long parent, const char *name, const struct plan_step *step)
+{
+	struct statx found;
+	long result = sys(statx, parent, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found);
+	uint64_t number;
+
+	if (result < 0)
+		return result;
+	number = (found.stx_rdev_minor & 0xff) | found.stx_rdev_major << 8 | (found.stx_rdev_minor & ~0xffU) << 12;
+	return (found.stx_mode & S_IFMT) == (step->a & S_IFMT) && number == step->b ? 1 : -EEXIST;
+}
+
 static long make_device(const struct plan_step *step, const char *path, const uint32_t *owner)
 {
 	const char *name;
@@ -38,9 +51,10 @@ static long make_device(const struct plan_step *step, const char *path, const ui
 	}
 	if (parent < 0)
 		return parent;
-	sys(unlinkat, parent, name, 0);
 	result = sys(mknodat, parent, name, step->a, step->b);
-	if (result >= 0 && (owner[0] || owner[1]))
+	if (result == -EEXIST)
+		result = same_device(parent, name, step);
+	if (result == 0 && (owner[0] || owner[1]))
 		result = sys(fchownat, parent, name, owner[0], owner[1], AT_SYMLINK_NOFOLLOW);
 	sys(close, parent);
 	return result;

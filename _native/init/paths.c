@@ -69,19 +69,40 @@ long root_make_directory(const char *path, uint32_t mode)
 	return result;
 }
 
-/* Make an empty file with its parents; an existing one is fine. */
-long root_make_file(const char *path)
+/* Put where a dangling link points into place of the path; relative to the link's own directory. */
+static long follow_dangling(long parent, const char *name, char *path)
 {
-	char parent_path[PATH_LIMIT];
-	const char *name;
-	long parent, fd;
+	char target[PATH_LIMIT];
+	long n = sys(readlinkat, parent, name, target, sizeof target - 1), start = name - path;
 
-	parent = root_parent(path, &name);
+	if (n < 0)
+		return n;
+	target[n] = 0;
+	if (target[0] == '/')
+		start = 0;
+	if (start + n >= PATH_LIMIT)
+		return -ENAMETOOLONG;
+	memcpy(path + start, target, n + 1);
+	return 0;
+}
+
+static long make_parents(const char *path, const char *name)
+{
+	char parent[PATH_LIMIT];
+
+	memcpy(parent, path, name - path);
+	parent[name - path] = 0;
+	return root_make_directory(parent, 0755);
+}
+
+/* One attempt: 0 when made, 1 when path now says where a dangling link led. */
+static long make_file_once(char *path)
+{
+	const char *name;
+	long parent = root_parent(path, &name), fd;
+
 	if (parent == -ENOENT) {
-		size_t length = name - path;
-		memcpy(parent_path, path, length);
-		parent_path[length] = 0;
-		fd = root_make_directory(parent_path, 0755);
+		fd = make_parents(path, name);
 		if (fd < 0)
 			return fd;
 		parent = root_parent(path, &name);
@@ -89,11 +110,33 @@ long root_make_file(const char *path)
 	if (parent < 0)
 		return parent;
 	fd = sys(openat, parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644);
+	if (fd >= 0)
+		sys(close, fd);
+	else if (fd == -EEXIST)
+		fd = follow_dangling(parent, name, path) == 0 ? 1 : -EEXIST;
 	sys(close, parent);
-	if (fd < 0)
-		return fd == -EEXIST ? 0 : fd;
-	sys(close, fd);
-	return 0;
+	return fd == 1 ? 1 : fd < 0 ? fd : 0;
+}
+
+/* Make an empty file with its parents; an existing one is fine.  Images have links such as /etc/resolv.conf that
+ * lead to what is made only at run time: the file is made where they lead, still below the root. */
+long root_make_file(const char *wanted)
+{
+	char path[PATH_LIMIT];
+	long result = 1;
+
+	if (ck_strlen(wanted) >= sizeof path)
+		return -ENAMETOOLONG;
+	ck_append(path, path + sizeof path, wanted);
+	for (int links = 0; result == 1 && links < 16; links++) {
+		result = root_open(path, O_PATH);
+		if (result >= 0) {
+			sys(close, result);
+			return 0;
+		}
+		result = make_file_once(path);
+	}
+	return result == 1 ? -ELOOP : result;
 }
 
 long is_directory(int fd)

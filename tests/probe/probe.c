@@ -8,6 +8,7 @@
  *   probe spew BYTES           write that many bytes
  *   probe orphans N            leave N children behind, which end a little later, and count the zombies
  *   probe hold SECONDS         leave a child behind that keeps the streams open, then end
+ *   probe hunt SECONDS         try to open the program files of everyone else in /proc; tell what was seen
  *   probe open PATH...         "errno" of opening each for reading and for writing
  */
 #define _GNU_SOURCE
@@ -27,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -364,6 +366,49 @@ static int hold(int seconds)
 	return 0;
 }
 
+/* "seen PROGRAM", "read PROGRAM", "WRITTEN PROGRAM" for what is not this program. */
+static void hunt_one(const char *pid)
+{
+	char path[300], target[4096];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%s/exe", pid);
+	n = readlink(path, target, sizeof target - 1);
+	if (n < 0)
+		return;
+	target[n] = 0;
+	if (strstr(target, "/probe"))
+		return;
+	printf("seen %s\n", target);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && close(fd) == 0)
+		printf("read %s\n", target);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		printf("WRITTEN %s %zd\n", target, write(fd, "x", 1));
+	if (fd >= 0)
+		close(fd);
+}
+
+static int hunt(double seconds)
+{
+	struct timespec start, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		DIR *dir = opendir("/proc");
+		struct dirent *entry;
+		while (dir && (entry = readdir(dir)))
+			if (atoi(entry->d_name) && atoi(entry->d_name) != getpid())
+				hunt_one(entry->d_name);
+		if (dir)
+			closedir(dir);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9 < seconds);
+	return 0;
+}
+
 static int try_open(char **paths)
 {
 	for (; *paths; paths++) {
@@ -394,6 +439,8 @@ int main(int argc, char **argv)
 		return orphans(atoi(argv[2]));
 	if (!strcmp(verb, "hold"))
 		return hold(atoi(argv[2]));
+	if (!strcmp(verb, "hunt"))
+		return hunt(atof(argv[2]));
 	if (!strcmp(verb, "open"))
 		return try_open(argv + 2);
 	tell(argv);
