@@ -366,6 +366,18 @@ static int hold(int seconds)
 	return 0;
 }
 
+static void say_once(const char *verb, const char *program)
+{
+	static char said[65536];
+	char line[5000];
+
+	snprintf(line, sizeof line, "%s %s\n", verb, program);
+	if (strstr(said, line) || strlen(said) + strlen(line) >= sizeof said)
+		return;
+	strcat(said, line);
+	fputs(line, stdout);
+}
+
 /* "seen PROGRAM", "read PROGRAM", "WRITTEN PROGRAM" for what is not this program. */
 static void hunt_one(const char *pid)
 {
@@ -380,13 +392,13 @@ static void hunt_one(const char *pid)
 	target[n] = 0;
 	if (strstr(target, "/probe"))
 		return;
-	printf("seen %s\n", target);
+	say_once("seen", target);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && close(fd) == 0)
-		printf("read %s\n", target);
+		say_once("read", target);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
-		printf("WRITTEN %s %zd\n", target, write(fd, "x", 1));
+		say_once(write(fd, "x", 1) == 1 ? "WRITTEN" : "opened for writing", target);
 	if (fd >= 0)
 		close(fd);
 }

@@ -1,0 +1,223 @@
+"""Hostile images and hostile neighbours: trials S03, S05 and S06, each with its control."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from container_kit.errors import StartFailed
+from container_kit.native import process
+from container_kit.oci.runtime_spec import Capabilities, Mount
+from tests.runtime.boxes import CAPS, MASKED, MOUNTS, Box, spec
+
+pytestmark = pytest.mark.root
+
+PLACES = (
+    "dev",
+    "dev/null",
+    "dev/pts",
+    "dev/console",
+    "proc",
+    "sys",
+    "etc/resolv.conf",
+    "etc/hosts",
+    "etc/mtab",
+)
+
+
+def canary(tmp_path: Path) -> Path:
+    """A directory outside every root, to which hostile links point."""
+    outside = tmp_path / "canary"
+    outside.mkdir()
+    (outside / "file").write_text("untouched")
+    return outside
+
+
+def state_of(outside: Path) -> list[tuple[str, int, str]]:
+    return [
+        (str(path), path.lstat().st_mode, path.read_text() if path.is_file() else "")
+        for path in sorted(outside.rglob("*"))
+    ]
+
+
+def link_outside(place: Path, outside: Path) -> None:
+    place.symlink_to(outside)
+
+
+def link_outside_by_dots(place: Path, outside: Path) -> None:
+    place.symlink_to("../" * 30 + str(outside).lstrip("/"))
+
+
+def link_to_file_outside(place: Path, outside: Path) -> None:
+    place.symlink_to(outside / "file")
+
+
+def link_to_our_descriptors(place: Path, outside: Path) -> None:
+    place.symlink_to("/proc/self/fd/0")
+
+
+def link_to_itself(place: Path, outside: Path) -> None:
+    place.symlink_to(place.name)
+
+
+def fifo(place: Path, outside: Path) -> None:
+    os.mkfifo(place)
+
+
+def device(place: Path, outside: Path) -> None:
+    os.mknod(place, 0o020666, os.makedev(1, 11))
+
+
+def directory(place: Path, outside: Path) -> None:
+    place.mkdir()
+
+
+def huge_file(place: Path, outside: Path) -> None:
+    with place.open("wb") as file:
+        file.truncate(2 << 30)
+
+
+TRAPS = (
+    link_outside, link_outside_by_dots, link_to_file_outside, link_to_our_descriptors, link_to_itself, fifo,
+    device, directory, huge_file,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
+@pytest.mark.parametrize("where", PLACES)
+def test_traps_at_mount_points_are_confined(
+    box: Box, tmp_path: Path, where: str, trap: Callable[[Path, Path], None]
+) -> None:
+    """S03: whatever an image has in the way of a mount, nothing outside its root is touched.
+
+    Either the start is refused, or the program runs and finds every masked path masked.
+    """
+    outside = canary(tmp_path)
+    before = state_of(outside)
+    place = box.lower / where
+    place.parent.mkdir(parents=True, exist_ok=True)
+    trap(place, outside)
+    source = tmp_path / "resolv.conf"
+    source.write_text("nameserver 127.0.0.1\n")
+    mounts = (*MOUNTS, Mount("/etc/resolv.conf", "bind", str(source), ("bind", "ro")))
+
+    try:
+        done = box.run(spec("/bin/probe", "open", *MASKED, mounts=mounts))
+    except StartFailed as error:
+        assert error.exit_code in (125, 126, 127)
+    else:
+        for line in done.stdout.decode().splitlines():
+            path, read_error, read, _ = line.split()
+            assert read_error != "0" or read in ("0", "-1"), f"{path} can be read"
+    assert state_of(outside) == before
+    assert source.read_text() == "nameserver 127.0.0.1\n"
+
+
+def test_control_unmasked_paths_can_be_read(box: Box) -> None:
+    """The control of S03: without the mask, the same probe reads the same files."""
+    done = box.run(spec("/bin/probe", "open", "/proc/keys", "/proc/timer_list", linux={"masked_paths": ()}))
+
+    assert any(line.split()[2] == "1" for line in done.stdout.decode().splitlines())
+
+
+def test_a_dangling_link_is_filled_below_the_root(box: Box, tmp_path: Path) -> None:
+    """A link such as resolv.conf's, whose target is made at run time, gets its file inside the root."""
+    (box.lower / "etc").mkdir()
+    (box.lower / "etc" / "resolv.conf").symlink_to("../run/resolve/stub.conf")
+    source = tmp_path / "resolv.conf"
+    source.write_text("x")
+    mounts = (*MOUNTS, Mount("/etc/resolv.conf", "bind", str(source), ("bind", "ro")))
+    done = box.run(spec("/bin/probe", "print", "/run/resolve/stub.conf", mounts=mounts))
+
+    assert done.stdout == b"x"
+    assert (box.upper / "run/resolve/stub.conf").read_text() == ""
+
+
+def test_devices_of_the_image_are_not_those_that_we_make(box: Box) -> None:
+    """S03: /dev is a file system of our own, so a false /dev/null in the image is never seen."""
+    (box.lower / "dev").mkdir()
+    (box.lower / "dev" / "null").write_text("not null")
+    done = box.run(spec("/bin/probe", "open", "/dev/null", "/proc/keys"))
+
+    null, keys = (line.split()[1:] for line in done.stdout.decode().splitlines())
+    assert null == ["0", "0", "0"]
+    assert keys[:2] == ["0", "0"]
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _hunt(box: Box, capabilities: tuple[str, ...], times: int) -> str:
+    """What a hunter inside saw of the programs of others while *times* programs were executed there."""
+    read, write = os.pipe()
+    granted = Capabilities(capabilities, capabilities, capabilities)
+    wanted = spec("/bin/probe", "hunt", "1.5", process={"capabilities": granted})
+    try:
+        hunter = box.start(wanted, stdout=write)
+        os.close(write)
+        for _ in range(times):
+            box.execute(hunter, "/bin/probe", "exit", "0")
+        assert process.wait(hunter.pidfd, 60) == 0
+        with os.fdopen(read, "rb", closefd=False) as said:
+            return said.read().decode()
+    finally:
+        os.close(read)
+
+
+def test_nobody_inside_reaches_the_program_that_enters(box: Box) -> None:
+    """S05: a container that watches every exec sees no program but its own, and ours stay as they are."""
+    init = _digest(process._EXECUTABLE)
+    interpreter = _digest("/proc/self/exe")
+
+    assert _hunt(box, CAPS, 60) == ""
+    assert _digest(process._EXECUTABLE) == init
+    assert _digest("/proc/self/exe") == interpreter
+    assert _digest(f"/proc/self/fd/{process.init_fd()}") == init
+
+
+def test_control_even_with_the_right_to_look_nothing_can_be_written(box: Box) -> None:
+    """The control of S05: a hunter who may trace does see the sealed init, and still cannot change it."""
+    seen = _hunt(box, (*CAPS, "CAP_SYS_PTRACE"), 60)
+
+    assert "memfd:ckit-init" in seen, "the hunter hunts"
+    assert "WRITTEN" not in seen
+    assert {line for line in seen.splitlines() if "ckit-init" not in line} == set()
+
+
+def test_a_script_that_names_our_program_gets_its_own(box: Box) -> None:
+    """S05: ``#!/proc/self/exe`` leads to the sealed init at most, which has nothing to do there."""
+    script = box.lower / "bin" / "script"
+    script.write_text("#!/proc/self/exe\n")
+    script.chmod(0o755)
+    init = _digest(process._EXECUTABLE)
+
+    assert box.run(spec("/bin/script")).exit_code == 125
+    assert _digest(process._EXECUTABLE) == init
+
+
+def test_sysctls_land_in_the_real_procfs_or_not_at_all(box: Box, tmp_path: Path) -> None:
+    """S06: a file mounted over /proc/sys does not receive what is meant for the kernel."""
+    trap = tmp_path / "kernel"
+    trap.mkdir()
+    (trap / "msgmax").write_text("trap")
+    mounts = (*MOUNTS, Mount("/proc/sys/kernel", "bind", str(trap), ("bind",)))
+    wanted = spec("/bin/probe", "exit", "0", mounts=mounts, linux={"sysctl": {"kernel.msgmax": "4242"}})
+
+    with pytest.raises(StartFailed, match="sysctl"):
+        box.run(wanted)
+    assert (trap / "msgmax").read_text() == "trap"
+
+
+def test_control_the_same_trap_is_what_a_path_leads_to(box: Box, tmp_path: Path) -> None:
+    """The control of S06: by its path the trap is found, so only the private procfs avoids it."""
+    trap = tmp_path / "kernel"
+    trap.mkdir()
+    (trap / "msgmax").write_text("trap")
+    mounts = (*MOUNTS, Mount("/proc/sys/kernel", "bind", str(trap), ("bind",)))
+
+    assert box.run(spec("/bin/probe", "print", "/proc/sys/kernel/msgmax", mounts=mounts)).stdout == b"trap"
