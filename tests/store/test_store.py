@@ -10,6 +10,7 @@ import pytest
 from container_kit.errors import (
     Conflict,
     CorruptData,
+    InvalidInput,
     LimitExceeded,
     NotFound,
     StoreFull,
@@ -193,6 +194,13 @@ def test_names_move_atomically(store: Store) -> None:
         store.remove_name("image", "n")
     with pytest.raises(NotFound):
         store.set_name("image", "n", NONE)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "line\n", "\ud800", "\x1b[31m"])
+def test_names_are_text(store: Store, name: str) -> None:
+    """What cannot be shown or stored as text is no name."""
+    with pytest.raises(InvalidInput):
+        store.set_name("image", name, store.put_blob(b"x"))
 
 
 def test_other_stores_changes_are_seen(store: Store) -> None:
