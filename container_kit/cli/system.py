@@ -13,12 +13,14 @@ from container_kit.cli.filters import Filters, has_label
 from container_kit.cli.humanise import decimal_size, parse_moment
 from container_kit.cli.listing import written_bytes
 from container_kit.cli.progress import progress
-from container_kit.cli.session import pass_engine
+from container_kit.cli.session import Session, pass_engine
 from container_kit.cli.tables import Listing, print_rows
 from container_kit.cli.templates import Template
+from container_kit.errors import CorruptData
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
+    from container_kit.store import Store
 
 __all__ = ["df", "fsck", "info", "prune", "version"]
 
@@ -128,11 +130,14 @@ def _print_deleted(what: str, names: list[str]) -> None:
 @click.command()
 @click.option("--repair", is_flag=True, help="Put right what can be, set aside what cannot.")
 @click.option("--quick", is_flag=True, help="Check that all is there, without reading every byte.")
-@pass_engine
-def fsck(engine: Engine, repair: bool, quick: bool) -> None:
+@click.pass_context
+def fsck(ctx: click.Context, repair: bool, quick: bool) -> None:
     """Check every stored byte against its digest; exit code 1 when something is wrong."""
-    with progress("Checking"):
-        report = engine.store.fsck(repair=repair, verify=not quick)
+    session = ctx.find_object(Session)
+    assert session is not None
+    # Not through an engine, which would refuse to open the very store that is to be mended.
+    with _openable(session.root, repair) as store, progress("Checking"):
+        report = store.fsck(repair=repair, verify=not quick)
     for problem in report.problems:
         click.echo(str(problem))
     checked = f"{report.blobs} blobs, {report.trees} layers, {report.names} names"
@@ -141,6 +146,20 @@ def fsck(engine: Engine, repair: bool, quick: bool) -> None:
         click.echo("No problem found")
     elif not (repair and report.repaired):
         raise SystemExit(1)
+
+
+def _openable(root: str | None, repair: bool) -> Store:
+    """The store, after mending a database that cannot even be opened if *repair* allows it."""
+    from container_kit.store import Store
+
+    try:
+        return Store.open(root)
+    except CorruptData:
+        if not repair:
+            raise
+        lost = Store.salvage(root)
+        click.echo(f"database: could not be opened (rebuilt; {lost} damaged rows left out)")
+        return Store.open(root)
 
 
 @click.command()
