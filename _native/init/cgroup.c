@@ -77,13 +77,17 @@ static int is_empty(const char *v2)
 	return n > 0 && count_after(text, "populated ") == 0;
 }
 
-/* An empty v2 cgroup is left alone: once killed, it kills (Linux 6.18) whatever is cloned into it later, and a
- * container that is started again is. */
 void cgroups_kill(const struct cgroups *groups)
 {
+	if (!groups->v2 || write_control(groups->v2, "cgroup.kill", "1") < 0)
+		cgroups_kill_members(groups);
+}
+
+/* Process by process: a group that was once killed by its kill file takes in no process that is born into it from
+ * outside (Linux 6.18 compares its count of kills with that of the parent's group), so it could not start again. */
+void cgroups_kill_members(const struct cgroups *groups)
+{
 	if (groups->v2 && is_empty(groups->v2))
-		return;
-	if (groups->v2 && write_control(groups->v2, "cgroup.kill", "1") > 0)
 		return;
 	if (groups->v2)
 		kill_members(groups->v2);

@@ -57,6 +57,7 @@ struct cgroups {
 	uint32_t v1_count;
 };
 void cgroups_kill(const struct cgroups *groups);
+void cgroups_kill_members(const struct cgroups *groups); /* the groups can be used again */
 void cgroups_remove(const struct cgroups *groups);
 void cgroups_thaw(const struct cgroups *groups);
 uint64_t cgroups_oom_kills(const struct cgroups *groups);

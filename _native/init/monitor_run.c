@@ -88,7 +88,7 @@ void container_ended(struct monitor *m)
 	close_fd(&m->pidfd);
 	health_end(m);
 	/* What shares the host's pid namespace outlives its parent, and may hold the pipes open. */
-	cgroups_kill(&m->config.cgroups);
+	cgroups_kill_members(&m->config.cgroups);
 	m->phase = PHASE_DRAINING;
 	m->drained_ms = now_ms() + DRAIN_MS;
 	streams_drain(m);

@@ -166,8 +166,14 @@ def pause(container: Container) -> None:
     """Freeze it; see :meth:`Container.pause`."""
     if _state(container).status != "running":
         raise WrongState(f"cannot pause container {container.short_id}: it is {container.status}")
-    running_cgroup(container, "pause").freeze()
+    cgroup = running_cgroup(container, "pause")
+    # Told first, the monitor is not just starting a health check, which would freeze and hold it up.
     _mark(container, True)
+    try:
+        cgroup.freeze()
+    except BaseException:
+        _mark(container, False)
+        raise
     container.engine.note("pause", container.engine.record(container.id))
 
 
@@ -181,12 +187,7 @@ def resume(container: Container) -> None:
 
 
 def _mark(container: Container, paused: bool) -> None:
-    try:
-        _client(container).mark_paused(paused)
-    except BaseException:
-        with contextlib.suppress(ContainerKitError):
-            container.engine.cgroups.open(container.id).thaw()
-        raise
+    _client(container).mark_paused(paused)
 
 
 def restart(container: Container, timeout_s: float | None) -> None:
