@@ -130,6 +130,7 @@ def device_rules(walls: Profile, options: ContainerOptions) -> tuple[DeviceRule,
 def compile_start(spec: oci.Spec, root: RootFs, walls: Profile, cgroup: Cgroup, *, init: bool) -> Plan:
     """The plan that starts *spec* in *root* and in *cgroup*, behind *walls*."""
     host = Host.probe()
+    walls.require(host)
     filter = walls.filter(host.machine)
     return compile_plan(
         spec,
