@@ -1,7 +1,7 @@
 """Making a container that is not started yet, and giving it another name.
 
-Order of making: claim the name, make the directory, protect the image from collection, prepare the root,
-write the record, tell the journal.  What fails half-way is undone; what a crash leaves is swept later.
+Order of making: the directory with its lock, claim the name, protect the image from collection, prepare the
+root, write the record, tell the journal.  What fails half-way is undone; what a crash leaves is swept later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
+from container_kit.containers.state_file import hold_lock
 from container_kit.errors import InvalidInput
 from container_kit.images import Image
 from container_kit.oci import Digest
@@ -74,17 +75,20 @@ def create(
 def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) -> Container:
     """Bring the container of *record* into being; *prepare* makes its root in the directory it is given.
 
-    The record is written last: a directory without one is a container that is being made.
+    The record is written last: a directory without one is a container that is being made, for as long as its
+    lock is held.  The directory comes before the name, so that a name without a directory is nobody's.
     """
     from container_kit.containers.container import Container
 
     with contextlib.ExitStack() as undoing:
         check_startable(engine, record)
         undoing.callback(undo, engine, record)
-        if record.options.name:
-            names.claim(engine.catalogue.names_fd, record.name, record.id)
         directory = engine.catalogue.directory(record.id)
         os.mkdir(directory, 0o700)
+        lock = hold_lock(directory)
+        undoing.callback(lock.close)
+        if record.options.name:
+            names.claim(engine.catalogue.names_fd, record.name, record.id)
         if record.owner:
             # Its cgroups are the business of the monitor, which sees its owner's end by itself.
             engine.guardian.add(record.id, directory, name_file=engine.name_file(record.options.name))
@@ -94,6 +98,7 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
         write_record(directory, record)
         engine.note("create", record)
         undoing.pop_all()
+        lock.close()
     return Container(engine, record.id)
 
 

@@ -75,9 +75,10 @@ class ForegroundContainer:
     def _make(self) -> None:
         engine, recipe = self.engine, self.recipe
         self._lease = engine.store.lease(recipe.image.digest)
+        os.mkdir(self._directory, 0o700)
+        self._lock = hold_lock(self._directory)
         if recipe.options.name:
             names.claim(engine.catalogue.names_fd, recipe.options.name, self.id)
-        os.mkdir(self._directory, 0o700)
         self._root = engine.snapshotter.prepare(
             self._directory, recipe.image.layers, volatile=recipe.is_volatile
         )
@@ -112,7 +113,6 @@ class ForegroundContainer:
         self._write_down()
 
     def _write_down(self) -> None:
-        self._lock = hold_lock(self._directory)
         started = format_time(time.time_ns())
         state = ContainerState(
             status="running",

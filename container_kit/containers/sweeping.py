@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
-# A directory without a record is being made, unless it is older than this.
+# A directory is locked right after it is made; one without a lock file that is older was left by a crash.
 _MAKING_S = 10.0
 
 
@@ -65,8 +65,9 @@ def _sweep_gone(engine: Engine, name: str) -> None:
 def _sweep_unfinished(engine: Engine, name: str) -> None:
     directory = engine.catalogue.directory(name)
     with contextlib.suppress(OSError, ContainerKitError):
-        age_s = time.time() - os.stat(directory).st_ctime
-        if not is_held(directory) and not -_MAKING_S < age_s < _MAKING_S:
+        is_locked = os.path.exists(f"{directory}/lock")
+        age_s = abs(time.time() - os.stat(directory).st_ctime)
+        if (is_locked or age_s > _MAKING_S) and not is_held(directory):
             end_all(engine, name)
             remove_directory(engine.catalogue.containers, name)
 
@@ -91,15 +92,8 @@ def _sweep_holds(engine: Engine) -> None:
     for name in os.listdir(catalogue.names_fd):
         holder = None if name.startswith(".") else names.holder(catalogue.names_fd, name)
         if holder and not os.path.exists(catalogue.directory(holder)):
-            with contextlib.suppress(FileNotFoundError):
-                if _is_older(catalogue.names_fd, name):
-                    os.unlink(name, dir_fd=catalogue.names_fd)
+            names.release(catalogue.names_fd, name, holder)
     prefix = root_name("")
     for owner in engine.store.roots():
         if owner.startswith(prefix) and not os.path.exists(catalogue.directory(owner[len(prefix) :])):
             engine.store.remove_root(owner)
-
-
-def _is_older(names_fd: int, name: str) -> bool:
-    """Whether the claim is older than the making of its container takes."""
-    return abs(time.time() - os.stat(name, dir_fd=names_fd).st_ctime) > _MAKING_S

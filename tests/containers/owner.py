@@ -1,0 +1,58 @@
+"""A program that owns containers, for tests that kill it: prints their ids and pids, then waits.
+
+Run as ``python -m tests.containers.owner ROOT WHAT [COUNT]``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from container_kit.containers.engine import Engine
+
+
+def _print(**facts: object) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def start(engine: Engine, count: int, *, detach: bool) -> list[str]:
+    return [engine.start("tools", ["sleep", "600"], detach=detach).id for _ in range(count)]
+
+
+def main(root: str, what: str, count: int = 1) -> None:
+    engine = Engine(root)
+    if what == "mixed":
+        owned = start(engine, count, detach=False)
+        owned += [engine.create("tools", ["true"], detach=False, name="waiting").id]
+        _print(owned=owned, detached=start(engine, 2, detach=True))
+    elif what == "run":
+        threads = [
+            threading.Thread(target=lambda: engine.run("tools", ["sleep", "600"], name=f"r{os.getpid()}"))
+        ]
+        threads += [
+            threading.Thread(target=lambda: engine.run("tools", ["sleep", "600"])) for _ in range(count - 1)
+        ]
+        for thread in threads:
+            thread.daemon = True
+            thread.start()
+        while len(engine.infos()) < count:
+            pass
+        _print(owned=[info.id for info in engine.infos()])
+    elif what == "exit":
+        _print(owned=start(engine, count, detach=False), detached=start(engine, 1, detach=True))
+        return
+    elif what == "churn":
+        _print(ready=True)
+        while True:
+            engine.run("tools", ["true"], name="churn")
+            with engine.start("tools", ["sleep", "600"], name="churn") as container:
+                container.exec(["true"])
+                container.stop(timeout_s=0)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
