@@ -48,6 +48,8 @@ static long make_device(const struct plan_step *step, const char *path, const ui
 		if (result < 0)
 			return result;
 		parent = root_parent(path, &name);
+		if (parent >= 0)
+			sys(unlinkat, parent, name, 0); /* it was made for the sake of its directories */
 	}
 	if (parent < 0)
 		return parent;
