@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from container_kit.errors import CorruptData, InvalidInput
@@ -41,12 +41,14 @@ def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) ->
     }
     for layer in wanted:
         lease.add_keys(_keys(layer), check=False)
+    cancellation = native.Cancellation()
     with ThreadPoolExecutor(max_workers=min(_MAX_AT_ONCE, len(missing) or 1)) as pool:
-        futures = [pool.submit(_store_layer, store, lease, layer) for layer in missing.values()]
+        futures = [pool.submit(_store_layer, store, lease, layer, cancellation) for layer in missing.values()]
         try:
-            for future in futures:
+            for future in as_completed(futures):
                 future.result()
-        except BaseException:
+        except BaseException:  # the first error, or Ctrl-C: the others need not end their work
+            cancellation.cancel()
             pool.shutdown(cancel_futures=True)
             raise
     return [layer.descriptor or plain_descriptor(store, layer.diff_id) for layer in wanted]
@@ -149,17 +151,23 @@ def _is_stored(store: Store, layer: ArchivedLayer) -> bool:
     return kept is None or (store.has_blob(kept) and layer.diff_id in store.references(kept)[1])
 
 
-def _store_layer(store: Store, lease: Lease, layer: ArchivedLayer) -> None:
+def _store_layer(store: Store, lease: Lease, layer: ArchivedLayer, cancellation: native.Cancellation) -> None:
     kept = _kept_digest(layer)
     if kept is None:
-        _unpack(store, lease, layer, None)
+        _unpack(store, lease, layer, None, cancellation)
         return
     with store.ingest(kept, layer.content.size, lease) as ingest:
-        _unpack(store, lease, layer, ingest)
+        _unpack(store, lease, layer, ingest, cancellation)
         ingest.commit(kept, trees=[layer.diff_id])
 
 
-def _unpack(store: Store, lease: Lease, layer: ArchivedLayer, ingest: Ingest | None) -> None:
+def _unpack(
+    store: Store,
+    lease: Lease,
+    layer: ArchivedLayer,
+    ingest: Ingest | None,
+    cancellation: native.Cancellation,
+) -> None:
     content: Range = layer.content
     with store.new_tree(lease) as draft:
         unpacked = native.unpack(
@@ -170,6 +178,7 @@ def _unpack(store: Store, lease: Lease, layer: ArchivedLayer, ingest: Ingest | N
             compression=_compression(layer),
             blob_fd=ingest.fd if ingest is not None else None,
             recipe_fd=draft.recipe_fd,
+            cancellation=cancellation,
         )
         _verify(layer, unpacked)
         draft.publish(layer.diff_id, unpacked.files_size, unpacked.inodes, synced=True)

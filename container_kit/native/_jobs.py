@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import Any, Literal
 
 from container_kit.errors import (
@@ -17,7 +18,7 @@ from container_kit.errors import (
 )
 from container_kit.native._binding import ffi, lib
 
-__all__ = ["COMPRESSIONS", "FORMS", "Compression", "Form", "digest_text", "or_absent", "run"]
+__all__ = ["COMPRESSIONS", "FORMS", "Cancellation", "Compression", "Form", "digest_text", "or_absent", "run"]
 
 Compression = Literal["auto", "none", "gzip", "zstd"]
 Form = Literal["overlay", "plain"]
@@ -34,14 +35,39 @@ _ERRORS: dict[int, type[ContainerKitError]] = {
 }
 
 
-def run(function: Any, job: Any, doing: str) -> None:
+class Cancellation:
+    """Stops work that other threads do in C: `cancel` reaches what runs now and what starts later."""
+
+    def __init__(self) -> None:
+        self._jobs: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._mutex = threading.Lock()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Make the work end with TimedOut, within milliseconds."""
+        with self._mutex:
+            self._cancelled = True
+            for job in self._jobs:
+                job.cancelled = 1
+
+    def watch(self, job: Any) -> None:
+        """Have *job* stopped by `cancel`."""
+        with self._mutex:
+            job.cancelled = int(self._cancelled)
+            self._jobs.add(job)
+
+
+def run(function: Any, job: Any, doing: str, cancellation: Cancellation | None = None) -> None:
     """Run *function* on *job* without the GIL and raise what it recorded.
 
-    In the main thread, Ctrl-C stops the work and is raised once nothing is running any more.
+    In the main thread, Ctrl-C stops the work and is raised once nothing is running any more; in others,
+    *cancellation* does.
 
     Raises:
         ContainerKitError: The class that fits the fault; the message starts with *doing* and names the entry.
     """
+    if cancellation is not None:
+        cancellation.watch(job)
     if threading.current_thread() is threading.main_thread():
         _run_interruptibly(function, job)
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from container_kit.native._jobs import Compression, Form
+from container_kit.native._jobs import Cancellation, Compression, Form
 from container_kit.native.digests import Hasher, sha256_fd, sha256_range
 from container_kit.native.packing import Packed, Replayed, pack, replay
 from container_kit.native.trees import copy_tree, mkdirs_beneath, open_beneath, remove_tree
 from container_kit.native.unpacking import Unpacked, UnpackLimits, features, unpack
 
 __all__ = [
+    "Cancellation",
     "Compression",
     "Form",
     "Hasher",

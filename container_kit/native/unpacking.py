@@ -12,7 +12,16 @@ import attrs
 
 from container_kit.errors import InvalidInput
 from container_kit.native._binding import ffi, lib
-from container_kit.native._jobs import COMPRESSIONS, FORMS, Compression, Form, digest_text, or_absent, run
+from container_kit.native._jobs import (
+    COMPRESSIONS,
+    FORMS,
+    Cancellation,
+    Compression,
+    Form,
+    digest_text,
+    or_absent,
+    run,
+)
 
 __all__ = ["UnpackLimits", "Unpacked", "features", "unpack"]
 
@@ -96,6 +105,7 @@ def unpack(
     keep_owner: bool | None = None,
     user_xattrs: bool = False,
     sync: bool = True,
+    cancellation: Cancellation | None = None,
 ) -> Unpacked:
     """Unpack a layer into the directory *tree_fd*, in one pass.
 
@@ -114,6 +124,7 @@ def unpack(
         keep_owner: Give files their owners from the archive; None means when this process is root.
         user_xattrs: Mark opaque directories with ``user.overlay.opaque``, for overlay without privileges.
         sync: Return only once everything is on the disk.
+        cancellation: Lets another thread stop it: the error is TimedOut then.
 
     Returns:
         Digests and counts.
@@ -139,7 +150,7 @@ def unpack(
     job.keep_owner = os.geteuid() == 0 if keep_owner is None else keep_owner
     job.user_xattrs, job.sync = user_xattrs, sync
     _set_limits(job.limits, limits or UnpackLimits())
-    run(lib.ck_unpack, job, "cannot unpack the layer")
+    run(lib.ck_unpack, job, "cannot unpack the layer", cancellation)
     return Unpacked(
         blob_digest=digest_text(job.blob_digest),
         blob_size=job.blob_size,

@@ -4,9 +4,11 @@ import gzip
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +287,25 @@ def test_a_layer_bomb_leaves_no_file_behind(engine: Engine, tmp_path: Path) -> N
         Image.load(str(write_tar(tmp_path / "t", layout_files(layers, "bomb:1"))), engine=engine)
     engine.store.gc()
     assert engine.store.df().temporary_bytes == engine.store.df().trees_bytes == 0
+
+
+def test_an_interrupted_load_stops_its_threads_and_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of several layers ends the call, and no layer goes on in the background."""
+    layers = [layer(entry(f"zeros{number}", bytes(150 << 20))) for number in range(2)]
+    archive = docker_archive(tmp_path / "big.tar", layers, ["big:1"])
+    before = threading.active_count()
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Image.load(str(archive), engine=engine)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert threading.active_count() == before
+    assert Image.list(engine=engine) == []
+    engine.store.gc()
+    assert engine.store.df().trees == engine.store.df().temporary_bytes == 0
 
 
 def test_loading_takes_little_memory(engine: Engine, tmp_path: Path) -> None:
