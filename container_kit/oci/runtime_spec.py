@@ -429,4 +429,6 @@ class Spec:
 
         encoded: dict[str, Any] = encode(self)
         encoded["ociVersion"] = self.oci_version
+        if self.process is not None:
+            encoded["process"]["cwd"] = self.process.cwd  # required, also where it is the default
         return encoded

@@ -11,6 +11,8 @@ import errno
 import json
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,17 @@ import pytest
 
 from container_kit.errors import InvalidInput
 from container_kit.oci.rootfs import Directory
-from container_kit.oci.runtime_spec import Linux, Namespace, Process, Root, Spec, User
+from container_kit.oci.runtime_spec import (
+    Linux,
+    Namespace,
+    Process,
+    Resources,
+    Rlimit,
+    Root,
+    Seccomp,
+    Spec,
+    User,
+)
 from container_kit.runtime import capabilities, syscalls
 from container_kit.runtime.cgroups import Cgroups
 from container_kit.runtime.compile import compile_exec, compile_plan
@@ -28,6 +40,7 @@ from container_kit.runtime.host import Host
 from container_kit.runtime.launch import execute, launch
 from container_kit.runtime.policy import apply, own_ids
 from container_kit.runtime.profiles import Profile, profile
+from container_kit.runtime.seccomp import named_profile
 from tests.runtime.boxes import Box, Pipes
 from tests.runtime.bpf_machine import ALLOW
 from tests.runtime.bpf_machine import run as verdict
@@ -235,6 +248,60 @@ def _check_calls(case: Case, told: dict[str, Any], free: dict[str, Any]) -> None
         for family, without in free["sockets"].items()
     }
     assert told["sockets"] == sockets
+
+
+def _as_bundle(spec: Spec, seccomp: Seccomp, folder: Path) -> None:
+    """*spec* as another runtime can start it here: no cgroups to share, no rlimit above our own."""
+    host = Host.probe()
+    limits = [
+        (limit.type, *host.clamp_rlimit(limit.type, limit.soft, limit.hard)) for limit in _rlimits(spec)
+    ]
+    process = spec.process or Process()
+    linux = attrs.evolve(
+        spec.linux,
+        resources=Resources(),
+        seccomp=seccomp,
+        namespaces=tuple(each for each in spec.linux.namespaces if each.type not in ("cgroup", "user")),
+        uid_mappings=(),
+        gid_mappings=(),
+    )
+    alone = attrs.evolve(
+        spec,
+        process=attrs.evolve(process, rlimits=tuple(Rlimit(*limit) for limit in limits)),
+        mounts=tuple(mount for mount in spec.mounts if mount.type != "cgroup"),
+        linux=linux,
+    )
+    (folder / "config.json").write_text(json.dumps(alone.to_dict()))
+
+
+def _rlimits(spec: Spec) -> tuple[Rlimit, ...]:
+    return spec.process.rlimits if spec.process is not None else ()
+
+
+@pytest.mark.tool("runc")
+@pytest.mark.parametrize("name", ["default", "docker", "sandbox"])
+def test_libseccomp_reads_the_published_filter_as_we_do(walled: Walled, tmp_path: Path, name: str) -> None:
+    """The same OCI document, compiled by us and by the library of the other runtimes: one verdict each."""
+    case = Case(attrs.evolve(profile(name), user_namespace=False, landlock=None))
+    held = capabilities.to_mask(case.walls.capabilities)
+    document = named_profile(name, held, platform.machine(), case.walls.allow_32bit)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(walled.box.lower, bundle / "rootfs")
+    _as_bundle(walled.spec(case, ("/bin/probe",)), document, bundle)
+    command = [
+        "runc",
+        "--root",
+        str(tmp_path / "state"),
+        "run",
+        "--bundle",
+        str(bundle),
+        f"ck-test-{os.getpid()}",
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    theirs, ours = json.loads(done.stdout), walled.ask(case, "run")
+    assert ours["syscalls"] == theirs["syscalls"]
+    assert ours["sockets"] == theirs["sockets"]
+    assert ours["capabilities"] == theirs["capabilities"]
 
 
 def test_without_a_filter_the_walls_are_not_there(walled: Walled) -> None:
