@@ -1,4 +1,4 @@
-/* Reading a layer: every compressed byte is hashed and copied, every plain byte hashed and passed on, once. */
+/* Reading a layer: every byte as it comes is hashed and copied, every plain byte passed on, once. */
 #include "layer_source.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ struct source {
 	struct ck_ring *ring;
 	struct ck_fault *fault;
 	struct ck_inflate *inflate;
-	struct ck_sha256 blob_hash, diff_hash;
+	struct ck_sha256 blob_hash;
 	uint64_t read;
 	int seekable;
 	unsigned char *slot;
@@ -111,8 +111,6 @@ static int publish(struct source *source)
 	if (!source->slot || !source->slot_used)
 		return 0;
 	source->job->tar_size += source->slot_used;
-	if (source->inflate)
-		ck_sha256_update(&source->diff_hash, source->slot, source->slot_used);
 	ck_ring_publish(source->ring, source->slot_used);
 	source->slot = NULL;
 	return check_budget(source);
@@ -200,6 +198,8 @@ static int choose(struct source *source, const unsigned char *data, size_t size)
 
 		return error;
 	}
+	/* Inflating is the larger half of the work: the other thread hashes what comes out. */
+	source->ring->taker_hashes = 1;
 	return ck_inflate_open(&source->inflate, compression, source->fault);
 }
 
@@ -251,7 +251,6 @@ int ck_source_run(struct ck_unpack *job, struct ck_ring *ring, struct ck_fault *
 		return ck_fail(fault, CK_FAULT_KERNEL, ENOMEM, NULL, "no memory to read the layer");
 	source.seekable = lseek(job->source_fd, 0, SEEK_CUR) >= 0;
 	ck_sha256_start(&source.blob_hash);
-	ck_sha256_start(&source.diff_hash);
 	ssize_t got = read_start(&source, buffer);
 
 	error = got < 0 ? (int)got : choose(&source, buffer, (size_t)got);
@@ -259,7 +258,8 @@ int ck_source_run(struct ck_unpack *job, struct ck_ring *ring, struct ck_fault *
 		error = source.inflate ? pump_compressed(&source, buffer, got) : pump_plain(&source, buffer, got);
 	job->blob_size = source.read;
 	ck_sha256_digest(&source.blob_hash, job->blob_digest);
-	ck_sha256_digest(source.inflate ? &source.diff_hash : &source.blob_hash, job->diff_id);
+	if (!source.inflate)
+		memcpy(job->diff_id, job->blob_digest, sizeof(job->diff_id));
 	ck_inflate_close(source.inflate);
 	free(buffer);
 	return error;

@@ -1,4 +1,4 @@
-/* The first half of unpacking: source -> digest and copy -> inflate -> digest of the plain bytes -> ring. */
+/* The first half of unpacking: source -> digest and copy -> inflate -> ring. */
 #ifndef CK_LAYER_SOURCE_H
 #define CK_LAYER_SOURCE_H
 
@@ -6,7 +6,7 @@
 
 #include "layer.h"
 
-enum { RING_SLOTS = 16, SLOT_SIZE = 256 * 1024 };
+enum { RING_SLOTS = 32, SLOT_SIZE = 256 * 1024 };
 
 /* Plain bytes on their way from the reading to the extracting thread. */
 struct ck_ring {
@@ -17,6 +17,7 @@ struct ck_ring {
 	unsigned int filled, emptied; /* how many slots ever were */
 	int ended;                    /* nothing more will be filled */
 	int abandoned;                /* nobody will empty */
+	int taker_hashes;             /* the emptying thread computes the diff id */
 };
 
 int ck_ring_open(struct ck_ring *ring);
@@ -29,7 +30,8 @@ void ck_ring_end(struct ck_ring *ring);
 const unsigned char *ck_ring_take(struct ck_ring *ring, int first, size_t *size);
 void ck_ring_abandon(struct ck_ring *ring);
 
-/* Runs until the source is exhausted; 0 or -errno with the fault recorded. */
+/* Runs until the source is exhausted; 0 or -errno with the fault recorded.  Sets the blob's digest, which is the diff id
+ * too when the layer is not compressed. */
 int ck_source_run(struct ck_unpack *job, struct ck_ring *ring, struct ck_fault *fault);
 
 #endif

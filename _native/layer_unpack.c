@@ -1,4 +1,4 @@
-/* Unpacking a layer: this thread reads, hashes and inflates, a second one extracts.
+/* Unpacking a layer: this thread reads, hashes and inflates, a second one extracts and hashes what was inflated.
  *
  * The second thread has a umask of its own (unshare of CLONE_FS), so that files get their mode when they are made and
  * the umask of the calling program is never touched. */
@@ -22,6 +22,7 @@ struct unpacking {
 	struct ck_ring ring;
 	struct ck_fault read_fault, extract_fault;
 	struct layer_extract extract;
+	struct ck_sha256 diff_hash;
 	int taken;
 	int failed;
 };
@@ -34,6 +35,8 @@ static int next_slot(struct ck_stream *stream)
 	all->taken = stream->at != NULL;
 	if (!stream->at)
 		stream->left = 0;
+	else if (all->ring.taker_hashes)
+		ck_sha256_update(&all->diff_hash, stream->at, stream->left);
 	return 0;
 }
 
@@ -119,7 +122,11 @@ static int finish(struct unpacking *all)
 {
 	struct ck_unpack *job = all->job;
 	struct ck_recipe *recipe = all->extract.recipe;
-	int error = recipe ? ck_recipe_finish(recipe, job->tar_size, job->diff_id) : 0;
+	int error;
+
+	if (all->ring.taker_hashes)
+		ck_sha256_digest(&all->diff_hash, job->diff_id);
+	error = recipe ? ck_recipe_finish(recipe, job->tar_size, job->diff_id) : 0;
 
 	if (!error && job->sync && syncfs(job->tree_fd) < 0)
 		error = ck_fail_errno(&all->extract_fault, NULL, "cannot write the layer to the disk");
@@ -147,6 +154,7 @@ int ck_unpack(struct ck_unpack *job)
 	int error = ck_ring_open(&all.ring);
 
 	memset(&job->fault, 0, sizeof(job->fault));
+	ck_sha256_start(&all.diff_hash);
 	if (error)
 		ck_fail(&all.read_fault, CK_FAULT_KERNEL, ENOMEM, NULL, "no memory to unpack");
 	else

@@ -41,7 +41,7 @@ def header(
     checksum: bytes | None = None,
     signed: bool = False,
 ) -> bytes:
-    """One block; numbers become octal, bytes stand as they are; *extra* is what follows from the prefix on."""
+    """One block; numbers become octal, bytes stand as they are; *extra* replaces the end."""
 
     def number(value: int | bytes, width: int) -> bytes:
         return (octal(value, width) if isinstance(value, int) else value).ljust(width, b"\0")[:width]

@@ -424,7 +424,7 @@ def shapes() -> Iterator[Case]:
 def cases() -> list[Case]:
     """The whole table."""
     parts = [
-        paths, links, hard_links, whiteouts, swaps, numbers, pax_numbers, pax_records, attributes, names, sparse,
-        shapes,
+        paths, links, hard_links, whiteouts, swaps, numbers, pax_numbers, pax_records, attributes, names,
+        sparse, shapes,
     ]  # fmt: skip
     return [case for part in parts for case in part()]
