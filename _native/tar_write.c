@@ -44,13 +44,13 @@ static void append(struct records *records, const void *data, size_t size)
 /* "length key=value\n", where the length counts its own digits. */
 static void add_record(struct records *records, const char *key, const void *value, size_t size)
 {
-	size_t rest = strlen(key) + size + 3, length = rest;
+	size_t rest = strlen(key) + size + 3, length = rest, before;
 	char number[24];
 
-	for (size_t before = 0; before != length;) {
+	do {
 		before = length;
-		length = rest + (size_t)snprintf(number, sizeof(number), "%zu", length);
-	}
+		length = rest + (size_t)snprintf(number, sizeof(number), "%zu", before);
+	} while (length != before);
 	append(records, number, strlen(number));
 	append(records, " ", 1);
 	append(records, key, strlen(key));
