@@ -20,29 +20,39 @@ SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointe
 
 # Decompressors are linked when their headers are there; a build without one says so in `features`.
 OPTIONAL = [
-    ("CK_HAVE_ISAL", "isa-l/igzip_lib.h", "isal"),
-    ("CK_HAVE_ZLIB", "zlib.h", "z"),
-    ("CK_HAVE_ZSTD", "zstd.h", "zstd"),
+    ("CK_HAVE_ISAL", "isa-l/igzip_lib.h", "isal", "isal_inflate"),
+    ("CK_HAVE_ZLIB", "zlib.h", "z", "inflate"),
+    ("CK_HAVE_ZSTD", "zstd.h", "zstd", "ZSTD_decompressStream"),
 ]
 
 
-def _links(header: str, library: str) -> bool:
-    """Whether a program that includes *header* and links *library* can be built here."""
+def _links(header: str, library: str, symbol: str) -> bool:
+    """Whether a shared object that includes *header* and calls *symbol* can be linked with *library* here."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.c"
-        source.write_text(f"#include <stdio.h>\n#include <{header}>\nint main(void) {{ return 0; }}\n")
+        source.write_text(f"#include <stdio.h>\n#include <{header}>\nvoid *probe = (void *){symbol};\n")
+        output = str(source.with_suffix(".so"))
         command = [
             *os.environ.get("CC", "cc").split(),
+            "-shared",
+            "-fPIC",
             str(source),
             "-o",
-            str(source.with_suffix("")),
-            f"-l{library}",
+            output,
+            library,
         ]
         return subprocess.run(command, capture_output=True).returncode == 0
 
 
+def _choose(header: str, library: str, symbol: str) -> str | None:
+    """How to link *library*: its static archive, so that a wheel needs no package at run time, or shared."""
+    static = f"-l:lib{library}.a"
+    return next((way for way in (static, f"-l{library}") if _links(header, way, symbol)), None)
+
+
 sanitize = os.environ.get("CK_SANITIZE") == "1"
-found = [(macro, library) for macro, header, library in OPTIONAL if _links(header, library)]
+chosen = {macro: _choose(header, library, symbol) for macro, header, library, symbol in OPTIONAL}
+found = {macro: way for macro, way in chosen.items() if way}
 
 ffibuilder = FFI()
 for fragment in sorted((HERE / "cdef").glob("*.h")):
@@ -54,10 +64,15 @@ ffibuilder.set_source(
     sources=sorted(f"_native/{path.name}" for path in HERE.glob("*.c")),
     include_dirs=["_native"],
     depends=sorted(f"_native/{path.name}" for path in HERE.glob("*.h")),
-    define_macros=[("_GNU_SOURCE", "1"), *((macro, "1") for macro, _ in found)],
-    libraries=["pthread", *(library for _, library in found)],
+    define_macros=[("_GNU_SOURCE", "1"), *((macro, "1") for macro in found)],
+    libraries=["pthread"],
     extra_compile_args=[*WARNINGS, *(SANITIZE if sanitize else HARDENING)],
-    extra_link_args=SANITIZE[2:3] if sanitize else HARDENED_LINK,
+    # Symbols of static archives stay inside: another extension may bring its own version of the library.
+    extra_link_args=[
+        *found.values(),
+        "-Wl,--exclude-libs,ALL",
+        *(SANITIZE[2:3] if sanitize else HARDENED_LINK),
+    ],
     py_limited_api=True,
 )
 
