@@ -54,10 +54,17 @@ static long make_one(const char *path, size_t length, uint32_t mode)
 long root_make_directory(const char *path, uint32_t mode)
 {
 	size_t length = ck_strlen(path), i = 0;
-	long result = 0;
+	long result;
 
 	if (length >= PATH_LIMIT)
 		return -ENAMETOOLONG;
+	while (length && path[length - 1] == '/')
+		length--;
+	/* Mostly the parent is there. */
+	result = make_one(path, length, mode);
+	if (result != -ENOENT)
+		return result;
+	result = 0;
 	while (i < length && result == 0) {
 		while (path[i] == '/')
 			i++;

@@ -16,8 +16,7 @@ struct plan_header {
 	uint32_t count;	       /* of steps */
 	uint32_t slots;	       /* the first slots, filled by the launcher with open descriptors */
 	uint64_t clone_flags;  /* namespaces that begin with the first process */
-	uint32_t preserve_fds; /* descriptors 3.. that the program inherits */
-	uint32_t flags;
+	uint64_t reserved;
 };
 
 struct plan_step {

@@ -25,6 +25,15 @@ _lock = threading.Lock()
 _sealed: int | None = None
 
 
+def _new_lock() -> None:
+    """In a forked child: the lock may have been held by a thread that does not exist there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
+
+
 def init_fd() -> int:
     """A descriptor of the sealed copy of ``ckit-init`` in memory; made once a process.
 

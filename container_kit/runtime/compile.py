@@ -190,6 +190,8 @@ class _World:
             raise UnsupportedFeature(
                 "without CAP_SYS_ADMIN a container needs a user namespace: add it, or run as root"
             )
+        if linux.mount_label:
+            raise UnsupportedFeature("linux.mountLabel needs SELinux, which this build does not apply")
         if (self.spec.hostname or self.spec.domainname) and not self.has(NEWUTS):
             raise InvalidInput("a hostname needs a UTS namespace: add it, or leave the name out")
 
@@ -227,15 +229,19 @@ class _World:
             groups = "" if self.privileged else "deny"
             payload = texts(_map_text(linux.uid_mappings), _map_text(linux.gid_mappings), groups)
             steps.append(Step(Op.USER_NAMESPACE, self.user_slot, 0, 0, payload))
-            if not self.privileged:
-                steps += self._enter_user()
+        if self.has_user_namespace and not self.privileged:
+            # Without rights on the host, even its mounts can be copied only in a namespace of our own.
+            steps += [*self._enter_user(), Step(Op.UNSHARE, 0, NEWNS)]
         return steps
 
     def enter_steps(self) -> list[Step]:
         """Join, then make what is new; the user namespace comes first, so that it owns the others."""
         steps = []
-        if self.has_user_namespace and (self.privileged or self.user_slot < 0):
+        at_fork = self.new & (_AT_BIRTH | NEWCGROUP)
+        if self.has_user_namespace and self.privileged:
             steps += self._enter_user()
+        elif self.has_user_namespace:
+            at_fork &= ~NEWNS
         for flag, slot, _ in self.joined:
             if flag != NEWUSER:
                 steps.append(Step(Op.SET_NAMESPACE, slot, flag))
@@ -244,7 +250,7 @@ class _World:
             if self.spec.linux.time_offsets:
                 steps.append(Step(Op.TIME_OFFSETS, 0, 0, 0, texts(_offsets_text(self.spec.linux))))
         if self.forks:
-            steps.append(Step(Op.FORK, 0, self.new & (_AT_BIRTH | NEWCGROUP)))
+            steps.append(Step(Op.FORK, 0, at_fork))
         elif self.new & NEWCGROUP:
             steps.append(Step(Op.UNSHARE, 0, NEWCGROUP))
         return steps

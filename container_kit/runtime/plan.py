@@ -19,7 +19,7 @@ __all__ = ["MAX_PLAN_BYTES", "Op", "Plan", "Step", "texts"]
 
 MAX_PLAN_BYTES = 1 << 20
 _MAGIC = 0x31504B43
-_HEADER = struct.Struct("<IIIIQII")
+_HEADER = struct.Struct("<IIIIQQ")
 _STEP = struct.Struct("<HHIQQ")
 _PADDING = (b"", *(bytes(8 - n) for n in range(1, 8)))
 
@@ -111,13 +111,11 @@ class Plan:
         steps: What to do, in this order; the last one is `Op.EXEC`.
         clone_flags: ``CLONE_NEW*`` bits of the namespaces that begin with the first process.
         slots: How many open descriptors the launcher must pass; they are slots 0, 1, ...
-        preserve_fds: How many descriptors from number 3 on the program inherits.
     """
 
     steps: tuple[Step, ...]
     clone_flags: int = 0
     slots: int = 0
-    preserve_fds: int = 0
 
     def encode(self) -> bytes:
         """The plan as bytes: self-contained, so that another process can carry it out again later.
@@ -129,9 +127,7 @@ class Plan:
         size = _HEADER.size + len(body)
         if size > MAX_PLAN_BYTES:
             raise _too_large(size)
-        header = _HEADER.pack(
-            _MAGIC, size, len(self.steps), self.slots, self.clone_flags, self.preserve_fds, 0
-        )
+        header = _HEADER.pack(_MAGIC, size, len(self.steps), self.slots, self.clone_flags, 0)
         return header + body
 
 

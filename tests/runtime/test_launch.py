@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
@@ -26,7 +27,9 @@ from container_kit.oci.runtime_spec import (
     TimeOffset,
     User,
 )
-from container_kit.runtime.launch import failure_of
+from container_kit.runtime.compile import compile_plan
+from container_kit.runtime.host import Host
+from container_kit.runtime.launch import failure_of, launch
 from tests.runtime.boxes import CAPS, NAMESPACES, Box, Pipes, spec
 
 pytestmark = pytest.mark.root
@@ -428,3 +431,55 @@ def test_a_child_reaped_by_other_code_still_tells_its_end(box: Box) -> None:
     os.waitpid(-1, 0)
 
     assert process.wait(launched.pidfd, 20) == 3
+
+
+def _as_nobody(box: Box) -> bytes:
+    """What the probe's file check says in a container of an unprivileged process (this one, from here on)."""
+    Host.probe()
+    process.init_fd()
+    os.setgroups([])
+    os.setresgid(4242, 4242, 4242)
+    os.setresuid(4242, 4242, 4242)
+    libc = ctypes.CDLL(None)
+    libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which the change of ids took away
+    process._forget_sealed()
+    kinds = tuple(Namespace(name) for name in (*NAMESPACES, "user"))
+    maps = (IdMapping(0, 4242, 1),)
+    wanted = spec(
+        "/bin/probe",
+        "open",
+        "/bin/probe",
+        "/proc/self/uid_map",
+        process={"capabilities": None, "cwd": "/made"},
+        linux={"namespaces": kinds, "uid_mappings": maps, "gid_mappings": maps},
+    )
+    with Pipes() as pipes:
+        plan = compile_plan(wanted, Directory(str(box.lower)), host=Host.probe_again())
+        launched = launch(plan, **pipes.inside)
+        pipes.close_inside()
+        return pipes.talk(launched.pidfd, b"").stdout
+
+
+def test_without_privileges_a_user_namespace_is_enough(box: Box) -> None:
+    """A caller who is nobody special starts a container in which it is root."""
+    ctypes.CDLL(None)
+    for folder in (box.folder, *box.folder.parents):
+        if folder.stat().st_uid == 0 and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    for path in (box.lower, box.lower / "bin"):
+        os.chown(path, 4242, 4242)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(write, _as_nobody(box))
+        except BaseException as error:
+            os.write(write, repr(error).encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read, "rb") as said:
+        answer = said.read().decode()
+
+    assert answer.splitlines()[1].startswith("/proc/self/uid_map 0 1"), answer
+    assert (box.lower / "made").stat().st_uid == 4242

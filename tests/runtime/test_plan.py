@@ -27,7 +27,7 @@ steps = st.builds(
 
 def decode(data: bytes) -> Plan:
     """What ckit-init reads: written from the header file, not from the encoder."""
-    magic, size, count, slots, flags, preserve, _ = struct.unpack_from("<IIIIQII", data)
+    magic, size, count, slots, flags, _ = struct.unpack_from("<IIIIQQ", data)
     assert (magic, size) == (0x31504B43, len(data))
     at, found = 32, []
     for _ in range(count):
@@ -35,13 +35,13 @@ def decode(data: bytes) -> Plan:
         found.append(Step(op, slot, a, b, data[at + 24 : at + 24 + length]))
         at += 24 + (length + 7) // 8 * 8
     assert at == size
-    return Plan(tuple(found), flags, slots, preserve)
+    return Plan(tuple(found), flags, slots)
 
 
-@given(st.lists(steps, max_size=20), st.integers(0, 2**64 - 1), st.integers(0, 9), st.integers(0, 9))
-def test_what_is_encoded_can_be_read(wanted: list[Step], flags: int, slots: int, preserve: int) -> None:
+@given(st.lists(steps, max_size=20), st.integers(0, 2**64 - 1), st.integers(0, 9))
+def test_what_is_encoded_can_be_read(wanted: list[Step], flags: int, slots: int) -> None:
     """Every plan survives its encoding, and every step begins at a multiple of eight bytes."""
-    plan = Plan(tuple(wanted), flags, slots, preserve)
+    plan = Plan(tuple(wanted), flags, slots)
 
     assert decode(plan.encode()) == plan
     assert len(plan.encode()) % 8 == 0
