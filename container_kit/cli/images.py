@@ -88,7 +88,7 @@ def _image_tests(engine: Engine) -> dict[str, Any]:
 
     return {
         "dangling": lambda image, value: (not image.names) == (value in ("true", "1")),
-        "label": lambda image, value: has_label(image.config.labels, value),
+        "label": lambda image, value: has_label(image.config.config.labels, value),
         "before": lambda image, value: image.created < Image.get(value, engine=engine).created,
         "since": lambda image, value: image.created > Image.get(value, engine=engine).created,
         "until": lambda image, value: image.created.timestamp() < parse_moment(value),
@@ -145,8 +145,7 @@ def rmi(engine: Engine, names: tuple[str, ...], force: bool) -> None:
 
     def remove(name: str) -> None:
         image = Image.get(name, engine=engine)
-        is_name = name in image.names or f"{name}:latest" in image.names
-        removed = image.remove(force=force, name=name if is_name else None)
+        removed = image.remove(force=force, name=name if image.has_name(name) else None)
         for what in removed.untagged:
             click.echo(f"Untagged: {what}")
         for what in removed.deleted:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HasStore", "Image", "Pruned", "Removed"]
 
-ArchiveFormat = Literal["docker-archive", "oci-archive", "oci-dir"]
+ArchiveFormat = Literal["docker-archive", "oci", "oci-dir"]
 
 
 class HasStore(Protocol):
@@ -237,6 +237,10 @@ class Image:
     def names(self) -> Sequence[str]:
         """Its tags, short as docker shows them (``tools:latest``), sorted."""
         return records.names_of(self.store, self.digest)
+
+    def has_name(self, text: str) -> bool:
+        """Whether *text*, short or in full, is one of its tags (and not its id, or a digest)."""
+        return records.is_name(self.store, self.digest, text)
 
     @property
     def created(self) -> datetime.datetime:

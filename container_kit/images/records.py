@@ -23,6 +23,7 @@ __all__ = [
     "TAG",
     "all_images",
     "handle",
+    "is_name",
     "layer_size",
     "names_of",
     "publish",
@@ -120,6 +121,14 @@ def references_of(store: Store, digest: Digest) -> list[Reference]:
 def names_of(store: Store, digest: Digest) -> list[str]:
     """The tags of image *digest*, short, as docker shows them."""
     return [reference.familiar for reference in references_of(store, digest)]
+
+
+def is_name(store: Store, digest: Digest, text: str) -> bool:
+    """Whether *text* is a tag of image *digest*, written in any way."""
+    try:
+        return Reference.parse(text) in references_of(store, digest)
+    except InvalidInput:
+        return False
 
 
 def tag(store: Store, digest: Digest, name: str | Reference) -> Reference:

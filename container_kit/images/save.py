@@ -50,7 +50,7 @@ def save_images(
     Args:
         target: Path of the file (of the directory, for ``oci-dir``), or an open binary file.
         format: ``docker-archive`` is read by docker, podman and all that read OCI layouts;
-            ``oci-archive`` leaves docker's own document out; ``oci-dir`` is a directory.
+            ``oci`` is the same tar without docker's own document; ``oci-dir`` is a directory.
 
     Raises:
         InvalidInput: There are no images, the format is unknown, or the directory is not empty.
@@ -64,11 +64,11 @@ def save_images(
             if not isinstance(target, str | os.PathLike):
                 raise InvalidInput("a layout directory is saved to a path, not to an open file")
             _save_directory(unique, os.fspath(target))
-        elif format in ("docker-archive", "oci-archive"):
+        elif format in ("docker-archive", "oci"):
             with _opened(target) as fd, TarWriter(fd) as tar:
                 _write(unique, _TarTarget(tar), with_docker=format == "docker-archive")
         else:
-            raise InvalidInput(f"{format!r} is none of docker-archive, oci-archive, oci-dir")
+            raise InvalidInput(f"{format!r} is none of docker-archive, oci, oci-dir")
 
 
 def _write(images: list[Image], target: _Target, *, with_docker: bool) -> None:

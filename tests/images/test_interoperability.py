@@ -64,7 +64,7 @@ def test_what_podman_saves_we_load(
 
 
 @pytest.mark.tool("podman")
-@pytest.mark.parametrize("format", ["docker-archive", "oci-archive", "oci-dir"])
+@pytest.mark.parametrize("format", ["docker-archive", "oci", "oci-dir"])
 def test_what_we_save_podman_loads(
     engine: Engine, tmp_path: Path, rich: Path, podman: list[str], format: str
 ) -> None:
@@ -100,7 +100,7 @@ def test_what_skopeo_compresses_we_load(engine: Engine, tmp_path: Path, rich: Pa
 
 
 @pytest.mark.tool("skopeo")
-@pytest.mark.parametrize("format", ["docker-archive", "oci-archive"])
+@pytest.mark.parametrize("format", ["docker-archive", "oci"])
 def test_skopeo_sees_the_digests_that_we_gave(
     engine: Engine, tmp_path: Path, rich: Path, format: str
 ) -> None:
@@ -108,12 +108,12 @@ def test_skopeo_sees_the_digests_that_we_gave(
     image = Image.from_rootfs(str(rich), "ours:v1", engine=engine)
     image.save(str(tmp_path / "saved"), format)  # type: ignore[arg-type]
 
-    source = f"{format}:{tmp_path}/saved"
+    source = f"{'oci-archive' if format == 'oci' else format}:{tmp_path}/saved"
     config = subprocess.run(
         ["skopeo", "inspect", "--config", "--raw", source], capture_output=True, check=True
     )
     assert Digest.of(config.stdout) == image.id
-    if format == "oci-archive":
+    if format == "oci":
         assert json.loads(run("skopeo", "inspect", source))["Digest"] == str(image.digest)
 
 

@@ -70,6 +70,14 @@ def test_a_name_moves(engine: Engine, image: Image, other: Image) -> None:
     assert set(Image.list(engine=engine)) == {image, other}
 
 
+def test_a_name_is_told_from_an_id(image: Image) -> None:
+    """Short and full tags are names; ids, digests and the names of others are not."""
+    assert image.has_name("app:v1") and image.has_name("docker.io/library/app:v1")
+    assert not any(
+        map(image.has_name, [image.id.hex, str(image.digest), "app", f"app@{image.digest}", "", "A"])
+    )
+
+
 def test_removing_a_name_keeps_the_image_while_it_has_others(engine: Engine, image: Image) -> None:
     """Only with its last name does an image go, and then its contents too."""
     image.tag("app:v2")

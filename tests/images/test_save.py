@@ -33,7 +33,7 @@ def packed(engine: Engine, tmp_path: Path) -> Image:
     return image
 
 
-@pytest.mark.parametrize("format", ["docker-archive", "oci-archive", "oci-dir"])
+@pytest.mark.parametrize("format", ["docker-archive", "oci", "oci-dir"])
 def test_what_is_saved_loads_with_equal_digests(
     engine: Engine, tmp_path: Path, plain: Image, packed: Image, format: str
 ) -> None:
