@@ -19,7 +19,8 @@ INIT_FLAGS = [
     "-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-builtin",
     "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none",
     "-fno-pie", "-no-pie", "-ffunction-sections", "-fdata-sections",
-    "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,noseparate-code",
+    "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
+    "-Wl,-z,noseparate-code",
 ]  # fmt: skip
 
 

@@ -57,10 +57,12 @@ class Stage:
     def floor(self) -> Path:
         return self.path / "floor"
 
-    def bundle(self, name: str, *args: str, limited: bool = False, detached: bool = False) -> Path:
+    def bundle(self, name: str, *args: str, limited: bool = False) -> Path:
         """An OCI bundle of runc's own default spec: new network namespace with loopback, no terminal."""
         folder = self.path / f"bundle-{name}"
-        folder.mkdir(exist_ok=True)
+        if folder.exists():
+            return folder
+        folder.mkdir()
         subprocess.run(["runc", "spec", "--bundle", str(folder)], check=True)
         spec = json.loads((folder / "config.json").read_text())
         spec["root"] = {"path": str(self.rootfs), "readonly": False}

@@ -14,6 +14,6 @@ from tests.vm.machine import run_in_machine
 def test_containers_run_on_cgroup_v2_alone() -> None:
     """The tests of cgroups and of whole containers pass there as they do here."""
     finished = run_in_machine(
-        "python3 -m pytest -q -x -p no:xdist tests/runtime/test_cgroups.py tests/containers/test_foreground.py"
+        "python3 -m pytest -q -x -p no:xdist tests/runtime/test_cgroups.py tests/containers/test_run.py"
     )
     assert finished.exit_code == 0, finished.output[-4000:]
