@@ -23,7 +23,7 @@ from container_kit.errors import InvalidInput
 
 __all__ = ["LogLine", "neutralize", "read_logs"]
 
-BLOCK = 256 * 1024
+BLOCK = 64 * 1024
 LONGEST_LINE = 1 << 20  # a longer line is given in pieces
 HEADER = 40  # bytes before the text of a record
 _STAMP = 30
