@@ -153,6 +153,8 @@ void container_stop(struct monitor *m, uint32_t signal, int64_t timeout_ms);
 void container_kill(struct monitor *m);
 void monitor_finish(struct monitor *m);
 int reap(int pidfd); /* the exit code, 128+n for signal n */
+
+/* monitor_restart.c */
 int64_t restart_delay_ms(const struct config *config, int exit_code, uint32_t restarts);
 
 /* monitor_state.c */

@@ -4,8 +4,6 @@
 
 #define DRAIN_MS 100
 #define STAYED_UP_MS 10000
-#define FIRST_DELAY_MS 100
-#define LONGEST_DELAY_MS 60000
 #define SIGNAL_BASE 128
 #define CHILD_EXITED 1
 #define WAIT_BY_PIDFD 3
@@ -24,20 +22,6 @@ int reap(int pidfd)
 
 	sys(waitid, WAIT_BY_PIDFD, pidfd, &info, WAIT_ENDED, NULL);
 	return info.code == CHILD_EXITED ? info.status : SIGNAL_BASE + info.status;
-}
-
-/* The rule of container_kit/containers/restart.py; -1: stay down. */
-int64_t restart_delay_ms(const struct config *config, int exit_code, uint32_t restarts)
-{
-	uint32_t doublings = restarts < 10 ? restarts : 10;
-	int64_t delay = (int64_t)FIRST_DELAY_MS << doublings;
-
-	if (config->restart_mode == RESTART_NO)
-		return -1;
-	if (config->restart_mode == RESTART_ON_FAILURE
-	    && (exit_code == 0 || (config->restart_retries && restarts >= config->restart_retries)))
-		return -1;
-	return delay < LONGEST_DELAY_MS ? delay : LONGEST_DELAY_MS;
 }
 
 /* Decide between a restart and the end. */

@@ -95,8 +95,9 @@ static long launch_plan(struct monitor *m, struct ends *ends, struct launch *lau
 	result = launch_begin(launch);
 	close_fd(&launch->cgroup_fd);
 	if (result > 0)
-		launch_abandon(launch); /* init said why; or it asked for what only a library caller can give */
-	return result;
+		launch_abandon(launch);
+	/* Hooks that run beside the container, and a start on request, need a caller that stays. */
+	return result > 0 && launch->record.kind != STATUS_ERROR ? -EOPNOTSUPP : result;
 }
 
 /* 0: it runs.  Positive: init's record says why not.  Negative: a system call of ours failed. */
