@@ -136,7 +136,7 @@ static int replace_parent(struct layer_extract *x, const char *name)
 	 * within one layer it would mean following a link, which is where archives break out. */
 	opaque = layer_is_whiteout(&status) && x->job->form == CK_FORM_OVERLAY;
 	if (!opaque && (x->job->form == CK_FORM_OVERLAY || layer_made_has(x, &status)))
-		return ck_fail(x->fault, CK_FAULT_REFUSED, ENOTDIR, x->reader.entry.path,
+		return ck_fail(x->fault, CK_FAULT_REFUSED, S_ISLNK(status.st_mode) ? ELOOP : ENOTDIR, x->reader.entry.path,
 			       "it lies beneath \"%s\", which is a %s in this layer", name,
 			       S_ISLNK(status.st_mode) ? "symbolic link" : "file");
 	int error = layer_make_way(x, name, &status);

@@ -127,6 +127,11 @@ int layer_whiteout(struct layer_extract *x)
 		return 0;
 	int error = layer_dirs_enter(x, path, path->depth - 1);
 
+	/* umoci lists what a directory held although the layer puts a file in its place: the file hides it all. */
+	if (error && x->fault->kind == CK_FAULT_REFUSED && x->fault->error == ENOTDIR) {
+		memset(x->fault, 0, sizeof(*x->fault));
+		return 1;
+	}
 	if (!error)
 		error = strcmp(name, OPAQUE) == 0 ? hide_all(x) : hide_one(x, name + strlen(PREFIX));
 	return error ? error : 1;

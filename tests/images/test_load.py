@@ -322,3 +322,27 @@ def test_loading_takes_little_memory(engine: Engine, tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, engine.store.root, str(archive)]
     grown_kib = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert grown_kib < 64 << 10
+
+
+def test_loading_runs_no_program_and_asks_no_host_name_service(engine: Engine, tmp_path: Path) -> None:
+    """S12: nothing is executed, and only the archive, the store and our own code are opened."""
+    info, content = entry("file", b"x", uname="root; id", gname="$(id)")
+    files = layout_files([layer((info, content))], "a:1")
+    archive = write_tar(tmp_path / "t", files)
+    program = (
+        "import os, sys, sysconfig\nfrom container_kit.images import Image\n"
+        "from container_kit.store import Store\n"
+        "class Engine: store = Store.open(sys.argv[1])\n"
+        "own = (*sys.argv[1:], sysconfig.get_path('stdlib'), '/proc/self/', sys.prefix)\n"
+        "runs = ('subprocess', 'os.exec', 'os.posix_spawn', 'os.system', 'os.fork', 'socket')\n"
+        "def watch(event, arguments):\n"
+        "    if event.startswith(runs):\n"
+        "        print(event, arguments)\n"
+        "    if event == 'open' and isinstance(arguments[0], str) and not arguments[0].startswith(own):\n"
+        "        print(event, arguments)\n"
+        "sys.addaudithook(watch); Image.load(sys.argv[2], engine=Engine)\n"
+    )
+    package = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", program, engine.store.root, str(archive), package]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
