@@ -73,7 +73,6 @@ class Profile:
         read_only_root: Its root file system cannot be written.
         writable_system: ``/sys`` and the cgroups can be written.
         landlock: Rules of the extra wall, where the kernel has Landlock; None for none.
-        new_keyring: A session keyring of its own.
         sysctl: Settings of its network namespace.
         limits: What it may use unless the caller says otherwise.
         tmpfs: Options of further tmpfs mounts by path.
@@ -94,7 +93,6 @@ class Profile:
     read_only_root: bool = False
     writable_system: bool = False
     landlock: Ruleset | None = None
-    new_keyring: bool = True
     sysctl: Mapping[str, str] = attrs.field(factory=lambda: dict(_SYSCTL))
     limits: Limits = attrs.field(factory=Limits)
     tmpfs: Mapping[str, str] = attrs.field(factory=dict)
