@@ -103,7 +103,7 @@ _SIZE_RANGE = _in_range(MINIMUM_MEMORY, _LARGEST, unlimited=True)
 _ANY_SIZE = _in_range(0, _LARGEST, unlimited=True)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Limits:
     """How much of the machine a container may use; None leaves a limit as it is.
 
@@ -181,6 +181,9 @@ class Limits:
         reservation = self.memory_reservation or UNLIMITED
         if memory is not None and memory != UNLIMITED and reservation > memory:
             raise InvalidInput(f"memory_reservation ({reservation}) must not exceed memory ({memory})")
+
+    def __repr__(self) -> str:
+        return "Limits({})".format(", ".join(f"{name}={value!r}" for name, value in self.given().items()))
 
     @property
     def quota_and_period_us(self) -> tuple[int | None, int | None]:

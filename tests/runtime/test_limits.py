@@ -100,3 +100,6 @@ def test_given_limits_make_the_same_value_again() -> None:
     limits = Limits(memory="64m", cpus=0.5, device_read_bps={"8:0": "1m"}, unified={"memory.low": "1"})
     assert Limits(**limits.given()) == limits
     assert Limits().given() == {}
+    assert repr(limits) == (
+        "Limits(memory=67108864, cpus=0.5, device_read_bps={'8:0': 1048576}, unified={'memory.low': '1'})"
+    )
