@@ -24,8 +24,7 @@
 #define SPAWN_DUPFD 1030 /* F_DUPFD_CLOEXEC */
 #define SPAWN_EAGAIN 11
 #define SPAWN_EINTR 4
-#define SPAWN_EPIPE 32
-#define SPAWN_EPROTO 71
+#define SPAWN_EMFILE 24
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -261,8 +260,8 @@ static void launch_abandon(struct launch *l)
 	launch_close(&l->mount_ns_fd);
 }
 
-/* The process that matters is now another one: reap the first. */
-static void launch_adopt(struct launch *l, int pidfd)
+/* The process that matters is now another one: reap the first.  Without room for its pidfd it must not live. */
+static long launch_adopt(struct launch *l, int pidfd)
 {
 	char info[128];
 
@@ -270,13 +269,20 @@ static void launch_adopt(struct launch *l, int pidfd)
 	launch_close(&l->pidfd);
 	l->pidfd = pidfd;
 	l->pid = l->record.value;
+	if (pidfd < 0) {
+		sys(kill, l->pid, 9);
+		sys(wait4, l->pid, NULL, SPAWN_ALL_CHILDREN, NULL);
+		return -SPAWN_EMFILE;
+	}
 	launch_hold_mounts(l);
+	return 0;
 }
 
-static void launch_keep(int *place, int passed)
+static long launch_keep(int *place, int passed)
 {
 	launch_close(place);
 	*place = passed;
+	return passed < 0 ? -SPAWN_EMFILE : 0;
 }
 
 /* Follow the start: returns 0 when the program runs, a STATUS_* that needs the caller (SYNC, READY, ERROR),
@@ -295,19 +301,21 @@ static long launch_follow(struct launch *l)
 		}
 		switch (l->record.kind) {
 		case STATUS_CHILD:
-			launch_adopt(l, passed);
+			n = launch_adopt(l, passed);
 			break;
 		case STATUS_TERMINAL:
-			launch_keep(&l->terminal_fd, passed);
+			n = launch_keep(&l->terminal_fd, passed);
 			break;
 		case STATUS_LISTENER:
-			launch_keep(&l->listener_fd, passed);
+			n = launch_keep(&l->listener_fd, passed);
 			break;
 		default:
 			if (passed >= 0)
 				sys(close, passed);
 			return l->record.kind;
 		}
+		if (n < 0)
+			return n;
 	}
 }
 

@@ -61,6 +61,8 @@ class Start:
 
     def __init__(self) -> None:
         self.state = ffi.new("struct ck_started *")
+        for name in ("pidfd", "status_fd", "terminal_fd", "listener_fd", "mount_ns_fd"):
+            setattr(self.state, name, -1)
 
     def begin(
         self,
