@@ -58,6 +58,9 @@ long is_directory(int fd);
 long write_file(int dir_fd, const char *path, const char *text);
 long proc_open(const char *path, int flags);
 
+/* copyup.c */
+long copy_up(int from, int to, int depth);
+
 /* The operations; each returns 0 or -errno. */
 long op_join_cgroup(const struct plan_step *step);
 long op_overlay(const struct plan_step *step);

@@ -78,6 +78,21 @@ static long make_file_system(const struct plan_step *step, const char *type)
 	return result;
 }
 
+/* Copy into the mount what the image has at the target, which is not covered yet. */
+static long fill(long tree, const char *path)
+{
+	long from = root_open(path, O_RDONLY | O_DIRECTORY), to, result;
+
+	if (from < 0)
+		return from;
+	to = sys(openat, tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	result = to < 0 ? to : copy_up(from, to, 0);
+	if (to >= 0)
+		sys(close, to);
+	sys(close, from);
+	return result;
+}
+
 /* texts: type, source, target, options */
 long op_mount(const struct plan_step *step)
 {
@@ -90,7 +105,9 @@ long op_mount(const struct plan_step *step)
 		return target;
 	tree = result = make_file_system(step, type);
 	if (tree >= 0) {
-		result = set_propagation(tree, step->b, 0);
+		result = set_propagation(tree, step->b & 0xffffffff, 0);
+		if (result >= 0 && step->b & MOUNT_COPY_UP)
+			result = fill(tree, init.about);
 		if (result >= 0)
 			result = attach(tree, target);
 		if (ck_streq(type, "proc") && init.proc_fd < 0)

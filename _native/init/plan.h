@@ -44,7 +44,8 @@ enum plan_op {
 	OP_PROPAGATION,	  /* a: MS_* */
 	OP_ATTACH_ROOT,	  /* slot */
 	/* Within the new root, every path resolved there. */
-	OP_MOUNT,	   /* a: MOUNT_ATTR_*; b: mount flags; texts: type, source, target, options... */
+	OP_MOUNT,	   /* a: MOUNT_ATTR_*; b: propagation, MOUNT_COPY_UP; texts: type, source, target,
+			    * options... */
 	OP_MOUNT_TREE,	   /* slot; a: attributes to set; b: propagation, TREE_*_BELOW; text: target */
 	OP_SET_ATTRIBUTES, /* a: set; b: propagation, high half: clear; text: target */
 	OP_DEVICE,	   /* a: mode; b: device number; payload: uid, gid, text: path */
@@ -87,6 +88,7 @@ enum plan_op {
 #define OVERLAY_USERXATTR 2
 #define TREE_RECURSIVE 1
 #define TREE_NO_FOLLOW 2
+#define MOUNT_COPY_UP (1ULL << 32)
 #define TREE_ATTRIBUTES_BELOW (1ULL << 32)
 #define TREE_PROPAGATE_BELOW (1ULL << 33)
 #define CONSOLE_BIND 1

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from container_kit.errors import InvalidInput, UnsupportedFeature
+from container_kit.errors import InvalidInput
 from container_kit.oci.rootfs import Overlay, RootFs
-from container_kit.oci.runtime_spec import Hook, IdMapping, Linux, Mount, Process, Spec
+from container_kit.oci.runtime_spec import Hook, Linux, Mount, Process, Spec
 from container_kit.runtime.host import Host
 from container_kit.runtime.mount_steps import (
     MountSteps,
@@ -24,6 +24,17 @@ from container_kit.runtime.mount_steps import (
     mount_steps,
     parse_options,
 )
+from container_kit.runtime.namespaces import (
+    NEWCGROUP,
+    NEWIPC,
+    NEWNET,
+    NEWPID,
+    NEWTIME,
+    NEWUSER,
+    NEWUTS,
+    World,
+    flag_of,
+)
 from container_kit.runtime.plan import Op, Plan, Step, texts
 from container_kit.runtime.process_steps import LandlockRules, Walls, process_steps
 
@@ -32,17 +43,9 @@ __all__ = ["CREATE_RUNTIME", "compile_exec", "compile_plan"]
 # Meeting points of a plan with its launcher (`launch(on_sync=...)`).
 CREATE_RUNTIME = 1
 
-NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000
-NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
-_NAMESPACES = {
-    "mount": NEWNS, "cgroup": NEWCGROUP, "uts": NEWUTS, "ipc": NEWIPC, "user": NEWUSER, "pid": NEWPID,
-    "network": NEWNET, "time": NEWTIME,
-}  # fmt: skip
-_AT_BIRTH = NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
 _ROOT_PROPAGATION = {"shared": 1 << 20, "slave": 1 << 19, "private": 1 << 18, "unbindable": 1 << 17}
 _USERXATTR, _VOLATILE = 2, 1
-_CLOCKS = {"monotonic": 1, "boottime": 7}
 # Sysctls of the IPC namespace; those of the network namespace are all below net.
 _IPC_SYSCTLS = frozenset(
     ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
@@ -83,7 +86,7 @@ def compile_plan(
     """
     if spec.process is None:
         raise InvalidInput("there is no program to start: the configuration has no process")
-    world = _World.of(spec, host, MountSteps(next_slot=int(wait_for_start)))
+    world = World.of(spec, host, MountSteps(next_slot=int(wait_for_start)))
     inside = _inside_steps(spec, world, cgroup_tasks)
     mounts = world.mounts
     root_slot, root_steps = _root_steps(root, world)
@@ -137,7 +140,7 @@ def compile_exec(
     Raises:
         InvalidInput: As in `compile_plan`.
     """
-    flags = sum({_flag_of(name) for name in namespaces})
+    flags = sum({flag_of(name) for name in namespaces})
     walls = Walls(seccomp, seccomp_flags, landlock)
     user = bool(flags & NEWUSER)
     steps = [*_first_steps(process, cgroup_tasks), Step(Op.SET_NAMESPACE, 0, flags)]
@@ -151,139 +154,6 @@ def compile_exec(
     return Plan(tuple(steps), slots=1)
 
 
-@attrs.define
-class _World:
-    """The namespaces of a container: which are new, which are joined, and when each is entered."""
-
-    spec: Spec
-    mounts: MountSteps
-    new: int
-    joined: list[tuple[int, int, str]]  # CLONE_NEW* bit, slot, path
-    host: Host
-    user_slot: int = -1
-
-    @classmethod
-    def of(cls, spec: Spec, host: Host, mounts: MountSteps) -> _World:
-        new = 0
-        joined: list[tuple[int, int, str]] = []
-        for namespace in spec.linux.namespaces:
-            flag = _flag_of(namespace.type)
-            if new & flag or any(flag == other for other, _, _ in joined):
-                raise InvalidInput(f"linux.namespaces has {namespace.type!r} twice")
-            if namespace.path:
-                joined.append((flag, mounts.take_slot(), namespace.path))
-            else:
-                new |= flag
-        world = cls(spec, mounts, new, joined, host)
-        world._check()
-        if world.new & NEWUSER:
-            world.user_slot = mounts.take_slot()
-        return world
-
-    def _check(self) -> None:
-        if not self.new & NEWNS:
-            raise InvalidInput("a container needs a mount namespace of its own: add it to linux.namespaces")
-        linux = self.spec.linux
-        if self.new & NEWUSER and not (linux.uid_mappings and linux.gid_mappings):
-            raise InvalidInput("a new user namespace needs linux.uidMappings and linux.gidMappings")
-        if not self.privileged and not self.has_user_namespace:
-            raise UnsupportedFeature(
-                "without CAP_SYS_ADMIN a container needs a user namespace: add it, or run as root"
-            )
-        if linux.mount_label:
-            raise UnsupportedFeature("linux.mountLabel needs SELinux, which this build does not apply")
-        if (self.spec.hostname or self.spec.domainname) and not self.has(NEWUTS):
-            raise InvalidInput("a hostname needs a UTS namespace: add it, or leave the name out")
-
-    @property
-    def privileged(self) -> bool:
-        return self.host.is_privileged
-
-    def has(self, flag: int) -> bool:
-        """Whether the container has a namespace of this type that is not the caller's."""
-        return bool(self.new & flag) or any(flag == other for other, _, _ in self.joined)
-
-    @property
-    def has_user_namespace(self) -> bool:
-        return self.has(NEWUSER)
-
-    @property
-    def keep_groups(self) -> bool:
-        """Whether setgroups(2) is forbidden, as in every user namespace made without privileges."""
-        return self.has_user_namespace and not self.privileged
-
-    @property
-    def forks(self) -> bool:
-        """Whether a second process is needed: a PID namespace is entered only by birth."""
-        return self.has_user_namespace or any(flag == NEWPID for flag, _, _ in self.joined)
-
-    @property
-    def clone_flags(self) -> int:
-        return 0 if self.forks else self.new & _AT_BIRTH
-
-    def open_steps(self) -> list[Step]:
-        """Turn paths and maps into descriptors, as long as the host is in view."""
-        steps = [Step(Op.OPEN_NAMESPACE, slot, 0, 0, texts(path)) for _, slot, path in self.joined]
-        if self.user_slot >= 0:
-            linux = self.spec.linux
-            groups = "" if self.privileged else "deny"
-            payload = texts(_map_text(linux.uid_mappings), _map_text(linux.gid_mappings), groups)
-            steps.append(Step(Op.USER_NAMESPACE, self.user_slot, 0, 0, payload))
-        if self.has_user_namespace and not self.privileged:
-            # Without rights on the host, even its mounts can be copied only in a namespace of our own.
-            steps += [*self._enter_user(), Step(Op.UNSHARE, 0, NEWNS)]
-        return steps
-
-    def enter_steps(self) -> list[Step]:
-        """Join, then make what is new; the user namespace comes first, so that it owns the others."""
-        steps = []
-        at_fork = self.new & (_AT_BIRTH | NEWCGROUP)
-        if self.has_user_namespace and self.privileged:
-            steps += self._enter_user()
-        elif self.has_user_namespace:
-            at_fork &= ~NEWNS
-        for flag, slot, _ in self.joined:
-            if flag != NEWUSER:
-                steps.append(Step(Op.SET_NAMESPACE, slot, flag))
-        if self.new & NEWTIME:
-            steps.append(Step(Op.UNSHARE, 0, NEWTIME))
-            if self.spec.linux.time_offsets:
-                steps.append(Step(Op.TIME_OFFSETS, 0, 0, 0, texts(_offsets_text(self.spec.linux))))
-        if self.forks:
-            steps.append(Step(Op.FORK, 0, at_fork))
-        elif self.new & NEWCGROUP:
-            steps.append(Step(Op.UNSHARE, 0, NEWCGROUP))
-        return steps
-
-    def _enter_user(self) -> list[Step]:
-        slot = self.user_slot
-        if slot < 0:
-            slot = next(slot for flag, slot, _ in self.joined if flag == NEWUSER)
-        return [
-            Step(Op.SET_NAMESPACE, slot, NEWUSER),
-            Step(Op.BECOME_ROOT, 0, int(not self.keep_groups)),
-        ]
-
-
-def _flag_of(name: str) -> int:
-    if name not in _NAMESPACES:
-        raise InvalidInput(f"there is no namespace type {name!r}: it is one of {', '.join(_NAMESPACES)}")
-    return _NAMESPACES[name]
-
-
-def _map_text(mappings: Sequence[IdMapping]) -> str:
-    return "".join(f"{m.container_id} {m.host_id} {m.size}\n" for m in mappings)
-
-
-def _offsets_text(linux: Linux) -> str:
-    unknown = set(linux.time_offsets) - set(_CLOCKS)
-    if unknown:
-        raise InvalidInput(f"linux.timeOffsets has {sorted(unknown)}: only monotonic and boottime can be set")
-    return "".join(
-        f"{_CLOCKS[clock]} {offset.secs} {offset.nanosecs}\n" for clock, offset in linux.time_offsets.items()
-    )
-
-
 def _first_steps(process: Process, cgroup_tasks: Sequence[str]) -> list[Step]:
     steps = []
     if process.oom_score_adj is not None:
@@ -292,7 +162,7 @@ def _first_steps(process: Process, cgroup_tasks: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _root_steps(root: RootFs, world: _World) -> tuple[int, list[Step]]:
+def _root_steps(root: RootFs, world: World) -> tuple[int, list[Step]]:
     """The slot of the root's mount, and the steps that make it."""
     slot = world.mounts.take_slot()
     id_map = world.user_slot if world.privileged else -1
@@ -316,7 +186,7 @@ def _meeting_steps(spec: Spec, sync_create: bool) -> list[Step]:
     return []
 
 
-def _inside_steps(spec: Spec, world: _World, cgroup_tasks: Sequence[str]) -> list[Step]:
+def _inside_steps(spec: Spec, world: World, cgroup_tasks: Sequence[str]) -> list[Step]:
     """Everything below the root: mounts, devices, terminal, what is masked, names and sysctls."""
     mounts, process, linux = world.mounts, spec.process, spec.linux
     assert process is not None
@@ -358,7 +228,7 @@ def _check_destination(mount: Mount) -> None:
         raise InvalidInput(f"mount destination {mount.destination!r} must not contain '..'")
 
 
-def _possible(mount: Mount, world: _World) -> Mount:
+def _possible(mount: Mount, world: World) -> Mount:
     """*mount*, or what can stand for it: some file systems belong to the owner of another namespace."""
     if not world.has_user_namespace:
         return mount
@@ -372,7 +242,7 @@ def _possible(mount: Mount, world: _World) -> Mount:
     return mount
 
 
-def _add_id_map(world: _World, mount: Mount) -> None:
+def _add_id_map(world: World, mount: Mount) -> None:
     """A bind that asks for it shows its owners as the container's user namespace maps them."""
     if parse_options(mount.options).id_map:
         if world.user_slot < 0 or not world.privileged:
@@ -383,7 +253,7 @@ def _add_id_map(world: _World, mount: Mount) -> None:
         world.mounts.host.append(Step(Op.ID_MAP_TREE, tree.slot, world.user_slot, tree.a & 1))
 
 
-def _add_cgroups(world: _World, mount: Mount, cgroup_tasks: Sequence[str]) -> None:
+def _add_cgroups(world: World, mount: Mount, cgroup_tasks: Sequence[str]) -> None:
     layout = world.host.cgroups
     own = bool(world.new & NEWCGROUP)
     by_root: dict[str, list[str]] = {}
@@ -400,14 +270,14 @@ def _add_cgroups(world: _World, mount: Mount, cgroup_tasks: Sequence[str]) -> No
     cgroup_steps(world.mounts, mount, roots, v2, own, [directory for _, _, directory in joined])
 
 
-def _sysctl_steps(linux: Linux, world: _World) -> list[Step]:
+def _sysctl_steps(linux: Linux, world: World) -> list[Step]:
     return [
         Step(Op.SYSCTL, 0, 0, 0, texts(_sysctl_path(key, world), value))
         for key, value in linux.sysctl.items()
     ]
 
 
-def _sysctl_path(key: str, world: _World) -> str:
+def _sysctl_path(key: str, world: World) -> str:
     """The file below our procfs of a sysctl that belongs to one of the container's own namespaces."""
     path = key.replace(".", "/") if "/" not in key else key
     parts = path.split("/")

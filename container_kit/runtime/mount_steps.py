@@ -28,12 +28,14 @@ _NOTHING = frozenset(
     (
         "rw", "suid", "dev", "exec", "atime", "diratime", "relatime", "norelatime", "nostrictatime",
         "symfollow", "defaults", "async", "nofail", "auto", "noauto", "bind", "rbind", "idmap", "ridmap",
+        "tmpcopyup",
     )
 )  # fmt: skip
 _PRIVATE, _SLAVE, _SHARED, _UNBINDABLE = 1 << 18, 1 << 19, 1 << 20, 1 << 17
 _PROPAGATION = {
     "private": _PRIVATE, "slave": _SLAVE, "shared": _SHARED, "unbindable": _UNBINDABLE,
 }  # fmt: skip
+_COPY_UP = 1 << 32
 _RECURSIVE_ATTRIBUTES, _RECURSIVE_PROPAGATION = 1 << 32, 1 << 33
 TREE_RECURSIVE = 1
 _S_IFCHR, _S_IFBLK, _S_IFIFO = 0o020000, 0o060000, 0o010000
@@ -50,6 +52,7 @@ class MountOptions:
         recursive_attributes, recursive_propagation: Whether they hold for mounts below as well.
         bind, recursive: A tree of the host, without or with the mounts below it.
         id_map: Show the owners shifted by the container's user namespace.
+        copy_up: A new file system begins with what the image has there.
         data: The rest, for the file system itself.
     """
 
@@ -60,6 +63,7 @@ class MountOptions:
     bind: bool = False
     recursive: bool = False
     id_map: bool = False
+    copy_up: bool = False
     data: tuple[str, ...] = ()
 
 
@@ -82,7 +86,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
         elif option[:1] == "r" and option[1:] in _ATTRIBUTES:
             attributes |= _ATTRIBUTES[option[1:]]
             recursive_attributes = True
-        elif option in ("remount", "tmpcopyup", "move"):
+        elif option in ("remount", "move"):
             raise InvalidInput(f"mount option {option!r} cannot be used for a container")
         elif option not in _NOTHING:
             data.append(option)
@@ -94,6 +98,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
         bind="bind" in options or "rbind" in options,
         recursive="rbind" in options,
         id_map="idmap" in options or "ridmap" in options,
+        copy_up="tmpcopyup" in options,
         data=tuple(data),
     )
 
@@ -148,7 +153,8 @@ def mount_steps(steps: MountSteps, mount: Mount) -> None:
 def _file_system_step(mount: Mount) -> Step:
     options = parse_options(mount.options)
     payload = texts(mount.type, mount.source or mount.type, mount.destination, *options.data)
-    return Step(Op.MOUNT, 0, options.attributes, options.propagation, payload)
+    b = options.propagation | _COPY_UP * options.copy_up
+    return Step(Op.MOUNT, 0, options.attributes, b, payload)
 
 
 def _check_source(mount: Mount) -> None:

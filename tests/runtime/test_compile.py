@@ -20,16 +20,9 @@ from container_kit.oci.runtime_spec import (
     Spec,
 )
 from container_kit.runtime.cgroups import Layout
-from container_kit.runtime.compile import (
-    NEWCGROUP,
-    NEWNET,
-    NEWNS,
-    NEWPID,
-    NEWUSER,
-    compile_exec,
-    compile_plan,
-)
+from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.host import Host
+from container_kit.runtime.namespaces import NEWCGROUP, NEWNET, NEWNS, NEWPID, NEWUSER
 from container_kit.runtime.plan import Op, Plan, Step
 from tests.runtime.boxes import NAMESPACES, spec
 

@@ -171,6 +171,19 @@ def test_bind_mounts_carry_their_options(box: Box, tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines() == ["/data/file 0 1 30", "/etc/one 0 1 0"]
 
 
+def test_a_temporary_file_system_can_begin_with_the_images_files(box: Box) -> None:
+    """With tmpcopyup, files, directories and links of the image are found in the new file system."""
+    (box.lower / "run" / "deep").mkdir(parents=True)
+    (box.lower / "run" / "deep" / "file").write_text("kept")
+    (box.lower / "run" / "deep").chmod(0o1777)
+    (box.lower / "run" / "link").symlink_to("deep/file")
+    mounts = (*spec().mounts, Mount("/run", "tmpfs", "tmpfs", ("tmpcopyup", "nosuid", "mode=755")))
+    done = box.run(spec("/bin/probe", "print", "/run/link", mounts=mounts))
+
+    assert done.stdout == b"kept"
+    assert not (box.upper / "run").exists()
+
+
 def test_a_plain_directory_serves_as_root(box: Box) -> None:
     """A root that is no overlay is used as it is, and what is written stays there."""
     told = box.ask(spec(process={"cwd": "/made"}), Directory(str(box.lower)))
