@@ -15,6 +15,24 @@
 /* A hostile process can make each try fail by renaming; give up rather than spin for ever. */
 enum { RACE_TRIES = 256 };
 
+static int force_walk;
+
+void ck_beneath_force_walk(int walk)
+{
+	force_walk = walk;
+}
+
+/* Whether the call works at all: it opens the root directory, which any process may. */
+static int have_openat2(void)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC};
+	long fd = syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof(how));
+
+	if (fd >= 0)
+		close((int)fd);
+	return fd >= 0;
+}
+
 int ck_openat2(int dir_fd, const char *path, int flags, unsigned int mode, unsigned long long resolve)
 {
 	struct open_how how = {
@@ -24,11 +42,16 @@ int ck_openat2(int dir_fd, const char *path, int flags, unsigned int mode, unsig
 	};
 	long fd = -1;
 
+	if (force_walk)
+		return ck_walk_beneath(dir_fd, path, flags, mode, resolve);
 	for (int tries = 0; tries < RACE_TRIES; tries++) {
 		fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
 			break;
 	}
+	/* ENOSYS and EPERM are how an older sandbox refuses a call that it does not know. */
+	if (fd < 0 && (errno == ENOSYS || (errno == EPERM && !have_openat2())))
+		return ck_walk_beneath(dir_fd, path, flags, mode, resolve);
 	return fd < 0 ? -errno : (int)fd;
 }
 

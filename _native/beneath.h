@@ -10,4 +10,7 @@
 /* openat2, close-on-exec; a racing rename (EAGAIN) is tried again.  An fd or -errno. */
 int ck_openat2(int dir_fd, const char *path, int flags, unsigned int mode, unsigned long long resolve);
 
+/* The same without openat2, for hosts that refuse it. */
+int ck_walk_beneath(int dir_fd, const char *path, int flags, unsigned int mode, unsigned long long resolve);
+
 #endif

@@ -2,6 +2,8 @@
 
 /* openat2 with RESOLVE_IN_ROOT (in_root) or RESOLVE_BENEATH; returns a close-on-exec fd or -errno. */
 int ck_open_beneath(int root_fd, const char *path, int flags, unsigned int mode, int in_root, int no_symlinks);
+/* For tests: 1 walks paths as on a host that refuses openat2. */
+void ck_beneath_force_walk(int walk);
 /* Creates what is missing of path; returns an fd of the last directory or -errno. */
 int ck_mkdirs_beneath(int root_fd, const char *path, unsigned int mode);
 /* rm -rf of one entry: links and mount points are not followed; -EBUSY for a mount point. */

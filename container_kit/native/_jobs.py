@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -76,14 +77,29 @@ def run(function: Any, job: Any, doing: str, cancellation: Cancellation | None =
 
 
 def _run_interruptibly(function: Any, job: Any) -> None:
-    worker = threading.Thread(target=function, args=(job,), name="container-kit-layer")
-    worker.start()
+    # An Event, not Thread.join: an interrupted join takes a running thread for an ended one (CPython 3.11).
+    finished = threading.Event()
+
+    def work() -> None:
+        try:
+            function(job)
+        finally:
+            finished.set()
+
+    threading.Thread(target=work, name="container-kit-layer").start()
     try:
-        worker.join()
+        finished.wait()
     except BaseException:
         job.cancelled = 1
-        worker.join()
+        _wait_in_any_case(finished)
         raise
+
+
+def _wait_in_any_case(finished: threading.Event) -> None:
+    """C still uses the caller's descriptors: not even a second Ctrl-C may end the wait, which is short."""
+    while not finished.is_set():
+        with contextlib.suppress(BaseException):
+            finished.wait()
 
 
 def _check_fault(fault: Any, doing: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from container_kit.errors import KernelError
+from container_kit.native._binding import lib
 from container_kit.native.trees import mkdirs_beneath, open_beneath, remove_tree
 
 
@@ -28,6 +29,14 @@ def root_fd(root: Path) -> Iterator[int]:
     fd = os.open(root, os.O_PATH | os.O_DIRECTORY)
     yield fd
     os.close(fd)
+
+
+@pytest.fixture(autouse=True, params=["openat2", "walk"])
+def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With openat2, and as on a host whose sandbox refuses it."""
+    lib.ck_beneath_force_walk(request.param == "walk")
+    yield
+    lib.ck_beneath_force_walk(False)
 
 
 def _errno(call: object, *arguments: object, **options: object) -> int:
@@ -125,6 +134,7 @@ def test_remove_tree_stops_at_a_mount_point(root: Path) -> None:
     mkdir -p {root}/tree/mnt && mount -t tmpfs none {root}/tree/mnt && touch {root}/tree/mnt/kept
     {sys.executable} -c 'import os
 from container_kit.errors import KernelError
+from container_kit.native._binding import lib
 from container_kit.native.trees import remove_tree
 try: remove_tree(os.open("{root}", os.O_PATH), "tree")
 except KernelError as error: print(error.errno)'
