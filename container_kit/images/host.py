@@ -1,20 +1,15 @@
-"""Images made of programs of this host.
-
-The second request for the same programs is answered from a note in the store: the paths that were looked
-at, with what identifies their content.  If none has changed, neither has the image.
-"""
+"""Images made of programs of this host: what belongs to every such image, and how it is published."""
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from container_kit.errors import ContainerKitError, InvalidInput, NotFound
+from container_kit.errors import InvalidInput
 from container_kit.images import records
 from container_kit.images.contents import Contents, Data, Directory, Link
+from container_kit.images.notes import Note
 from container_kit.oci import Digest, Reference
-from container_kit.oci.json_document import encode
 
 if TYPE_CHECKING:
     from container_kit.images.image import Image
@@ -22,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_base", "from_host", "publish_contents"]
 
-_NOTE = "host-note"
-_FORMAT = 1  # raise it when the same inputs give other bytes
 _MERGED = ("bin", "sbin", "lib", "lib64", "lib32")
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 _GROUP = b"root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
@@ -38,15 +31,15 @@ def from_host(
     if not programs and not files:
         raise InvalidInput("an image of this host needs at least one program or file")
     name = Reference.parse(tag) if tag is not None else None
-    key = _key(programs, files)
-    digest = _remembered(store, key) or _make(store, programs, files, key)
+    note = Note.of(store, ["host", list(programs), list(files), os.environ.get("PATH")])
+    digest = note.image() or _make(store, programs, files, note)
     if name is not None and store.resolve_name(records.TAG, str(name)) != digest:
         records.tag(store, digest, name)
     return records.handle(store, digest)
 
 
 def _make(
-    store: Store, programs: tuple[str, ...], files: tuple[str | tuple[str, str], ...], key: str
+    store: Store, programs: tuple[str, ...], files: tuple[str | tuple[str, str], ...], note: Note
 ) -> Digest:
     from container_kit.images.closure import IMAGE_PATH, Closure
 
@@ -62,7 +55,7 @@ def _make(
         digest = publish_contents(
             store, closure.contents, {**config, **({"Cmd": [command]} if command else {})}, "host programs"
         )
-        _remember(store, key, digest, closure.contents)
+        note.write(digest, closure.contents.sources)
     return digest
 
 
@@ -96,45 +89,8 @@ def publish_contents(store: Store, contents: Contents, config: dict[str, Any], s
     from container_kit.images.tarwriter import write_contents
     from container_kit.oci import ContainerConfig, History
 
+    if any(path.startswith("/root/") for path in contents.nodes):
+        contents.nodes["/root"] = Directory()  # programs that live there are for every user of the image
     layer = build_layer(store, lambda fd: write_contents(contents, fd))
     history = [History(created_by=f"container_kit: {step}")]
     return publish_layers(store, [layer], ContainerConfig.from_json(config, "config"), history)
-
-
-def _key(programs: tuple[str, ...], files: tuple[str | tuple[str, str], ...]) -> str:
-    inputs = {
-        "format": _FORMAT,
-        "programs": list(programs),
-        "files": list(files),
-        "path": os.environ.get("PATH"),
-    }
-    return Digest.of(encode(inputs)).hex
-
-
-def _identity(path: str) -> list[int]:
-    """What changes when the content of *path* does; links are not followed."""
-    info = os.lstat(path)
-    return [info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns]
-
-
-def _remember(store: Store, key: str, image: Digest, contents: Contents) -> None:
-    try:
-        seen = {path: _identity(path) for path in contents.sources}
-        raw = encode({"image": str(image), "seen": seen})
-    except (OSError, UnicodeEncodeError):
-        return  # a file that changed meanwhile, or a name that JSON cannot hold: made again next time
-    store.set_name(_NOTE, key, store.put_blob(raw))
-
-
-def _remembered(store: Store, key: str) -> Digest | None:
-    """The image that was made from the same inputs, if it is there and the inputs are unchanged."""
-    try:
-        note = store.resolve_name(_NOTE, key)
-        if note is None:
-            return None
-        document = json.loads(store.read_blob(note, 64 << 20))
-        image = Digest.parse(document["image"])
-        unchanged = all(_identity(path) == identity for path, identity in document["seen"].items())
-    except (OSError, ValueError, KeyError, NotFound, ContainerKitError):
-        return None
-    return image if unchanged and store.resolve_name(records.IMAGE, str(image)) == image else None

@@ -6,6 +6,7 @@ A thin face: each verb lives in a module of its own and is imported when it is f
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
@@ -115,7 +116,7 @@ class Image:
     @classmethod
     def from_rootfs(
         cls,
-        source: str,
+        source: str | os.PathLike[str],
         tag: str | None = None,
         config: Mapping[str, Any] | None = None,
         *,
@@ -138,7 +139,7 @@ class Image:
     @classmethod
     def import_(
         cls,
-        source: str | IO[bytes],
+        source: str | os.PathLike[str] | IO[bytes],
         tag: str | None = None,
         *,
         changes: Iterable[str] = (),
@@ -181,7 +182,9 @@ class Image:
         return commit(base, directory, tag, tuple(changes), author, message, created_by)
 
     @classmethod
-    def load(cls, source: str | IO[bytes], *, engine: HasStore | None = None) -> Sequence[Image]:
+    def load(
+        cls, source: str | os.PathLike[str] | IO[bytes], *, engine: HasStore | None = None
+    ) -> Sequence[Image]:
         """The images of a docker-archive, an OCI layout tar, or an OCI layout directory, in its order.
 
         Layers are unpacked straight out of a seekable file by several threads; a pipe, or an archive
@@ -288,7 +291,9 @@ class Image:
         records.tag(self.store, self.digest, name)
         return self
 
-    def save(self, target: str | IO[bytes], format: ArchiveFormat = "docker-archive") -> None:
+    def save(
+        self, target: str | os.PathLike[str] | IO[bytes], format: ArchiveFormat = "docker-archive"
+    ) -> None:
         """Write it, with its names, to *target*: see `save_images` for several at once."""
         from container_kit.images.save import save_images
 

@@ -6,19 +6,21 @@ names them; a plain one is made again from its tree when it is asked for.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import TypeVar
 
-from container_kit.errors import CorruptData, InvalidInput
+from container_kit.errors import CorruptData, InvalidInput, KernelError
 from container_kit.images.archive import ArchivedLayer
 from container_kit.images.sources import Range
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import OCI_LAYER, layer_compression
-from container_kit.store import Ingest, Lease, Store
+from container_kit.store import Ingest, Lease, Store, files
 
 __all__ = ["build_layer", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
 
@@ -74,7 +76,8 @@ def unpack_archive(store: Store, source_fd: int) -> tuple[Digest, Descriptor]:
         InvalidInput: There are no bytes at all.
     """
     with store.new_tree() as draft:
-        unpacked = native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd)
+        with _full_disk_named(store):
+            unpacked = native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd)
         if unpacked.blob_size == 0:
             raise InvalidInput("cannot make a layer of nothing: there are no bytes, so it is no tar archive")
         diff_id = Digest.parse(unpacked.diff_id)
@@ -99,10 +102,9 @@ def stream(write: Callable[[int], object], read: Callable[[int], _T]) -> _T:
     def run() -> None:
         try:
             write(write_fd)
-        except BrokenPipeError:
-            pass  # the reader gave up, and says why
         except BaseException as error:
-            failures.append(error)
+            if not (isinstance(error, OSError) and error.errno == errno.EPIPE):
+                failures.append(error)  # with EPIPE the reader gave up, and says why itself
         finally:
             os.close(write_fd)
 
@@ -170,19 +172,31 @@ def _unpack(
 ) -> None:
     content: Range = layer.content
     with store.new_tree(lease) as draft:
-        unpacked = native.unpack(
-            content.fd,
-            draft.fd,
-            offset=content.offset,
-            size=content.size,
-            compression=_compression(layer),
-            blob_fd=ingest.fd if ingest is not None else None,
-            recipe_fd=draft.recipe_fd,
-            cancellation=cancellation,
-        )
+        with _full_disk_named(store):
+            unpacked = native.unpack(
+                content.fd,
+                draft.fd,
+                offset=content.offset,
+                size=content.size,
+                compression=_compression(layer),
+                blob_fd=ingest.fd if ingest is not None else None,
+                recipe_fd=draft.recipe_fd,
+                cancellation=cancellation,
+            )
         _verify(layer, unpacked)
         draft.publish(layer.diff_id, unpacked.files_size, unpacked.inodes, synced=True)
     store.put_virtual_blob(layer.diff_id, unpacked.tar_size, layer.diff_id, lease)
+
+
+@contextmanager
+def _full_disk_named(store: Store) -> Iterator[None]:
+    """A full disk is StoreFull, with what to do about it, wherever C met it."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise files.from_os_error(error, "unpack a layer", store.root) from error
+        raise
 
 
 def _compression(layer: ArchivedLayer) -> native.Compression:

@@ -16,7 +16,8 @@ from container_kit.images import records
 from container_kit.images.closure import IMAGE_PATH, Closure
 from container_kit.images.contents import Link
 from container_kit.images.host import add_base, publish_contents
-from container_kit.oci import Reference
+from container_kit.images.notes import Note
+from container_kit.oci import Digest, Reference
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -38,18 +39,28 @@ _RUNTIME_LIBRARIES = ("libgcc_s.so.1",)
 def from_python(store: Store, requirements: Iterable[str] | None, tag: str | None) -> Image:
     """See `container_kit.images.image.Image.from_python`."""
     name = Reference.parse(tag) if tag is not None else None
+    wanted = sorted(requirements or ())
+    note = Note.of(store, ["python", sys.executable, sys.version, wanted, sys.path])
+    digest = note.image() or _make(store, wanted, note)
+    if name is not None and store.resolve_name(records.TAG, str(name)) != digest:
+        records.tag(store, digest, name)
+    return records.handle(store, digest)
+
+
+def _make(store: Store, requirements: list[str], note: Note) -> Digest:
     closure = Closure()
     add_base(closure.contents)
     closure.add_program("sh")
     interpreter = _add_interpreter(closure)
     for distribution in _distributions(requirements):
         _add_distribution(closure, distribution)
+    if "*" in requirements:  # a new distribution changes none of the known files, but one of these
+        closure.contents.sources.update(dict.fromkeys(path for path in sys.path if os.path.isdir(path)))
     config = {"Env": [f"PATH={IMAGE_PATH}", "PYTHONUNBUFFERED=1"], "WorkingDir": "/", "Cmd": [interpreter]}
     with store.lease():
         digest = publish_contents(store, closure.contents, config, "the running Python")
-    if name is not None:
-        records.tag(store, digest, name)
-    return records.handle(store, digest)
+        note.write(digest, closure.contents.sources)
+    return digest
 
 
 def _add_interpreter(closure: Closure) -> str:
@@ -69,6 +80,7 @@ def _add_interpreter(closure: Closure) -> str:
 
 def _add_standard_library(closure: Closure, path: str) -> None:
     real = closure.contents.add_empty(path)
+    closure.contents.sources[real] = None
     for name in sorted(os.listdir(real)):
         if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIXES):
             closure.add_file(f"{real}/{name}", f"{real}/{name}")
@@ -82,11 +94,11 @@ def _is_for_us(path: str) -> bool:
     return "/__pycache__/" not in path or path.endswith(f".{sys.implementation.cache_tag}.pyc")
 
 
-def _distributions(requirements: Iterable[str] | None) -> list[Distribution]:
+def _distributions(requirements: Iterable[str]) -> list[Distribution]:
     """The installed distributions of these names and, in turn, what they require."""
     from importlib import metadata
 
-    wanted = list(requirements or ())
+    wanted = list(requirements)
     if "*" in wanted:
         return sorted(metadata.distributions(), key=lambda one: _key(one.metadata["Name"]))
     found: dict[str, Distribution] = {}

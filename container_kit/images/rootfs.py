@@ -28,7 +28,9 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
 
 
-def from_rootfs(store: Store, source: str, tag: str | None, config: Mapping[str, Any]) -> Image:
+def from_rootfs(
+    store: Store, source: str | os.PathLike[str], tag: str | None, config: Mapping[str, Any]
+) -> Image:
     """See `container_kit.images.image.Image.from_rootfs`.
 
     The image depends on its files and *config* alone, so that the same root gives the same digest.
@@ -36,7 +38,7 @@ def from_rootfs(store: Store, source: str, tag: str | None, config: Mapping[str,
     settings = ContainerConfig.from_json(dict(config), "config")
     name = Reference.parse(tag) if tag is not None else None
     if not os.path.exists(source):
-        raise NotFound("directory or archive", source)
+        raise NotFound("directory or archive", os.fspath(source))
     with store.lease():
         layer = _pack_directory(store, source) if os.path.isdir(source) else _unpack_tar(store, source)
         step = History(created_by="container_kit: root file system")
@@ -44,7 +46,11 @@ def from_rootfs(store: Store, source: str, tag: str | None, config: Mapping[str,
 
 
 def import_tar(
-    store: Store, source: str | IO[bytes], tag: str | None, changes: tuple[str, ...], message: str
+    store: Store,
+    source: str | os.PathLike[str] | IO[bytes],
+    tag: str | None,
+    changes: tuple[str, ...],
+    message: str,
 ) -> Image:
     """See `container_kit.images.image.Image.import_`."""
     settings = ContainerConfig.from_json(apply_changes({}, changes), "change")
@@ -68,7 +74,7 @@ def _published(
     return records.handle(store, digest)
 
 
-def _pack_directory(store: Store, path: str) -> tuple[Digest, Descriptor]:
+def _pack_directory(store: Store, path: str | os.PathLike[str]) -> tuple[Digest, Descriptor]:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return build_layer(store, lambda out_fd: native.pack(fd, out_fd, form="plain"))
@@ -76,7 +82,7 @@ def _pack_directory(store: Store, path: str) -> tuple[Digest, Descriptor]:
         os.close(fd)
 
 
-def _unpack_tar(store: Store, source: str | IO[bytes]) -> tuple[Digest, Descriptor]:
+def _unpack_tar(store: Store, source: str | os.PathLike[str] | IO[bytes]) -> tuple[Digest, Descriptor]:
     """The tar is read once, from the start to the end: a pipe is as good as a file."""
     if isinstance(source, str | os.PathLike):
         fd = open_file(source)

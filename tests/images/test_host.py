@@ -125,6 +125,13 @@ def test_the_running_python_runs_in_its_image(engine: Engine) -> None:
     assert run_in(image, "python3", "-c", program).strip() == f"{sys.version} attrs"
 
 
+def test_python_is_packed_once(engine: Engine, not_packed_again: list[str]) -> None:
+    """The interpreter's image is made again only when one of its thousands of files changes."""
+    first = Image.from_python(tag="py:1", engine=engine)
+    assert Image.from_python(tag="py:2", engine=engine) == first
+    assert not_packed_again == ["layer"] and first.names == ["py:1", "py:2"]
+
+
 def test_packages_that_are_not_installed_are_named(engine: Engine) -> None:
     """Nothing is downloaded: a distribution that is not here is NotFound."""
     with pytest.raises(NotFound, match="no-such-distribution"):
