@@ -110,8 +110,9 @@ static inline long spawn_clone(struct clone_args *args, int (*fn)(void *), void 
 #endif
 }
 
-/* In the child: put the descriptors in their places, close every other one, become ckit-init. */
-static int spawn_child(void *data)
+/* In the child: put the descriptors in their places, close every other one, become ckit-init.  It never returns,
+ * so a sanitizer's marks on its stack would stay in the caller's memory. */
+__attribute__((no_sanitize("address", "undefined"))) static int spawn_child(void *data)
 {
 	struct spawn *s = data;
 	static const char *const no_environment[] = { NULL };

@@ -449,13 +449,13 @@ def test_a_child_reaped_by_other_code_still_tells_its_end(box: Box) -> None:
 def _as_nobody(box: Box) -> bytes:
     """What the probe's file check says in a container of an unprivileged process (this one, from here on)."""
     Host.probe()
-    process.init_fd()
+    process._forget_sealed()  # of root; an unprivileged process has one of its own
+    os.fchmod(process.init_fd(), 0o555)
     os.setgroups([])
     os.setresgid(4242, 4242, 4242)
     os.setresuid(4242, 4242, 4242)
     libc = ctypes.CDLL(None)
     libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which the change of ids took away
-    process._forget_sealed()
     kinds = tuple(Namespace(name) for name in (*NAMESPACES, "user"))
     maps = (IdMapping(0, 4242, 1),)
     wanted = spec(
