@@ -200,7 +200,7 @@ static int put_entry(struct layer_pack *pack, int dir_fd, const char *name, size
 		return 0;
 	if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail(pack, "cannot look at it");
-	if (strncmp(name, ".wh.", 4) == 0)
+	if (strncmp(name, ".wh.", 4) == 0 && pack->job->form != CK_FORM_ARCHIVE)
 		return ck_fail(pack->fault, CK_FAULT_REFUSED, EINVAL, pack->path,
 			       "its name is that of a whiteout, which a layer cannot express: rename or exclude it");
 	if (S_ISDIR(status.st_mode))

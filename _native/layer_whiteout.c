@@ -117,6 +117,8 @@ int layer_whiteout(struct layer_extract *x)
 	const struct layer_path *path = &x->path;
 	const char *name = path->names[path->depth - 1];
 
+	if (x->job->form == CK_FORM_ARCHIVE)
+		return 0;
 	for (size_t i = 0; i < path->depth; i++)
 		if (strncmp(path->names[i], META, strlen(META)) == 0 && strcmp(path->names[i], OPAQUE) != 0)
 			return 1; /* what AUFS kept for itself: no part of the image */

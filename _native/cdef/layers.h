@@ -21,7 +21,8 @@ enum ck_compression { CK_AUTO, CK_PLAIN, CK_GZIP, CK_ZSTD };
 
 enum ck_form {
 	CK_FORM_OVERLAY, /* whiteouts as overlay wants them: char 0:0 and the opaque attribute */
-	CK_FORM_PLAIN  /* whiteouts carried out: several layers go into one tree, in order */
+	CK_FORM_PLAIN,   /* whiteouts carried out: several layers go into one tree, in order */
+	CK_FORM_ARCHIVE  /* no layer at all: a name that starts with .wh. is a name like any other */
 };
 
 struct ck_limits {

@@ -82,10 +82,10 @@ def export(container: Container, destination: str | os.PathLike[str] | IO[bytes]
 def _write(tree_fd: int, destination: str | os.PathLike[str] | IO[bytes]) -> None:
     if not isinstance(destination, str | os.PathLike):
         destination.flush()
-        pack(tree_fd, destination.fileno(), form="plain")
+        pack(tree_fd, destination.fileno(), form="archive")
         return
     fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
-        pack(tree_fd, fd, form="plain")
+        pack(tree_fd, fd, form="archive")
     finally:
         os.close(fd)

@@ -143,7 +143,7 @@ def _unpack_into(container: Container, source: IO[bytes], root: RootFiles, path:
         fd = os.open(os.path.join(directory, name), DIRECTORY)
         try:
             with _descriptor_of(source) as source_fd:
-                unpack(source_fd, fd, form="plain")
+                unpack(source_fd, fd, form="archive")
             target = root.open_fd(path, DIRECTORY)
             try:
                 TreeCopy(uid=None, gid=None).contents(fd, ".", target)

@@ -22,10 +22,10 @@ from container_kit.native._binding import ffi, lib
 __all__ = ["COMPRESSIONS", "FORMS", "Cancellation", "Compression", "Form", "digest_text", "or_absent", "run"]
 
 Compression = Literal["auto", "none", "gzip", "zstd"]
-Form = Literal["overlay", "plain"]
+Form = Literal["overlay", "plain", "archive"]
 
 COMPRESSIONS = {"auto": lib.CK_AUTO, "none": lib.CK_PLAIN, "gzip": lib.CK_GZIP, "zstd": lib.CK_ZSTD}
-FORMS = {"overlay": lib.CK_FORM_OVERLAY, "plain": lib.CK_FORM_PLAIN}
+FORMS = {"overlay": lib.CK_FORM_OVERLAY, "plain": lib.CK_FORM_PLAIN, "archive": lib.CK_FORM_ARCHIVE}
 
 _ERRORS: dict[int, type[ContainerKitError]] = {
     lib.CK_FAULT_CORRUPT: CorruptData,

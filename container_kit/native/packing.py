@@ -58,7 +58,8 @@ def pack(
         tree_fd: The directory; it has no entry of its own. Mounts in it are left out, and so are sockets.
         out_fd: Takes the archive; None only computes the digest.
         form: "overlay" reads the upper directory of a container and writes whiteouts and opaque markers;
-            "plain" packs what is there.
+            "plain" packs what is there; "archive" does too, and is no layer: it may have names that start
+            with ``.wh.``.
         compression: "none", "gzip" or "zstd".
         exclude: Paths relative to the tree, such as ``b"etc/hosts"``, that are left out with all below them.
         mtime: Seconds since 1970 for every entry; None keeps the files' own.
@@ -70,7 +71,7 @@ def pack(
         Digests and counts.
 
     Raises:
-        InvalidInput: A name starts with ``.wh.``, which would mean a whiteout; names it.
+        InvalidInput: A name starts with ``.wh.``, which a layer would take for a whiteout; names it.
         LimitExceeded: A path is deeper or longer than a layer can hold.
         UnsupportedFeature: Overlay keeps part of the content elsewhere, or this build lacks the compression.
         KernelError: A system call failed.

@@ -120,7 +120,8 @@ def unpack(
         recipe_fd: Takes what `replay` needs, beside the tree, to give the exact tar back; in "overlay" form.
         limits: Budgets; None for the defaults.
         form: "overlay" makes an overlay lower directory (whiteouts as devices 0:0, opaque attributes), apart
-            from the layers below; "plain" carries the whiteouts out, for layers that share one tree.
+            from the layers below; "plain" carries the whiteouts out, for layers that share one tree;
+            "archive" is no layer: a name that starts with ``.wh.`` is a name like any other.
         keep_owner: Give files their owners from the archive; None means when this process is root.
         user_xattrs: Mark opaque directories with ``user.overlay.opaque``, for overlay without privileges.
         sync: Return only once everything is on the disk.

@@ -131,6 +131,14 @@ def test_a_whiteout_name_is_refused(tree: Path) -> None:
         pack_bytes(tree)
 
 
+def test_an_archive_that_is_no_layer_has_any_name(tree: Path, tmp_path: Path) -> None:
+    """In "archive" form a name like a whiteout's is written and read as it is."""
+    (tree / "empty/.wh.x").write_text("kept")
+    _, data = pack_bytes(tree, form="archive", nanoseconds=True)
+    unpack_bytes(data, tmp_path / "back", form="archive")
+    assert picture(tmp_path / "back") == picture(tree)
+
+
 @needs_root
 def test_whiteouts_survive_the_way_there_and_back(tmp_path: Path) -> None:
     """Markers become overlay's devices and attributes, and packing gives the markers back."""
