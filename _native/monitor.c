@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,7 +45,10 @@ static int place_fds(const struct daemon *daemon, int *exe_fd)
 	for (int i = 0; i < daemon->count; i++)
 		if (dup2(high[i], i) < 0)
 			return -errno;
-	return syscall(SYS_close_range, daemon->count, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+	/* Closed now and not by the exec, which lets the caller go on before it closes: a lock must not linger. */
+	if (syscall(SYS_close_range, daemon->count, *exe_fd - 1, 0) < 0)
+		return -errno;
+	return syscall(SYS_close_range, *exe_fd + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
 static int run_daemon(void *argument)

@@ -187,7 +187,13 @@ class HeldLock:
         return self._fd
 
     def close(self) -> None:
-        """Let go in this process; a monitor that was given the descriptor keeps holding."""
+        """Open the lock, also for copies of the descriptor in processes that are just starting."""
+        if self._fd >= 0:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, 0, 0, 0, 0))
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Let go in this process only: a monitor that was given the descriptor goes on holding."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -198,7 +204,7 @@ _held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
 
 def _drop_in_forked_child() -> None:
     for lock in list(_held):
-        lock.close()
+        lock.hand_over()
 
 
 os.register_at_fork(after_in_child=_drop_in_forked_child)

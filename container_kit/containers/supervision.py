@@ -87,6 +87,7 @@ def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> Monito
     try:
         with theirs:
             _spawn(config, theirs.fileno(), lock.fileno())
+        lock.hand_over()
         return _await_start(config, ours)
     except BaseException:
         ours.close()

@@ -41,8 +41,9 @@ def test_create_start_wait_start_again(engine: Engine) -> None:
 
 def test_stop_asks_first_and_kills_then(engine: Engine) -> None:
     """A program that listens ends by the signal; one that does not is killed in the end."""
-    polite = engine.start("tools", ["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.01; done"])
-    wait_for(lambda: "sleep" in " ".join(process.command for process in polite.top()))
+    script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"
+    polite = engine.start("tools", ["sh", "-c", script])
+    next(polite.logs(follow=True))
     assert polite.stop(timeout_s=10) == 7
     deaf = engine.start("tools", ["sleep", "60"])
     assert deaf.stop(timeout_s=0.05) == 137

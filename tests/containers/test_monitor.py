@@ -46,9 +46,10 @@ def test_a_program_runs_and_its_end_is_recorded(supervise: Supervise) -> None:
 
 def test_the_caller_can_see_the_running_program(supervise: Supervise) -> None:
     """Pid and pidfd are of the program itself, which has no descriptor but its three."""
-    handle = supervise("sleep", "60")
+    handle = supervise("sh", "-c", "echo up; read line", stdin_open=True)
+    next(read_logs(handle.client.directory, follow=True))  # its loader has closed the libraries
 
-    assert Path(f"/proc/{handle.pid}/cmdline").read_bytes() == b"sleep\0" + b"60\0"
+    assert Path(f"/proc/{handle.pid}/cmdline").read_bytes() == b"sh\0-c\0echo up; read line\0"
     assert sorted(os.listdir(f"/proc/{handle.pid}/fd")) == ["0", "1", "2"]
     state = handle.client.status()
     assert (state.status, state.pid) == ("running", handle.pid)
