@@ -508,6 +508,7 @@ _stopped: list[Store] = []
 
 
 def _stop_all() -> None:
+    Store._shared_mutex.acquire()
     _stopped.extend(_stores)
     for store in _stopped:
         store._before_fork()
@@ -519,6 +520,7 @@ def _start_all(child: bool) -> None:
     for store in _stopped:
         store._after_fork(child)
     _stopped.clear()
+    Store._shared_mutex.release()
 
 
 os.register_at_fork(

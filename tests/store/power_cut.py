@@ -11,6 +11,7 @@ It prints one JSON object: how many cuts were made, how many operations they saw
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -22,9 +23,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from container_kit.errors import ContainerKitError
+from container_kit.oci import Digest
 from container_kit.store import Store, files
 from tests.store.conftest import add_image, replay
 
@@ -51,26 +53,61 @@ def mounted(image: Path, where: Path, options: str) -> Iterator[Path]:
         run("umount", str(where))
 
 
-def write_forever(root: Path, journal: int, seed: int) -> None:
+class Work(Protocol):
+    """What the writer does, and how what it did is read back."""
+
+    kind: str  # of the names that it sets
+
+    def prepare(self, store: Store) -> None: ...
+
+    def write(self, store: Store, name: str, data: str) -> None:
+        """Make *name* mean an image of *data*, in one durable operation."""
+
+    def read(self, store: Store, digest: Digest) -> str:
+        """The data of an image, after reading all of it."""
+
+    def collect(self, store: Store) -> None: ...
+
+
+class LittleImages:
+    """Blobs and trees, straight in the store."""
+
+    kind = "image"
+
+    def prepare(self, store: Store) -> None:
+        store.register_source(replay)
+
+    def write(self, store: Store, name: str, data: str) -> None:
+        add_image(store, name, (data + "x" * random.randrange(60_000)).encode())
+
+    def read(self, store: Store, digest: Digest) -> str:
+        (config,), _ = store.references(digest)
+        _, (tree,) = store.references(config)
+        store.verify_tree(tree)
+        store.read_blob(config)
+        return store.read_blob(digest).decode().partition(";")[0] + ";"
+
+    def collect(self, store: Store) -> None:
+        store.gc()
+
+
+def write_forever(work: Work, root: Path, journal: int, seed: int) -> None:
     """Set and remove names at random; before and after each operation, say so outside the disk."""
     rng = random.Random(seed)
     with Store.open(root) as store:
-        store.register_source(replay)
-        number = 0
-        while True:
-            number += 1
-            name = f"name{rng.randrange(NAMES)}"
+        work.prepare(store)
+        for number in itertools.count():
+            name = f"docker.io/library/name{rng.randrange(NAMES)}:latest"
             if rng.random() < 0.1:
-                store.gc()
-            elif rng.random() < 0.25 and store.resolve_name("image", name):
+                work.collect(store)
+            elif rng.random() < 0.25 and store.resolve_name(work.kind, name):
                 say(journal, "begin", name, "")
-                store.remove_name("image", name)
+                store.remove_name(work.kind, name)
                 say(journal, "done", name, "")
             else:
-                data = f"{seed} {number} " + "x" * rng.randrange(60_000)
-                say(journal, "begin", name, data[:20])
-                add_image(store, name, data.encode())
-                say(journal, "done", name, data[:20])
+                say(journal, "begin", name, f"{seed} {number};")
+                work.write(store, name, f"{seed} {number};")
+                say(journal, "done", name, f"{seed} {number};")
 
 
 def say(journal: int, *words: str) -> None:
@@ -90,30 +127,21 @@ def acceptable(journal: bytes) -> list[dict[str, str]]:
     return [{name: data for name, data in one.items() if data} for one in states]
 
 
-def broken_promises(root: Path, states: list[dict[str, str]]) -> list[str]:
+def broken_promises(work: Work, root: Path, states: list[dict[str, str]]) -> list[str]:
     """What is wrong with the store that the cut left."""
     if not root.exists():
         return [] if {} in states else ["the whole store is gone"]
     try:
         with Store.open(root) as store:
-            store.register_source(replay)
+            work.prepare(store)
             problems = [str(problem) for problem in store.fsck().problems]
-            names = store.names("image")
-            found = {name: read_image(store, digest) for name, digest in names.items()}
+            names = store.names(work.kind)
+            found = {name: work.read(store, digest) for name, digest in names.items()}
     except ContainerKitError as error:
         return [f"{type(error).__name__}: {error}"]
     if found not in states:
         problems.append(f"names are {found}, acknowledged were {states}")
     return problems
-
-
-def read_image(store: Store, manifest: Any) -> str:
-    """The first bytes of an image's data, after reading all of it."""
-    (config,), _ = store.references(manifest)
-    _, (tree,) = store.references(config)
-    store.verify_tree(tree)
-    store.read_blob(config)
-    return store.read_blob(manifest)[:20].decode()
 
 
 def without_sync() -> None:
@@ -122,7 +150,7 @@ def without_sync() -> None:
         setattr(files, name, lambda *_: None)
 
 
-def cut(place: Path, writer: int, number: int) -> tuple[int, list[str]]:
+def cut(work: Work, place: Path, writer: int, number: int) -> tuple[int, list[str]]:
     """One power cut: the operations begun so far, and the promises that it broke."""
     os.kill(writer, signal.SIGSTOP)
     os.waitpid(writer, os.WUNTRACED)
@@ -130,11 +158,11 @@ def cut(place: Path, writer: int, number: int) -> tuple[int, list[str]]:
     shutil.copyfile(place / "disk", place / "copy")
     os.kill(writer, signal.SIGCONT)
     with mounted(place / "copy", place / "after", "noatime") as after:
-        problems = broken_promises(after / "root", acceptable(journal))
+        problems = broken_promises(work, after / "root", acceptable(journal))
     return journal.count(b"begin"), [f"cut {number}: {problem}" for problem in problems]
 
 
-def main(place: Path, cuts: int, seed: int, sync: bool) -> dict[str, Any]:
+def cut_often(work: Work, place: Path, cuts: int, seed: int, sync: bool) -> dict[str, Any]:
     (place / "disk").touch()
     os.truncate(place / "disk", DISK_BYTES)
     run("mkfs.ext4", "-q", "-F", str(place / "disk"))
@@ -145,11 +173,11 @@ def main(place: Path, cuts: int, seed: int, sync: bool) -> dict[str, Any]:
         if writer == 0:
             if not sync:
                 without_sync()
-            write_forever(live / "root", journal, seed)
+            write_forever(work, live / "root", journal, seed)
         try:
             for number in range(cuts):
                 time.sleep(rng.uniform(0.001, 0.06))
-                seen, broken = cut(place, writer, number)
+                seen, broken = cut(work, place, writer, number)
                 problems += broken
         finally:
             os.kill(writer, signal.SIGKILL)
@@ -157,7 +185,12 @@ def main(place: Path, cuts: int, seed: int, sync: bool) -> dict[str, Any]:
     return {"cuts": cuts, "operations": seen, "problems": problems}
 
 
-if __name__ == "__main__":
+def main(work: Work) -> None:
+    """The program, for one kind of work."""
     run("mount", "--make-rprivate", "/")
     _, place, cuts, seed, *options = sys.argv
-    print(json.dumps(main(Path(place), int(cuts), int(seed), "--no-sync" not in options)))
+    print(json.dumps(cut_often(work, Path(place), int(cuts), int(seed), "--no-sync" not in options)))
+
+
+if __name__ == "__main__":
+    main(LittleImages())

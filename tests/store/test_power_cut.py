@@ -13,9 +13,10 @@ from container_kit.oci import Digest
 pytestmark = [pytest.mark.root, pytest.mark.tool("mkfs.ext4"), pytest.mark.tool("losetup")]
 
 
-def cut_power(place: Path, cuts: int, *options: str) -> Any:
-    program = [sys.executable, "-m", "tests.store.power_cut", str(place), str(cuts), "7", *options]
-    result = subprocess.run(["unshare", "--mount", *program], capture_output=True, text=True, check=False)
+def cut_power(place: Path, cuts: int, *options: str, program: str = "tests.store.power_cut") -> Any:
+    """What the program that cuts the power found."""
+    command = [sys.executable, "-m", program, str(place), str(cuts), "7", *options]
+    result = subprocess.run(["unshare", "--mount", *command], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

@@ -1,0 +1,26 @@
+"""R04 for loads: after a power cut at any moment of a load, the tag means a whole image, old or new."""
+
+from pathlib import Path
+
+import pytest
+
+from container_kit.oci import Digest
+from tests.store.test_power_cut import cut_power
+
+pytestmark = [pytest.mark.root, pytest.mark.tool("mkfs.ext4"), pytest.mark.tool("losetup")]
+
+
+@pytest.mark.parametrize("cuts", [8, pytest.param(200, marks=pytest.mark.trial)])
+def test_cuts_during_loads(tmp_path: Path, cuts: int) -> None:
+    """Cuts during loads break no promise."""
+    result = cut_power(tmp_path, cuts, program="tests.images.power_cut")
+
+    assert result["problems"] == []
+    assert result["operations"] > cuts // 2
+
+
+def test_control_without_sync(tmp_path: Path) -> None:
+    """Control: without the store's syncs, documents of zero bytes are found."""
+    result = cut_power(tmp_path, 8, "--no-sync", program="tests.images.power_cut")
+
+    assert any(Digest.of(b"").hex in problem for problem in result["problems"]), result
