@@ -192,7 +192,8 @@ static long take(struct ck_talk *talk, int *fd, int which)
 	return 1;
 }
 
-/* Take no more than what lies in the pipe at this moment: someone may go on writing for ever. */
+/* After the end: take what lies in the stream, but not for ever, as someone else may go on writing.  The poll makes
+ * a terminal hand over what is still on its way. */
 static long take_rest(struct ck_talk *talk, int *fd, int which)
 {
 	size_t start = talk->size[which];
@@ -201,9 +202,16 @@ static long take_rest(struct ck_talk *talk, int *fd, int which)
 
 	if (*fd >= 0)
 		sys(ioctl, *fd, 0x541b /* FIONREAD */, &waiting);
-	while (n > 0 && *fd >= 0 && talk->size[which] - start < (size_t)waiting)
+	if (waiting < FIRST_ROOM)
+		waiting = FIRST_ROOM;
+	while (n > 0 && *fd >= 0 && talk->size[which] - start < (size_t)waiting) {
+		struct pollfd ready = { *fd, POLLIN, 0 };
+		long long none[2] = { 0, 0 };
+		if (sys(ppoll, &ready, 1, none, NULL, 8) <= 0 || !(ready.revents & POLLIN))
+			break;
 		n = take(talk, fd, which);
-	return n;
+	}
+	return n < 0 ? n : 0;
 }
 
 static long feed(struct ck_talk *talk)
@@ -282,7 +290,7 @@ int ck_communicate(struct ck_talk *talk, long long deadline_ns)
 			n = take(talk, &talk->stderr_fd, 1);
 		if (n >= 0 && ready[3].revents)
 			n = feed(talk);
-		if (n >= 0 && ready[0].revents && !(ready[1].revents & POLLIN) && !(ready[2].revents & POLLIN))
+		if (n >= 0 && ready[0].revents)
 			n = finish(talk);
 		if (n < 0)
 			return n;

@@ -7,6 +7,7 @@
  *   probe print PATH           copy a file to output
  *   probe spew BYTES           write that many bytes
  *   probe orphans N            leave N children behind, which end a little later, and count the zombies
+ *   probe flood                leave a child behind that writes for ever, then end
  *   probe hold SECONDS         leave a child behind that keeps the streams open, then end
  *   probe hunt SECONDS         try to open the program files of everyone else in /proc; tell what was seen
  *   probe open PATH...         "errno" of opening each for reading and for writing
@@ -355,6 +356,16 @@ static int orphans(int count)
 	return 0;
 }
 
+static int flood(void)
+{
+	printf("done\n");
+	fflush(stdout);
+	if (fork() == 0)
+		_exit(spew(1LL << 50));
+	usleep(20000);
+	return 0;
+}
+
 static int hold(int seconds)
 {
 	printf("done\n");
@@ -449,6 +460,8 @@ int main(int argc, char **argv)
 		return spew(atoll(argv[2]));
 	if (!strcmp(verb, "orphans"))
 		return orphans(atoi(argv[2]));
+	if (!strcmp(verb, "flood"))
+		return flood();
 	if (!strcmp(verb, "hold"))
 		return hold(atoi(argv[2]));
 	if (!strcmp(verb, "hunt"))

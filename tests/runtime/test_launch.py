@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import socket
+import struct
 from pathlib import Path
 
 import attrs
@@ -416,6 +417,23 @@ def test_a_child_left_behind_does_not_hold_up_the_result(box: Box) -> None:
     done = box.execute(first, "/bin/probe", "hold", "50")
 
     assert (done.exit_code, done.stdout) == (0, b"done\n")
+
+
+def test_a_child_that_writes_for_ever_does_not_hold_up_the_result(box: Box) -> None:
+    """The result comes although a process left behind fills the pipe without end."""
+    first = box.start(spec("/bin/probe", "sleep", "60"))
+    done = box.execute(first, "/bin/probe", "flood")
+
+    assert done.exit_code == 0
+    assert done.stdout.startswith(b"done\n")
+
+
+def test_a_seccomp_listener_is_handed_over(box: Box) -> None:
+    """A filter that asks for a listener has it sent to the launcher."""
+    allow_all = struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
+    launched = box.start(spec("/bin/probe", "sleep", "60"), seccomp=allow_all, seccomp_flags=8)
+
+    assert os.readlink(f"/proc/self/fd/{launched.seccomp_fd}") == "anon_inode:seccomp notify"
 
 
 def test_a_conversation_survives_its_timeout(box: Box) -> None:
