@@ -2,7 +2,9 @@
 
 ``CK_FAILPOINT=name:n:action`` (several separated by commas) acts on the n-th passage of the step *name*;
 ``*`` is any step, ``n+`` the n-th and all later ones.  Actions: the name of an errno such as ``ENOSPC``,
-``kill`` (SIGKILL to this process) or ``sleep=SECONDS``.  Unset, a step costs one call of an empty function.
+``kill`` (SIGKILL to this process), ``interrupt`` (as Ctrl-C) or ``sleep=SECONDS``.
+
+Unset, a step costs one call of an empty function.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ class _Rule:
     def _fire(self, step: str) -> None:
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif self.action == "interrupt":
+            raise KeyboardInterrupt(f"failpoint {step}")
         elif self.action.startswith("sleep="):
             time.sleep(float(self.action.removeprefix("sleep=")))
         else:

@@ -42,10 +42,11 @@ class TreeDraft:
         self.path = f"{directory}/fs"
         self.fd = self.recipe_fd = -1
         try:
-            self._fill(directory)
-        except OSError as error:
+            with files.translated("prepare a layer", directory):
+                self._fill(directory)
+        except BaseException:
             self.discard()
-            raise files.from_os_error(error, "prepare a layer", directory) from error
+            raise
 
     def _fill(self, directory: str) -> None:
         files.ensure_directory(self.path)

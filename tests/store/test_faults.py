@@ -81,6 +81,28 @@ def test_every_failing_step(tmp_path: Path, error: str, sticky: str) -> None:
     assert len(os.listdir("/proc/self/fd")) == fds
 
 
+def test_every_interrupted_step(tmp_path: Path) -> None:
+    """R23: Ctrl-C at any step leaves nothing unfinished, frees all locks, and the same object goes on."""
+    fds = len(os.listdir("/proc/self/fd"))
+    with Store.open(tmp_path / "root") as store:
+        store.register_source(replay)
+        number = interrupted = 0
+        while number == interrupted:
+            number += 1
+            try:
+                with failpoints.injected(f"*:{number}:interrupt"):
+                    add_image(store, "name", str(number % 2).encode())
+                    store.gc()
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert store.fsck().clean
+            with Store.open(store.root) as other:
+                other.gc()
+                assert os.listdir(other.layout.temporary) == []
+    assert interrupted > 30
+    assert len(os.listdir("/proc/self/fd")) == fds
+
+
 def run_until_killed(root: Path, number: int) -> bool:
     """Do the work in a child that dies by SIGKILL at step *number*; whether it did die."""
     pid = os.fork()
