@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from container_kit.images import Image
+from container_kit.images import Image, snapshotter
 from container_kit.oci import Digest
 from tests.images.conftest import Engine
 from tests.images.trees import describe, make_rich_tree
@@ -81,6 +81,30 @@ def test_what_we_save_podman_loads(
         assert describe(mounted) == describe(rich)
     finally:
         run(*podman, "image", "unmount", name)
+
+
+@pytest.mark.tool("podman")
+def test_podman_merges_our_layers_as_we_do(
+    engine: Engine, tmp_path: Path, rich: Path, podman: list[str]
+) -> None:
+    """A layer of ours with names removed and directories replaced means the same to podman."""
+    base = Image.from_rootfs(str(rich), "base:1", engine=engine)
+    snapshots = snapshotter(engine.store, "copy")
+    (tmp_path / "container").mkdir()
+    snapshots.prepare(str(tmp_path / "container"), base.layers)
+    root = tmp_path / "container/rootfs"
+    (root / "plain").unlink()
+    shutil.rmtree(root / "dir")
+    (root / "dir").mkdir()
+    (root / "dir/new").write_text("new")
+    (root / "sticky").rmdir()
+    (root / "sticky").symlink_to("dir")
+    image = Image.from_container(str(tmp_path / "container"), base, tag="child:1")
+    image.save(tmp_path / "saved")
+    run(*podman, "load", "-q", "-i", tmp_path / "saved")
+
+    mounted = run(*podman, "image", "mount", "docker.io/library/child:1")
+    assert describe(mounted) == describe(root)
 
 
 @pytest.mark.tool("skopeo")

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from container_kit.errors import NotFound
-from container_kit.images import Change, Image, Snapshotter, snapshotter
+from container_kit.errors import NotFound, UnsupportedFeature
+from container_kit.images import Change, Image, Snapshotter, overlayprobe, snapshotter
 from container_kit.oci import Digest, Overlay
 from tests.images.archives import docker_archive, entry, layer
 from tests.images.conftest import Engine
@@ -172,6 +172,24 @@ def test_an_image_without_layers_gets_an_empty_root(engine: Engine, tmp_path: Pa
     assert isinstance(prepared, Overlay) and os.listdir(prepared.lowers[0]) == []
     snapshots.remove(str(tmp_path / "c"))
     assert os.listdir(tmp_path / "c") == []
+
+
+def test_overlay_is_tried_where_it_is_not_certain(tmp_path: Path) -> None:
+    """The trial makes a superblock on an ordinary file system, gives a reason elsewhere, leaves nothing."""
+    assert overlayprobe._try(str(tmp_path)) is None
+    assert os.listdir(tmp_path) == []
+    assert "no directory can be made" in (overlayprobe._try("/proc") or "")
+
+
+def test_where_overlay_cannot_be_mounted_there_is_the_copy(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Auto takes the copy then, and whoever insists on overlay is told why not."""
+    assert snapshotter(engine.store).name == "overlay"
+    monkeypatch.setattr(overlayprobe, "why_no_overlay", lambda root: "it is a test")
+    assert snapshotter(engine.store).name == "copy"
+    with pytest.raises(UnsupportedFeature, match="it is a test"):
+        snapshotter(engine.store, "overlay")
 
 
 def test_changes_sort_by_path() -> None:
