@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from container_kit.images import records
 from container_kit.oci import ContainerConfig, Descriptor, Digest, History, ImageConfig, Manifest, Platform
-from container_kit.oci.media_types import OCI_CONFIG
+from container_kit.oci.media_types import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    layer_compression,
+)
 from container_kit.store import Store
 
 __all__ = ["publish_layers"]
+
+_LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 
 
 def publish_layers(
@@ -29,7 +39,12 @@ def publish_layers(
     document = ImageConfig.build(
         [diff_id for diff_id, _ in layers], config, platform, history, created, author
     )
-    manifest = Manifest.build(
-        Descriptor.of(document.raw, OCI_CONFIG), [descriptor for _, descriptor in layers]
-    )
+    descriptors = [_in_oci_words(descriptor) for _, descriptor in layers]
+    manifest = Manifest.build(Descriptor.of(document.raw, OCI_CONFIG), descriptors)
     return records.publish(store, manifest, document)
+
+
+def _in_oci_words(layer: Descriptor) -> Descriptor:
+    """The same layer for an OCI manifest: other tools refuse docker's media types there."""
+    compression = layer_compression(layer.media_type) or "none"
+    return attrs.evolve(layer, media_type=_LAYERS[compression])

@@ -31,6 +31,7 @@ __all__ = [
     "references_of",
     "resolve",
     "tag",
+    "unnamed_twins",
 ]
 
 IMAGE = "image"
@@ -72,8 +73,9 @@ def _by_id(store: Store, prefix: str) -> Digest | None:
 
     Several manifests may share one config (the same image, compressed in two ways): that is one id.
     """
+    named = set(store.names(TAG).values())
     matches: dict[Digest, Digest] = {}
-    for digest in all_images(store):
+    for digest in sorted(all_images(store), key=lambda digest: digest in named):  # a named one is the last
         image_id = read(store, digest)[0].config.digest
         if image_id.hex.startswith(prefix) or digest.hex.startswith(prefix):
             matches[image_id] = digest
@@ -116,6 +118,13 @@ def references_of(store: Store, digest: Digest) -> list[Reference]:
     return sorted(
         (Reference.parse(name) for name, target in store.names(TAG).items() if target == digest), key=str
     )
+
+
+def unnamed_twins(store: Store, image_id: Digest) -> list[Digest]:
+    """Manifests without a tag whose config is *image_id*: the same image, compressed in other ways."""
+    named = set(store.names(TAG).values())
+    others = [digest for digest in all_images(store) if digest not in named]
+    return [digest for digest in others if read(store, digest)[0].config.digest == image_id]
 
 
 def names_of(store: Store, digest: Digest) -> list[str]:

@@ -31,7 +31,8 @@ def remove(image: Image, name: str | None, force: bool) -> Removed:
             )
         _refuse_if_used(image)
     _untag(image.store, going)
-    _forget(image.store, image.digest)
+    for digest in {image.digest, *records.unnamed_twins(image.store, image.id)}:
+        _forget(image.store, digest)
     image.store.gc()
     return Removed(tuple(tag.familiar for tag in going), (str(image.id),))
 

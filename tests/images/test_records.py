@@ -7,7 +7,7 @@ import pytest
 
 from container_kit.errors import Conflict, InvalidInput, NotFound
 from container_kit.images import Image
-from tests.images.archives import docker_archive, entry, layer
+from tests.images.archives import docker_archive, entry, layer, layout_files, write_tar
 from tests.images.conftest import Engine
 
 BASE = layer(entry("./"), entry("base", b"12345"))
@@ -89,6 +89,18 @@ def test_removing_a_name_keeps_the_image_while_it_has_others(engine: Engine, ima
     assert Image.list(engine=engine) == []
     usage = engine.store.df()
     assert usage.trees == usage.blobs == 0
+
+
+def test_one_id_with_two_manifests_is_one_image_to_people(
+    engine: Engine, tmp_path: Path, image: Image
+) -> None:
+    """The same image, loaded compressed in another way, is found by its name and goes with it."""
+    layers = [BASE, layer(entry("own", b"123"))]
+    [twin] = Image.load(str(write_tar(tmp_path / "t", layout_files(layers, "latest"))), engine=engine)
+    assert twin.id == image.id and twin != image and twin.names == []
+    assert Image.get(image.id.hex, engine=engine) == image
+    image.remove()
+    assert Image.list(engine=engine) == []
 
 
 def test_shared_layers_survive_the_removal_of_one_owner(engine: Engine, image: Image, other: Image) -> None:
