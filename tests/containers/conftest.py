@@ -40,6 +40,12 @@ PROGRAMS = (
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sealed_helper() -> None:
+    """The helper's memfd is made once a process and kept: it is no leak of the first test."""
+    init_fd()
+
+
 @pytest.fixture
 def supervise(tmp_path: Path) -> Iterator[Supervise]:
     """Start a command under a monitor: ``supervise("sleep", "9", restart=...)``."""
