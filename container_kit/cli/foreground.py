@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from container_kit.cli.terminal import TerminalPeer, raw_terminal, relay, signals_to
@@ -21,9 +21,17 @@ __all__ = ["run_to_its_end", "wait_for_exit"]
 
 
 def run_to_its_end(
-    engine: Engine, image: str, command: Sequence[str] | None, options: Mapping[str, Any], *, stdin: bool
+    engine: Engine,
+    image: str,
+    command: Sequence[str] | None,
+    options: Mapping[str, Any],
+    *,
+    stdin: bool,
+    made: Callable[[str], None],
 ) -> int:
     """Run a command in a new container, remove the container, and return the exit code.
+
+    *made* is called with its id before it starts.
 
     Raises:
         NotFound: There is no such image.
@@ -38,6 +46,7 @@ def run_to_its_end(
     recipe = recipe_for(engine, find_image(engine, image), image, words, dict(options))
     streams = Streams.open(0 if stdin else None, None, None)
     with ForegroundContainer(engine, recipe) as container:
+        made(container.id)
         container.launch(streams)
         exit_code = wait_for_exit(container.launched, stdin=stdin)
         container.ended(exit_code)

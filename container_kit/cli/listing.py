@@ -139,7 +139,7 @@ def status_words(info: ContainerInfo, now_s: float | None = None) -> str:
         return f"Restarting ({info.exit_code or 0}) {ended}"
     if info.status == "exited":
         return f"Exited ({info.exit_code or 0}) {ended}"
-    return info.status.capitalize()
+    return str(info.status).capitalize()
 
 
 def _seconds(moment: datetime | None, otherwise: float) -> float:
@@ -171,6 +171,6 @@ def _size(engine: Engine, info: ContainerInfo) -> str:
 
 def _network(engine: Engine, info: ContainerInfo) -> str:
     try:
-        return engine.container(info.id).options.network
+        return str(engine.container(info.id).options.network)
     except NotFound:
         return ""

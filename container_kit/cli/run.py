@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,7 +38,9 @@ _COULD_NOT = 125
 @click.command(context_settings=_WORDS)
 @create_options
 @click.option("-d", "--detach", is_flag=True, help="Leave it running and print its id.")
-@click.option("--rm", "remove", is_flag=True, help="Remove it when it ends.")
+@click.option(
+    "--rm", "remove", is_flag=True, help="Remove it when it ends; without -d it ends with this command."
+)
 @click.option("--detach-keys", metavar="KEYS", default="ctrl-p,ctrl-q", help="Keys that detach.")
 @click.option("--sig-proxy", type=bool, default=True, metavar="BOOLEAN", help="Forward signals (true).")
 @click.argument("image", shell_complete=image_names)
@@ -60,11 +64,16 @@ def run(
         if flags["tty"] and flags["interactive"] and not detach and not os.isatty(0):
             raise fail("the input device is not a terminal: leave out -t, or run this on one", _COULD_NOT)
         words = list(command) or None
-        if remove and not detach and not flags["cidfile"]:
-            code = run_to_its_end(engine, image, words, arguments, stdin=flags["interactive"])
+        cidfile = flags["cidfile"]
+        if remove and not detach and not _needs_monitor(arguments):
+            made = partial(_write_id, cidfile)
+            code = run_to_its_end(engine, image, words, arguments, stdin=flags["interactive"], made=made)
             raise SystemExit(code)
-        container = engine.create(image, words, auto_remove=remove, **arguments)
-        _write_id(flags["cidfile"], container)
+        if remove and not detach:
+            # Owned: removed when this process ends, which is when it has ended.
+            arguments["detach"], detach_keys = False, ""
+        container = engine.create(image, words, auto_remove=remove and detach, **arguments)
+        _write_id_or_remove(cidfile, container)
     _start(container, remove)
     if detach:
         click.echo(container.id)
@@ -78,6 +87,11 @@ def run(
             logs=True,
         )
     )
+
+
+def _needs_monitor(arguments: Mapping[str, Any]) -> bool:
+    """Whether it asks for what only a container with a monitor has."""
+    return any(name in arguments for name in ("tty", "restart", "health"))
 
 
 def _start(container: Container, remove: bool) -> None:
@@ -100,17 +114,24 @@ def _exit_code_125() -> Any:
         raise fail(str(error), _COULD_NOT) from error
 
 
-def _write_id(path: str | None, container: Container) -> None:
+def _write_id(path: str | None, container_id: str) -> None:
     if path is None:
         return
     try:
         with open(path, "x", encoding="ascii") as file:
-            file.write(container.id)
+            file.write(container_id)
     except OSError as error:
-        container.remove(force=True)
         raise InvalidInput(
             f"cannot write the id to {path!r}: {error.strerror}; remove the file first"
         ) from error
+
+
+def _write_id_or_remove(path: str | None, container: Container) -> None:
+    try:
+        _write_id(path, container.id)
+    except InvalidInput:
+        container.remove(force=True)
+        raise
 
 
 @click.command(context_settings=_WORDS)
@@ -124,7 +145,7 @@ def create(engine: Engine, /, image: str, command: tuple[str, ...], remove: bool
     with _exit_code_125():
         arguments = container_arguments(flags)
         container = engine.create(image, list(command) or None, auto_remove=remove, **arguments)
-        _write_id(flags["cidfile"], container)
+        _write_id_or_remove(flags["cidfile"], container)
     click.echo(container.id)
 
 
@@ -175,19 +196,20 @@ def exec_(
 def _exec_detached(container: Container, command: tuple[str, ...], wishes: dict[str, Any]) -> None:
     from subprocess import DEVNULL
 
-    container.popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, **wishes)
-    # The command belongs to the container now; closing the handle would end it.
+    process = container.popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, **wishes)
+    # The command belongs to the container now; the end of its handle would be its own.
     sys.stdout.flush()
+    assert process.pid
     os._exit(0)
 
 
 def _wait(process: ExecProcess) -> int:
     with signals_to(lambda number, _: process.send_signal(number)):
-        return process.wait()
+        return int(process.wait())
 
 
 def _on_terminal(process: ExecProcess, stdin: bool) -> int:
     assert process.terminal is not None
     with raw_terminal() if stdin else contextlib.nullcontext():
         relay(TerminalPeer(process.terminal), stdin=stdin, terminal=True)
-    return process.wait()
+    return int(process.wait())

@@ -16,7 +16,7 @@ import click
 from container_kit.cli.templates import Template
 from container_kit.cli.terminal_safety import neutralise
 
-__all__ = ["Listing", "align", "print_rows", "safe_for", "show"]
+__all__ = ["Listing", "align", "print_rows", "safe_for", "show", "write_line"]
 
 _GAP = 3
 _NARROWEST = 10  # docker pads short columns to this width
@@ -60,7 +60,7 @@ def print_rows(
     else:
         template = Template.parse(text)
         for row in shown:
-            click.echo(template.render(row))
+            write_line(template.render(row))
 
 
 def show(values: Iterable[Any], format: str | None) -> None:
@@ -72,7 +72,12 @@ def show(values: Iterable[Any], format: str | None) -> None:
         return
     template = Template.parse(format or "")
     for value in values:
-        click.echo(template.render(safe_for(terminal, value)))
+        write_line(template.render(safe_for(terminal, value)))
+
+
+def write_line(text: str) -> None:
+    """Print a line as it is; `click.echo` alone would take colours out of what goes into a pipe."""
+    click.echo(text, color=True)
 
 
 def safe_for(terminal: bool, value: Any) -> Any:
@@ -100,4 +105,4 @@ def align(lines: Iterable[str]) -> list[str]:
 
 def _print_table(lines: Iterable[str]) -> None:
     for line in align(lines):
-        click.echo(line)
+        write_line(line)

@@ -33,9 +33,6 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 class Peer(Protocol):
     """The other end of our streams."""
 
-    def fileno(self) -> int:
-        """Readable when `read` would not wait."""
-
     def read(self) -> tuple[int, bytes] | None:
         """The descriptor (1 or 2) that some output is for, and the output; None at the end."""
 
@@ -54,10 +51,6 @@ class TerminalPeer:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-
-    def fileno(self) -> int:
-        """Readable when `read` would not wait."""
-        return self._fd
 
     def read(self) -> tuple[int, bytes] | None:
         """Output of the program; None when all its descriptors are closed."""
@@ -88,10 +81,6 @@ class AttachedPeer:
 
     def __init__(self, container: Container, attachment: Attachment) -> None:
         self._container, self._attachment = container, attachment
-
-    def fileno(self) -> int:
-        """Readable when `read` would not wait."""
-        return self._attachment.fileno()
 
     def read(self) -> tuple[int, bytes] | None:
         """The next output."""
@@ -198,26 +187,52 @@ def _show_logs(container: Container) -> int:
         stream = sys.stderr if line.stream == "stderr" else sys.stdout
         stream.buffer.write(line.data + (b"\n" if line.complete else b""))
         stream.flush()
-    return container.wait()
+    return int(container.wait())
 
 
 def relay(peer: Peer, *, stdin: bool, terminal: bool, keys: bytes = b"") -> bool:
     """Move bytes both ways until *peer* ends; True when the detach *keys* were typed instead."""
     typed = _Detector(keys) if terminal else None
+    output = _Output(peer)
+    poller = select.poll()
+    poller.register(output.ended_fd, select.POLLIN)
+    if stdin:
+        poller.register(0, select.POLLIN)
     with _window_changes(peer) if terminal else contextlib.nullcontext():
-        poller = select.poll()
-        poller.register(peer.fileno(), select.POLLIN)
-        if stdin:
-            poller.register(0, select.POLLIN)
         while True:
-            for fd, _ in poller.poll():
-                if fd != 0:
-                    chunk = peer.read()
-                    if chunk is None:
-                        return False
-                    _write_all(*chunk)
-                elif not _pass_input(peer, poller, typed):
-                    return True
+            ready = {fd for fd, _ in poller.poll()}
+            if 0 in ready and not _pass_input(peer, poller, typed):
+                return True
+            if output.ended_fd in ready:
+                output.finish()
+                return False
+
+
+class _Output(Thread):
+    """Writes what the peer says, in a thread of its own: a peer may keep us waiting while keys are typed."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__(daemon=True)
+        self._peer = peer
+        self._error: BaseException | None = None
+        self.ended_fd = os.eventfd(0, os.EFD_CLOEXEC)
+        self.start()
+
+    def run(self) -> None:
+        """Read to the end; called by the thread."""
+        try:
+            while (chunk := self._peer.read()) is not None:
+                _write_all(*chunk)
+        except BaseException as error:
+            self._error = error
+        os.eventfd_write(self.ended_fd, 1)
+
+    def finish(self) -> None:
+        """After the end: raise what went wrong, if something did."""
+        self.join()
+        os.close(self.ended_fd)
+        if self._error is not None:
+            raise self._error
 
 
 def _pass_input(peer: Peer, poller: select.poll, typed: _Detector | None) -> bool:
@@ -261,7 +276,7 @@ def _raw_terminal(wanted: bool) -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSADRAIN)  # what was typed already is not thrown away
     try:
         yield
     finally:

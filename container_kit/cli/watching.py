@@ -16,7 +16,7 @@ from container_kit.cli.completion import running_containers
 from container_kit.cli.filters import Filters
 from container_kit.cli.humanise import binary_size, decimal_size, parse_moment
 from container_kit.cli.session import pass_engine
-from container_kit.cli.tables import Listing, align, print_rows, safe_for
+from container_kit.cli.tables import Listing, align, print_rows, safe_for, write_line
 from container_kit.cli.templates import Template
 from container_kit.errors import ContainerKitError, NotFound, WrongState
 
@@ -56,7 +56,7 @@ def top(engine: Engine, name: str, ps_options: tuple[str, ...]) -> None:
         *map(_process_line, safe_for(sys.stdout.isatty(), _rows(processes))),
     ]
     for line in align(lines):
-        click.echo(line)
+        write_line(line)
 
 
 def _rows(processes: list[Process]) -> list[list[str]]:
@@ -211,7 +211,7 @@ def _event_tests(engine: Engine) -> dict[str, Any]:
         if event.attributes.get("name") == value or event.id.startswith(value):
             return True
         try:
-            return engine.container(value).id == event.id
+            return bool(engine.container(value).id == event.id)
         except ContainerKitError:
             return False
 
@@ -244,9 +244,9 @@ def _print_event(event: Event, template: Template | None) -> None:
             "Time": int(event.time.timestamp()),
             "TimeNano": int(event.time.astimezone(UTC).timestamp() * 1e9),
         }
-        click.echo(template.render(row))
+        write_line(template.render(row))
         return
     details = ", ".join(f"{key}={value}" for key, value in sorted(attributes.items()))
-    click.echo(
+    write_line(
         f"{moment.isoformat(timespec='microseconds')} {event.type} {event.action} {event.id} ({details})"
     )

@@ -164,6 +164,8 @@ class ForegroundContainer:
             self.engine.note("destroy", self._record)
         if self.recipe.options.name:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
+        # The janitor's from here on: closing the engine must not remove it a second time.
+        self.engine.disown(self.id)
         self.engine.janitor.submit(f"container {self.id[:12]}", self._clear)
 
     def _clear(self) -> bool:

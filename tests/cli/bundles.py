@@ -12,7 +12,9 @@ from typing import Any
 
 import attrs
 
+from container_kit.cli import runtime_main
 from container_kit.containers.bundle_spec import default_config
+from tests.cli.forked import run_forked
 
 __all__ = ["Runtime", "crun", "make_bundle", "ours", "runc"]
 
@@ -27,20 +29,23 @@ _VERSION = "1.0.2"
 
 @attrs.frozen
 class Runtime:
-    """One runtime command with its own state root."""
+    """One runtime command with its own state root; an empty *prefix* is ours, in a fork of this process."""
 
     name: str
     prefix: tuple[str, ...]
     root: str
 
     def __call__(self, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-        """Run one command; its output is captured."""
+        """Run one command; its output is captured, unless ``capture=False``."""
+        if not self.prefix:
+            return run_forked(runtime_main, ("ckit", "--root", self.root, *arguments), **settings)
         settings = {"capture_output": True, "text": True, "timeout": 60, **settings}
         return subprocess.run(self.command(*arguments), **settings)  # type: ignore[no-any-return]
 
     def command(self, *arguments: str) -> list[str]:
         """The whole command line."""
-        return [*self.prefix, "--root", self.root, *arguments]
+        prefix = self.prefix or (sys.executable, "-c", _ENTRY)
+        return [*prefix, "--root", self.root, *arguments]
 
     def ok(self, *arguments: str, **settings: Any) -> str:
         """Its standard output; fails when the command does."""
@@ -56,7 +61,7 @@ class Runtime:
 
 def ours(directory: str) -> Runtime:
     """This library's runtime command."""
-    return Runtime("ours", (sys.executable, "-c", _ENTRY), f"{directory}/ours")
+    return Runtime("ours", (), f"{directory}/ours")
 
 
 def crun(directory: str) -> Runtime:

@@ -53,8 +53,7 @@ def test_life_from_create_to_delete(runtime: Runtime, tmp_path: Path) -> None:
         "--pid-file",
         f"{tmp_path}/pid",
         "c1",
-        stdout=subprocess.DEVNULL,
-        capture_output=False,
+        capture=False,
     )
     state = runtime.state("c1")
     assert (state["status"], state["id"], state["bundle"]) == ("created", "c1", bundle)
@@ -87,9 +86,7 @@ def start(runtime: Runtime, bundle: str, name: str = "c1") -> None:
         "--bundle",
         bundle,
         name,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        capture_output=False,
+        capture=False,
     )
 
 
@@ -142,8 +139,8 @@ def test_exec_takes_a_process_file_and_detaches(runtime: Runtime, tmp_path: Path
     process = tmp_path / "process.json"
     process.write_text(json.dumps({"args": ["/bin/sleep", "30"], "cwd": "/", "user": {"uid": 5, "gid": 6}}))
 
-    runtime.ok("exec", "--process", str(process), "--pid-file", f"{tmp_path}/pid", "--detach", "c1",
-               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, capture_output=False)  # fmt: skip
+    words = ("--process", str(process), "--pid-file", f"{tmp_path}/pid", "--detach")
+    runtime.ok("exec", *words, "c1", capture=False)
 
     pid = int((tmp_path / "pid").read_text())
     status = Path(f"/proc/{pid}/status").read_text()
