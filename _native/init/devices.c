@@ -7,14 +7,29 @@
 #define TIOCSWINSZ 0x5414
 #define O_NOCTTY_RDWR (O_RDWR | O_NOCTTY)
 
+/* 1 if what is there is the very device that was wanted: whatever else it is, it may be a file of the host. */
+static long same_device(long parent, const char *name, const struct plan_step *step)
+{
+	struct statx found;
+	long result = sys(statx, parent, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &found);
+	uint64_t number;
+
+	if (result < 0)
+		return result;
+	number = (found.stx_rdev_minor & 0xff) | found.stx_rdev_major << 8 | (found.stx_rdev_minor & ~0xffU) << 12;
+	return (found.stx_mode & S_IFMT) == (step->a & S_IFMT) && number == step->b ? 1 : -EEXIST;
+}
+
 /* Where nodes cannot be made (in a user namespace) the host's node is mounted in their place. */
-static long bind_device(const char *path)
+static long bind_device(const char *path, const struct plan_step *step)
 {
 	long source = sys(open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), target, result;
 
 	if (source < 0)
 		return source;
-	result = root_make_file(path);
+	result = same_device(source, "", step);
+	if (result >= 0)
+		result = root_make_file(path);
 	target = result < 0 ? result : root_open(path, O_PATH | O_NOFOLLOW);
 	result = target;
 	if (target >= 0) {
@@ -23,19 +38,6 @@ static long bind_device(const char *path)
 	}
 	sys(close, source);
 	return result;
-}
-
-/* What is there already is kept, and must be the very same device: it may be a file of the host. */
-static long same_device(long parent, const char *name, const struct plan_step *step)
-{
-	struct statx found;
-	long result = sys(statx, parent, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found);
-	uint64_t number;
-
-	if (result < 0)
-		return result;
-	number = (found.stx_rdev_minor & 0xff) | found.stx_rdev_major << 8 | (found.stx_rdev_minor & ~0xffU) << 12;
-	return (found.stx_mode & S_IFMT) == (step->a & S_IFMT) && number == step->b ? 1 : -EEXIST;
 }
 
 static long make_device(const struct plan_step *step, const char *path, const uint32_t *owner)
@@ -71,7 +73,7 @@ long op_device(const struct plan_step *step)
 	init.about = path;
 	if (step->slot == 0)
 		result = make_device(step, path, (const uint32_t *)step->payload);
-	return result == -EPERM ? bind_device(path) : result;
+	return result == -EPERM ? bind_device(path, step) : result;
 }
 
 long op_symlink(const struct plan_step *step)

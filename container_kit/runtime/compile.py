@@ -146,11 +146,10 @@ def compile_exec(
     steps = [*_first_steps(process, cgroup_tasks), Step(Op.SET_NAMESPACE, 0, flags)]
     if user:
         steps.append(Step(Op.BECOME_ROOT, 0, int(not keep_groups)))
-    if flags & (NEWPID | NEWTIME):
-        steps.append(Step(Op.FORK))
     if process.terminal:
         steps.append(_console_step(process, bind=False))
-    steps += process_steps(process, host, walls, own_user_namespace=user, keep_groups=keep_groups)
+    fork = bool(flags & (NEWPID | NEWTIME))
+    steps += process_steps(process, host, walls, own_user_namespace=user, keep_groups=keep_groups, fork=fork)
     return Plan(tuple(steps), slots=1)
 
 
@@ -165,7 +164,7 @@ def _first_steps(process: Process, cgroup_tasks: Sequence[str]) -> list[Step]:
 def _root_steps(root: RootFs, world: World) -> tuple[int, list[Step]]:
     """The slot of the root's mount, and the steps that make it."""
     slot = world.mounts.take_slot()
-    id_map = world.user_slot if world.privileged else -1
+    id_map = world.map_slot
     if isinstance(root, Overlay):
         flags = _VOLATILE * root.volatile | _USERXATTR * (not world.privileged)
         payload = texts(root.upper, root.work, *root.lowers)

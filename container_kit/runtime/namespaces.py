@@ -90,6 +90,13 @@ class World:
         return self.has_user_namespace and not self.privileged
 
     @property
+    def map_slot(self) -> int:
+        """The slot of the user namespace that layers are shifted by; -1 for none."""
+        if not (self.has_user_namespace and self.privileged):
+            return -1
+        return self._user_slot()
+
+    @property
     def forks(self) -> bool:
         """Whether a second process is needed: a PID namespace is entered only by birth."""
         return self.has_user_namespace or any(flag == NEWPID for flag, _, _ in self.joined)
@@ -132,12 +139,14 @@ class World:
             steps.append(Step(Op.UNSHARE, 0, NEWCGROUP))
         return steps
 
+    def _user_slot(self) -> int:
+        if self.user_slot >= 0:
+            return self.user_slot
+        return next(slot for flag, slot, _ in self.joined if flag == NEWUSER)
+
     def _enter_user(self) -> list[Step]:
-        slot = self.user_slot
-        if slot < 0:
-            slot = next(slot for flag, slot, _ in self.joined if flag == NEWUSER)
         return [
-            Step(Op.SET_NAMESPACE, slot, NEWUSER),
+            Step(Op.SET_NAMESPACE, self._user_slot(), NEWUSER),
             Step(Op.BECOME_ROOT, 0, int(not self.keep_groups)),
         ]
 

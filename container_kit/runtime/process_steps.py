@@ -92,6 +92,7 @@ def process_steps(
     own_user_namespace: bool = False,
     keep_groups: bool = False,
     init: bool = False,
+    fork: bool = False,
     before_program: Sequence[Step] = (),
 ) -> list[Step]:
     """The steps from a finished world to the running program.
@@ -100,6 +101,8 @@ def process_steps(
         own_user_namespace: All capabilities are there to be given, whatever this process holds.
         keep_groups: The user namespace forbids to change the supplementary groups.
         init: Leave a PID 1 behind.
+        fork: Enter a joined PID namespace, by a second process, when no rights but the program's own
+            are left: the processes that live there never see one that has more.
         before_program: Steps between the look-up of the program and its filter (wait, hooks).
 
     Raises:
@@ -114,7 +117,8 @@ def process_steps(
     if process.scheduler is not None:
         steps.append(_scheduler_step(process.scheduler))
     session = Step(Op.SESSION, 0, int(process.terminal))
-    if not (init and process.terminal):
+    late_session = fork or (init and process.terminal)
+    if not late_session:
         steps.append(session)
     filter = [Step(Op.SECCOMP, 0, walls.seccomp_flags, 0, walls.seccomp)] if walls.seccomp else []
     if process.no_new_privileges:
@@ -128,11 +132,13 @@ def process_steps(
     steps.append(_credentials_step(process, host, own_user_namespace, keep_groups))
     steps.append(_find_program_step(process))
     steps += before_program
+    if fork:
+        steps += [Step(Op.FORK), session]
     if process.no_new_privileges:
         steps += filter
     if init:
         steps.append(Step(Op.INIT))
-        if process.terminal:
+        if late_session:
             steps.append(session)
     steps.append(Step(Op.EXEC, 0, len(process.args), 0, texts(*process.args, *process.env)))
     return steps

@@ -164,8 +164,10 @@ def test_exec_joins_all_namespaces_at_once() -> None:
     plan = compile_exec(process, NAMESPACES, host=HOST, seccomp=FILTER)
     shared = compile_exec(process, ("mount",), host=HOST)
 
-    assert plan.steps[0].op == Op.SET_NAMESPACE
-    assert plan.steps[1].op == Op.FORK
+    order = ops(plan)
+    assert order[0] == Op.SET_NAMESPACE
+    assert order[-4:] == [Op.FORK, Op.SESSION, Op.SECCOMP, Op.EXEC]
+    assert order.index(Op.CREDENTIALS) < order.index(Op.FORK), "no process with more rights is seen inside"
     assert Op.FORK not in ops(shared)
     assert plan.slots == 1
 
