@@ -5,9 +5,9 @@ Names are resolved on first use, so that ``import container_kit`` costs next to 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from container_kit._lazy import resolver
 from container_kit._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
@@ -48,14 +48,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOME]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

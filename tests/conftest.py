@@ -15,13 +15,12 @@ REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip, with a reason, what this host cannot run; trials run only when asked for by mark."""
-    asked_for_trials = "trial" in (config.getoption("markexpr") or "")
-    for item in items:
-        if item.get_closest_marker("trial") and not asked_for_trials:
-            item.add_marker(pytest.mark.skip(reason="a long trial: run `make trials`"))
-        if REQUIRE_ALL:
-            continue
+    """Leave out trials unless asked for by mark; skip, with a reason, what this host cannot run."""
+    if "trial" not in (config.getoption("markexpr") or ""):
+        trials = [item for item in items if item.get_closest_marker("trial")]
+        items[:] = [item for item in items if item not in trials]
+        config.hook.pytest_deselected(items=trials)
+    for item in items if not REQUIRE_ALL else ():
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
         for mark in item.iter_markers("tool"):

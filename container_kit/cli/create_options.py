@@ -173,7 +173,7 @@ _HEALTH_TIMES = {
 
 
 def _health(flags: Mapping[str, Any]) -> dict[str, Any]:
-    timing = {
+    timing: dict[str, Any] = {
         field: parse_duration(flags[flag]) for flag, field in _HEALTH_TIMES.items() if flags[flag] is not None
     }
     if flags["health_retries"] is not None:

@@ -178,7 +178,7 @@ def exec_(
     if tty and interactive and not detach and not os.isatty(0):
         raise fail("the input device is not a terminal: leave out -t, or run this on one")
     words = [line for path in env_file for line in read_env_file(path)]
-    wishes = {
+    wishes: dict[str, Any] = {
         "env": parse_env([*words, *env]),
         "user": user,
         "working_dir": workdir,
@@ -188,7 +188,7 @@ def exec_(
     if detach:
         _exec_detached(container, command, wishes)
         return
-    streams = {} if tty else {"stdin": 0 if interactive else None, "stdout": 1, "stderr": 2}
+    streams: dict[str, Any] = {} if tty else {"stdin": 0 if interactive else None, "stdout": 1, "stderr": 2}
     with container.popen(command, tty=tty, **streams, **wishes) as process:
         raise SystemExit(_on_terminal(process, interactive) if tty else _wait(process))
 

@@ -5,38 +5,68 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+from container_kit._lazy import resolver
+
+if TYPE_CHECKING:
+    from container_kit.containers.container import Container
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.events import Event
+    from container_kit.containers.execution import ExecProcess
+    from container_kit.containers.files import ContainerFiles
+    from container_kit.containers.foreground import run
+    from container_kit.containers.health import HealthCheck
+    from container_kit.containers.logs import LogLine
+    from container_kit.containers.monitor_client import Attachment
+    from container_kit.containers.monitor_config import LogOptions
+    from container_kit.containers.mounts import Mount
+    from container_kit.containers.options import ContainerOptions
+    from container_kit.containers.restart import RestartPolicy
+    from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult
+    from container_kit.containers.statistics import Stats
 
 # Where each public name lives; the module is imported when the name is first used.
 _HOME = {
-    "Attachment": "container_kit.containers.monitor_client",
-    "Container": "container_kit.containers.container",
-    "ContainerFiles": "container_kit.containers.files",
-    "ContainerInfo": "container_kit.containers.results",
-    "ContainerOptions": "container_kit.containers.options",
-    "Engine": "container_kit.containers.engine",
-    "Event": "container_kit.containers.events",
-    "ExecProcess": "container_kit.containers.execution",
-    "ExecResult": "container_kit.containers.results",
-    "HealthCheck": "container_kit.containers.health",
-    "LogLine": "container_kit.containers.logs",
-    "LogOptions": "container_kit.containers.monitor_config",
-    "Mount": "container_kit.containers.mounts",
-    "Process": "container_kit.containers.results",
-    "RestartPolicy": "container_kit.containers.restart",
-    "RunResult": "container_kit.containers.results",
-    "Stats": "container_kit.containers.statistics",
-    "run": "container_kit.containers.foreground",
+    "Attachment": ".monitor_client",
+    "Container": ".container",
+    "ContainerFiles": ".files",
+    "ContainerInfo": ".results",
+    "ContainerOptions": ".options",
+    "Engine": ".engine",
+    "Event": ".events",
+    "ExecProcess": ".execution",
+    "ExecResult": ".results",
+    "HealthCheck": ".health",
+    "LogLine": ".logs",
+    "LogOptions": ".monitor_config",
+    "Mount": ".mounts",
+    "Process": ".results",
+    "RestartPolicy": ".restart",
+    "RunResult": ".results",
+    "Stats": ".statistics",
+    "run": ".foreground",
 }
 
-__all__ = list(_HOME)
+__all__ = [
+    "Attachment",
+    "Container",
+    "ContainerFiles",
+    "ContainerInfo",
+    "ContainerOptions",
+    "Engine",
+    "Event",
+    "ExecProcess",
+    "ExecResult",
+    "HealthCheck",
+    "LogLine",
+    "LogOptions",
+    "Mount",
+    "Process",
+    "RestartPolicy",
+    "RunResult",
+    "Stats",
+    "run",
+]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _HOME)

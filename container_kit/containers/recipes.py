@@ -57,10 +57,6 @@ class _Pattern:
     def slots(self) -> int:
         return self.plan.slots
 
-    @property
-    def preserve_fds(self) -> int:
-        return self.plan.preserve_fds
-
     def encode(self) -> bytes:
         return self.data
 

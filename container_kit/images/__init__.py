@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
 
 _HOME = {
-    "Change": "container_kit.images.snapshot",
-    "HasStore": "container_kit.images.image",
-    "HistoryEntry": "container_kit.images.describe",
-    "Image": "container_kit.images.image",
-    "Pruned": "container_kit.images.image",
-    "Removed": "container_kit.images.image",
-    "RunDefaults": "container_kit.images.defaults",
-    "Snapshotter": "container_kit.images.snapshot",
-    "Usage": "container_kit.images.snapshot",
-    "save_images": "container_kit.images.save",
-    "snapshotter": "container_kit.images.snapshot",
+    "Change": ".snapshot",
+    "HasStore": ".image",
+    "HistoryEntry": ".describe",
+    "Image": ".image",
+    "Pruned": ".image",
+    "Removed": ".image",
+    "RunDefaults": ".defaults",
+    "Snapshotter": ".snapshot",
+    "Usage": ".snapshot",
+    "save_images": ".save",
+    "snapshotter": ".snapshot",
 }
 
 __all__ = [
@@ -43,11 +44,4 @@ __all__ = [
     "snapshotter",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _HOME)

@@ -5,8 +5,9 @@ Names are resolved on first use: defining an attrs class costs a third of a mill
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
     from container_kit.oci.descriptor import Descriptor
@@ -35,27 +36,20 @@ __all__ = [
 ]
 
 _HOME = {
-    "ContainerConfig": "image_config",
-    "Descriptor": "descriptor",
-    "Digest": "digest",
-    "Directory": "rootfs",
-    "Healthcheck": "image_config",
-    "History": "image_config",
-    "ImageConfig": "image_config",
-    "Index": "manifest",
-    "Manifest": "manifest",
-    "Overlay": "rootfs",
-    "Platform": "platform",
-    "Reference": "reference",
-    "RootFs": "rootfs",
-    "parse_manifest": "manifest",
+    "ContainerConfig": ".image_config",
+    "Descriptor": ".descriptor",
+    "Digest": ".digest",
+    "Directory": ".rootfs",
+    "Healthcheck": ".image_config",
+    "History": ".image_config",
+    "ImageConfig": ".image_config",
+    "Index": ".manifest",
+    "Manifest": ".manifest",
+    "Overlay": ".rootfs",
+    "Platform": ".platform",
+    "Reference": ".reference",
+    "RootFs": ".rootfs",
+    "parse_manifest": ".manifest",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _HOME)

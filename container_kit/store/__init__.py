@@ -5,8 +5,9 @@ The store never learns what the bytes it keeps mean.  Names are resolved on firs
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
     from container_kit.store.blobs import Ingest
@@ -31,22 +32,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "Collected": "collect",
-    "Ingest": "blobs",
-    "Lease": "leases",
-    "Problem": "fsck",
-    "Report": "fsck",
-    "Store": "store",
-    "TreeDraft": "trees",
-    "Usage": "usage",
-    "default_root": "layout",
+    "Collected": ".collect",
+    "Ingest": ".blobs",
+    "Lease": ".leases",
+    "Problem": ".fsck",
+    "Report": ".fsck",
+    "Store": ".store",
+    "TreeDraft": ".trees",
+    "Usage": ".usage",
+    "default_root": ".layout",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _HOME)

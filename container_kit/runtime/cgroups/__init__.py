@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
     from container_kit.runtime.cgroups.group import Cgroup
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 
 # Where each public name lives; most programs need but one or two of these modules.
 _HOME = {
-    "Cgroup": "group",
-    "CgroupStats": "stats",
-    "Cgroups": "tree",
-    "CpuStats": "stats",
-    "DEFAULT_PARENT": "tree",
-    "IoStats": "stats",
-    "Layout": "layout",
-    "MemoryStats": "stats",
-    "PidsStats": "stats",
-    "Pressure": "stats",
-    "read_layout": "layout",
+    "Cgroup": ".group",
+    "CgroupStats": ".stats",
+    "Cgroups": ".tree",
+    "CpuStats": ".stats",
+    "DEFAULT_PARENT": ".tree",
+    "IoStats": ".stats",
+    "Layout": ".layout",
+    "MemoryStats": ".stats",
+    "PidsStats": ".stats",
+    "Pressure": ".stats",
+    "read_layout": ".layout",
 }
 
 __all__ = [
@@ -50,11 +51,4 @@ __all__ = [
     "read_layout",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _HOME)

@@ -1,0 +1,30 @@
+"""Names that a package gives away without importing their modules first (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+TYPE_CHECKING = False  # not from typing: that module costs more than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+__all__ = ["resolver"]
+
+
+def resolver(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of *package*: on the first use of a name it imports the module where it lives.
+
+    *homes* gives the module of each name, relative to *package* when it begins with a dot.
+    """
+
+    def resolve(name: str) -> Any:
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(home, package), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return resolve
