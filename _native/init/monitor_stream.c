@@ -5,6 +5,7 @@
 #define SEND_BUFFER 7
 #define SEND_BUFFER_BEYOND 32 /* SO_SNDBUFFORCE */
 #define LAST_OUTPUT (512 * 1024)
+#define LARGEST_PIPE (1 << 20)
 
 static const uint32_t WANTED[STREAM_COUNT] = { WANTS_OUT, WANTS_ERR };
 static const char KIND[STREAM_COUNT] = { 'o', 'e' };
@@ -99,9 +100,11 @@ static void enlarge_buffers(struct monitor *m)
 void streams_drain(struct monitor *m)
 {
 	enlarge_buffers(m);
+	/* What a pipe can hold, and no more: somebody may still be writing. */
 	for (int i = 0; i < STREAM_COUNT; i++)
-		while (m->streams[i].fd >= 0 && read_chunk(m, i) > 0)
-			;
+		for (int n = 0; n < LARGEST_PIPE / CHUNK && m->streams[i].fd >= 0; n++)
+			if (read_chunk(m, i) <= 0)
+				break;
 }
 
 void streams_close(struct monitor *m)

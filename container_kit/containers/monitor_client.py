@@ -44,7 +44,7 @@ import attrs
 from container_kit.containers.log_history import History, receive_fds
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
-from container_kit.errors import KernelError, TimedOut, WrongState
+from container_kit.errors import KernelError, NotFound, TimedOut, WrongState
 
 __all__ = ["Attachment", "MonitorClient", "attach_bits", "connect", "send"]
 
@@ -105,6 +105,7 @@ class MonitorClient:
 
         Raises:
             TimedOut: It has not within *timeout_s*.
+            NotFound: It had removed itself before, and its exit code with it.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
@@ -116,6 +117,8 @@ class MonitorClient:
                         return state  # what the monitor still clears away needs no waiting for
         except WrongState:
             pass  # it ended before, so there is a record
+        if not os.path.isdir(self.directory):
+            raise NotFound("container", os.path.basename(self.directory)[:12], "it removed itself")
         return read_state(self.directory)
 
     def pidfd(self) -> int:

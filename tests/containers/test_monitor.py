@@ -15,7 +15,7 @@ from container_kit.containers.logs import read_logs
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import hold_lock, is_held, read_state, write_state
 from container_kit.containers.supervision import MonitorClient, start_monitor
-from container_kit.errors import StartFailed, TimedOut, WrongState
+from container_kit.errors import NotFound, StartFailed, TimedOut, WrongState
 from tests.containers.conftest import Supervise
 from tests.containers.plain import config_of
 
@@ -232,6 +232,8 @@ def test_the_wait_for_an_auto_removed_container_knows_its_exit_code(
 
     assert handle.client.wait().exit_code == 4
     wait_gone(tmp_path / "c1")
+    with pytest.raises(NotFound, match="removed itself"):
+        handle.client.wait()
 
 
 def test_a_killed_monitor_leaves_the_truth(supervise: Supervise) -> None:
