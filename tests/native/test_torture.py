@@ -282,3 +282,24 @@ def test_a_wrong_checksum_is_corrupt(tmp_path: Path) -> None:
     packed[-5] ^= 1
     with pytest.raises(CorruptData):
         unpack_bytes(bytes(packed), tmp_path / "tree")
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("kind", ["ten million directories", "a million files"])
+def test_very_many_entries(tmp_path: Path, kind: str) -> None:
+    """S01 and S14 in full: 1e7 entries stop at the default limit, 1e6 files unpack, both within 64 MB."""
+    script = _CHILD.replace("except LimitExceeded as error:", "except LimitExceeded: pass\nfinally:")
+    script = script.replace(", error)", ")")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    reader, writer = os.pipe()
+    directories = (member(b"d%d" % (number % 50), kind=b"5") * 100 for number in range(100_000))
+    files = (member(b"d%d/%d" % (number // 1000, number)) for number in range(1_000_000))
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tree), "{}"], stdin=reader, stdout=subprocess.PIPE, text=True
+    ) as child:
+        os.close(reader)
+        feed(files if "files" in kind else directories, writer)
+        said, _ = child.communicate(timeout=900)
+    assert int(said.split()[1]) < 64
+    assert len(os.listdir(tree)) == (1000 if "files" in kind else 50)
