@@ -63,7 +63,7 @@ class Ingest:
     def commit(
         self, digest: Digest | None = None, references: Iterable[Digest] = (), trees: Iterable[Digest] = ()
     ) -> Digest:
-        """Make the blob whole and durable, and known under its digest.
+        """Make the blob whole, and known under its digest.
 
         Args:
             digest: What C code computed while it wrote to :attr:`fd`; None means that it is computed here.

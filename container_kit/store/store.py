@@ -135,7 +135,7 @@ class Store:
         trees: Iterable[Digest] = (),
         lease: Lease | None = None,
     ) -> Digest:
-        """Store *data*, durably.
+        """Store *data*; a power cut may take it back until a name, or a durable root, keeps it.
 
         Args:
             references: Blobs that it needs, and that live as long as it does; they may come later.
@@ -415,7 +415,9 @@ class Store:
             yield
             if lease is not None:
                 lease.add_keys([content.key], check=False)
-            with self.database.transaction() as tx:
+            # The row needs no sync of its own: the name that will keep the content is durable, and with it
+            # every earlier row of the same log.  The file is on the disk already: a row must never be first.
+            with self.database.transaction(durable=False) as tx:
                 self.catalog.put_content(tx, content)
 
     def forget_read(self, digest: Digest) -> None:

@@ -64,7 +64,7 @@ class TreeDraft:
         references: Iterable[Digest] = (),
         synced: bool = False,
     ) -> str:
-        """Make the layer durable and known under *diff_id*; its path from now on.
+        """Make the layer known under *diff_id*, with all it holds on the disk; its path from now on.
 
         Args:
             size: Bytes of its files.
