@@ -8,6 +8,7 @@
 
 #include "cdef/monitor.h"
 #include "cdef/layers.h"
+#include "cdef/layers_inflate.h"
 #include "cdef/process.h"
 #include "cdef/sha256.h"
 #include "cdef/trees.h"

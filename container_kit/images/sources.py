@@ -8,14 +8,13 @@ from __future__ import annotations
 import functools
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Protocol
+from contextlib import ExitStack, contextmanager
+from typing import IO, Literal, Protocol
 
 import attrs
 
-from container_kit.errors import CorruptData, InvalidInput, LimitExceeded, NotFound
+from container_kit.errors import CorruptData, InvalidInput, KernelError, LimitExceeded, NotFound
 from container_kit.images.tarindex import TarIndex, looks_like_tar, read_index
 from container_kit.native import layers as native
 from container_kit.store import Store, files
@@ -142,28 +141,45 @@ def _seekable(store: Store, source: str | os.PathLike[str] | IO[bytes]) -> Itera
 
     A pipe, and what is compressed as a whole, is copied to the store's disk first.
     """
-    opened: int | None = None
+    with ExitStack() as stack:
+        fd = _as_file(stack, store, source)
+        compression = _compression(os.pread(fd, 4, 0))
+        if compression is not None:
+            plain = stack.enter_context(_spool(store))
+            _inflate(store, fd, plain, compression)
+            fd = plain
+        yield fd
+
+
+def _as_file(stack: ExitStack, store: Store, source: str | os.PathLike[str] | IO[bytes]) -> int:
+    """A descriptor of a regular file with the bytes of *source*: its own if it is one."""
     fd: int | None
     if isinstance(source, str | os.PathLike):
-        fd = opened = open_file(source)
-        read: Callable[[int], bytes] = functools.partial(os.read, opened)
+        fd = open_file(source)
+        stack.callback(os.close, fd)
+        read: Callable[[int], bytes] = functools.partial(os.read, fd)
     else:
         fd, read = descriptor_of(source), source.read
+    if fd is not None and stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    copy = stack.enter_context(_spool(store))
+    with files.translated("copy the archive", store.root):
+        copy_stream(read, copy)
+    return copy
+
+
+def _compression(magic: bytes) -> Literal["gzip", "zstd"] | None:
+    if magic.startswith(_GZIP):
+        return "gzip"
+    return "zstd" if magic.startswith(_ZSTD) else None
+
+
+def _inflate(store: Store, fd: int, plain: int, compression: Literal["gzip", "zstd"]) -> None:
+    os.lseek(fd, 0, os.SEEK_SET)
     try:
-        if fd is not None and _is_usable(fd):
-            yield fd
-        else:
-            with _spool(store) as copy:
-                _copy_plain(read, copy)
-                yield copy
-    finally:
-        if opened is not None:
-            os.close(opened)
-
-
-def _is_usable(fd: int) -> bool:
-    """Whether *fd* can be read in place: a regular file in plain."""
-    return stat.S_ISREG(os.fstat(fd).st_mode) and not os.pread(fd, 4, 0).startswith((_GZIP, _ZSTD))
+        native.inflate_file(fd, plain, compression, ratio=_MAX_RATIO, ratio_grace_bytes=_RATIO_FREE)
+    except KernelError as error:
+        raise files.from_os_error(error, "unpack the archive", store.root) from error
 
 
 def open_file(path: str | os.PathLike[str]) -> int:
@@ -194,19 +210,6 @@ def _spool(store: Store) -> Iterator[int]:
         os.close(fd)
 
 
-def _copy_plain(read: Callable[[int], bytes], copy: int) -> None:
-    """Copy all that *read* gives to *copy*; gzip is unpacked on the way."""
-    first = read(_CHUNK)
-    if first.startswith(_ZSTD):
-        raise InvalidInput(
-            "an archive of images compressed with zstd as a whole is not read: run unzstd first"
-        )
-    chunks = _chunks(first, read)
-    with files.translated("copy the archive", f"/proc/self/fd/{copy}"):
-        for chunk in _inflated(chunks) if first.startswith(_GZIP) else chunks:
-            _write(copy, chunk)
-
-
 def copy_stream(read: Callable[[int], bytes], out_fd: int) -> None:
     """Write all that *read* gives to *out_fd*."""
     for chunk in _chunks(read(_CHUNK), read):
@@ -223,28 +226,6 @@ def _chunks(first: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
     while first:
         yield first
         first = read(_CHUNK)
-
-
-def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The plain bytes of gzip members, one after the other, in bounded pieces."""
-    decoder, read, written = zlib.decompressobj(wbits=31), 0, 0
-    for chunk in chunks:
-        read += len(chunk)
-        while chunk:
-            try:
-                plain = decoder.decompress(chunk, _CHUNK)
-            except zlib.error as error:
-                raise CorruptData(f"the archive is damaged: {error}") from None
-            written += len(plain)
-            if written > _RATIO_FREE and written > _MAX_RATIO * read:
-                raise LimitExceeded(f"the archive unpacks to more than {_MAX_RATIO} times its size")
-            yield plain
-            chunk = decoder.unconsumed_tail
-            if decoder.eof:
-                chunk, decoder = decoder.unused_data, zlib.decompressobj(wbits=31)
-                chunk = chunk.lstrip(b"\0")  # some writers pad the end with zeros
-    if not decoder.eof and decoder.unconsumed_tail:
-        raise CorruptData("the archive ends within its compressed data: it was cut off")
 
 
 def _shown(source: object) -> str:

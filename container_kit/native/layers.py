@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from container_kit.native._jobs import Cancellation, Compression, Form
 from container_kit.native.digests import Hasher, sha256_fd, sha256_range
+from container_kit.native.inflating import inflate_file
 from container_kit.native.packing import Packed, Replayed, pack, replay
 from container_kit.native.trees import copy_tree, mkdirs_beneath, open_beneath, remove_tree
 from container_kit.native.unpacking import Unpacked, UnpackLimits, features, unpack
@@ -19,6 +20,7 @@ __all__ = [
     "Unpacked",
     "copy_tree",
     "features",
+    "inflate_file",
     "mkdirs_beneath",
     "open_beneath",
     "pack",

@@ -101,21 +101,24 @@ def test_zstd_layers_are_read(engine: Engine, tmp_path: Path) -> None:
     assert [str(layer) for layer in image.layers] == [sha256(LOWER)]
 
 
+@pytest.mark.tool("zstd")
 def test_a_pipe_and_a_compressed_archive_are_read(engine: Engine, tmp_path: Path) -> None:
-    """What cannot be read in place is copied to disk first: a pipe, and gzip around the whole."""
+    """What cannot be read in place is copied to disk first: a pipe, gzip or zstd around all."""
     archive = docker_archive(tmp_path / "a.tar", LAYERS, ["a:1"])
     packed = tmp_path / "a.tar.gz"
     content = archive.read_bytes()
-    packed.write_bytes(gzip.compress(content[:2000]) + gzip.compress(content[2000:]) + bytes(512))
+    packed.write_bytes(gzip.compress(content[:2000]) + gzip.compress(content[2000:]))
 
-    with subprocess.Popen(["cat", archive], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(["cat", packed], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         [piped] = Image.load(process.stdout, engine=engine)
+    subprocess.run(["zstd", "-q", archive], check=True)
+    [from_zstd] = Image.load(f"{archive}.zst", engine=engine)
     [unpacked] = Image.load(str(packed), engine=engine)
     with open(archive, "rb") as file:
         [opened] = Image.load(file, engine=engine)
     [in_memory] = Image.load(io.BytesIO(content), engine=engine)
-    assert piped == unpacked == opened == in_memory
+    assert piped == from_zstd == unpacked == opened == in_memory
 
 
 def test_links_between_layers_of_old_archives_are_followed(engine: Engine, tmp_path: Path) -> None:
