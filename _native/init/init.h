@@ -51,6 +51,7 @@ void status_fail(const struct plan_step *step, uint32_t index, long error);
 
 /* paths.c: everything below init.root_fd */
 long root_open(const char *path, uint64_t flags);
+long root_open_no_links(const char *path, uint64_t flags);
 long root_parent(const char *path, const char **name);
 long root_make_directory(const char *path, uint32_t mode);
 long root_make_file(const char *path);

@@ -45,6 +45,18 @@ static long open_target(const char *path, long directory)
 	return fd < 0 ? fd : root_open(path, O_PATH);
 }
 
+/* For the kernel's own file systems, in which paths are masked later by their names: behind a link, a mount that
+ * comes in between could change where those names lead, and the file system stay unmasked under another name. */
+static long open_system_target(const char *path)
+{
+	long fd = root_open_no_links(path, O_PATH | O_DIRECTORY);
+
+	if (fd != -ENOENT)
+		return fd;
+	fd = root_make_directory(path, 0755);
+	return fd < 0 ? fd : root_open_no_links(path, O_PATH | O_DIRECTORY);
+}
+
 static long configure_option(long context, const char *option)
 {
 	char key[256];
@@ -100,7 +112,10 @@ long op_mount(const struct plan_step *step)
 	long tree, target, result;
 
 	init.about = plan_text(step, 2);
-	target = open_target(init.about, 1);
+	if (ck_streq(type, "proc") || ck_streq(type, "sysfs"))
+		target = open_system_target(init.about);
+	else
+		target = open_target(init.about, 1);
 	if (target < 0)
 		return target;
 	tree = result = make_file_system(step, type);
@@ -137,7 +152,10 @@ long op_mount_tree(const struct plan_step *step)
 			     AT_EMPTY_PATH | (step->b & TREE_ATTRIBUTES_BELOW ? AT_RECURSIVE : 0), &attr, sizeof attr);
 	if (result < 0)
 		return result;
-	target = open_target(init.about, directory);
+	if (ck_streq(init.about, "/proc") || ck_streq(init.about, "/sys"))
+		target = open_system_target(init.about);
+	else
+		target = open_target(init.about, directory);
 	if (target < 0)
 		return target;
 	result = attach(tree, target);

@@ -4,9 +4,9 @@
  * an image leads to a descriptor of ours. */
 #include "init.h"
 
-long root_open(const char *path, uint64_t flags)
+static long open_in_root(const char *path, uint64_t flags, uint64_t resolve)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | resolve };
 	long fd;
 
 	/* EAGAIN: something was renamed meanwhile and the kernel could not tell whether we escaped. */
@@ -14,6 +14,17 @@ long root_open(const char *path, uint64_t flags)
 		fd = sys(openat2, init.root_fd, path, &how, sizeof how);
 	while (fd == -EAGAIN || fd == -EINTR);
 	return fd;
+}
+
+long root_open(const char *path, uint64_t flags)
+{
+	return open_in_root(path, flags, RESOLVE_NO_MAGICLINKS);
+}
+
+/* A link anywhere on the way is an error: -ELOOP. */
+long root_open_no_links(const char *path, uint64_t flags)
+{
+	return open_in_root(path, flags, RESOLVE_NO_SYMLINKS);
 }
 
 /* Open the directory that holds the last component of a path, which *name then points at. */

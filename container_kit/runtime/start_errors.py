@@ -64,6 +64,7 @@ _HINTS = {
     (Op.SET_NAMESPACE, errno.ESRCH): "the container has ended",
     (Op.MOUNT, errno.ENODEV): "this kernel does not have that file system",
     (Op.MOUNT, errno.ENOTDIR): "the image has something else than a directory there",
+    (Op.MOUNT, errno.ELOOP): "the image has a link there, where a directory must be",
     (Op.MOUNT_TREE, errno.ENOTDIR): "source and destination must both be directories, or both files",
     (Op.CONSOLE, errno.ENOENT): "a terminal needs a devpts mount on /dev/pts",
     (Op.DIRECTORY, errno.ENOTDIR): "it is not a directory in the image",

@@ -117,6 +117,18 @@ def test_traps_at_mount_points_are_confined(
     assert source.read_text() == "nameserver 127.0.0.1\n"
 
 
+@pytest.mark.parametrize("where", ["proc", "sys"])
+def test_kernel_file_systems_are_not_mounted_behind_links(box: Box, where: str) -> None:
+    """S03: a link below /dev leads elsewhere once /dev is mounted: masks would miss what lies behind."""
+    (box.lower / "dev").mkdir()
+    (box.lower / "real").mkdir()
+    (box.lower / where).symlink_to("/dev/trap")
+    (box.lower / "dev" / "trap").symlink_to("/real")
+
+    with pytest.raises(StartFailed, match=f"'/{where}'.* link"):
+        box.run(spec("/bin/probe", "exit", "0"))
+
+
 def test_control_unmasked_paths_can_be_read(box: Box) -> None:
     """The control of S03: without the mask, the same probe reads the same files."""
     done = box.run(spec("/bin/probe", "open", "/proc/keys", "/proc/timer_list", linux={"masked_paths": ()}))
