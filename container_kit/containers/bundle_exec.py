@@ -28,7 +28,7 @@ from container_kit.runtime.compile import compile_exec
 from container_kit.runtime.host import Host
 from container_kit.runtime.launch import Launched, launch
 
-__all__ = ["ExecRequest", "execute"]
+__all__ = ["ExecRequest", "execute", "foreign_namespaces"]
 
 _NAMESPACE_FILES = {
     "user": "user",
@@ -164,7 +164,7 @@ def _launch(runtime: OciRuntime, record: Record, spec: Spec, process: Process, p
     program, flags = seccomp_filter(spec)
     plan = compile_exec(
         with_home(process, f"/proc/{record.pid}/root"),
-        _namespaces(record.pid),
+        foreign_namespaces(record.pid),
         host=Host.probe(),
         cgroup_tasks=cgroup.tasks_files if cgroup else (),
         seccomp=program,
@@ -187,7 +187,7 @@ def _launch(runtime: OciRuntime, record: Record, spec: Spec, process: Process, p
         os.close(pidfd)
 
 
-def _namespaces(pid: int) -> Sequence[str]:
+def foreign_namespaces(pid: int) -> Sequence[str]:
     """The namespaces that the container does not share with us."""
     return [type_ for type_, file in _NAMESPACE_FILES.items() if _inode(pid, file) != _inode("self", file)]
 

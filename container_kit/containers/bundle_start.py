@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 
 from container_kit.containers.bundle import Bundle, with_home
+from container_kit.containers.bundle_exec import ExecRequest, foreign_namespaces
 from container_kit.containers.bundle_runtime import seccomp_filter
+from container_kit.containers.identity import resolve_in_process
 from container_kit.containers.monitor_config import MonitorConfig
-from container_kit.containers.options import signal_number
+from container_kit.containers.options import ContainerOptions, signal_number
 from container_kit.oci.rootfs import Directory
+from container_kit.oci.runtime_spec import Process, User
+from container_kit.runtime.capabilities import ALL
 from container_kit.runtime.cgroups import Cgroup
-from container_kit.runtime.compile import compile_plan
+from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.host import Host
 from container_kit.runtime.plan import Plan
 from container_kit.runtime.resources import device_rules, limits_of
@@ -28,8 +32,9 @@ from container_kit.runtime.resources import device_rules, limits_of
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.record import Record
+    from container_kit.containers.state_file import ContainerState
 
-__all__ = ["bundle_monitor_config"]
+__all__ = ["bundle_exec_plan", "bundle_monitor_config"]
 
 _SIGTERM = 15
 
@@ -51,6 +56,37 @@ def bundle_monitor_config(engine: Engine, record: Record) -> Iterator[MonitorCon
         raise
     finally:
         cgroup.close()
+
+
+def bundle_exec_plan(
+    record: Record,
+    state: ContainerState,
+    cgroup: Cgroup,
+    words: tuple[str, ...],
+    env: Mapping[str, str] | None,
+    user: str,
+    working_dir: str,
+    tty: bool,
+    privileged: bool,
+) -> Plan:
+    """The plan that executes *words* in the running container, as the bundle's own process is set up."""
+    spec = Bundle.read(record.bundle).spec
+    more = tuple(f"{name}={value}" for name, value in ContainerOptions(env=env or ()).env)
+    request = ExecRequest(args=words, terminal=tty, cwd=working_dir, env=more, cap=ALL if privileged else ())
+    process = request.applied_to(spec.process or Process())
+    if user:
+        found = resolve_in_process(state.pid, state.start_ticks, user, ())
+        identity = User(uid=found.uid, gid=found.gid, additional_gids=found.additional_gids)
+        process = attrs.evolve(process, user=identity)
+    program, flags = (b"", 0) if privileged else seccomp_filter(spec)
+    return compile_exec(
+        with_home(process, f"/proc/{state.pid}/root"),
+        foreign_namespaces(state.pid),
+        host=Host.probe(),
+        cgroup_tasks=cgroup.tasks_files,
+        seccomp=program,
+        seccomp_flags=flags,
+    )
 
 
 def _plan(bundle: Bundle, record: Record, cgroup: Cgroup) -> Plan:

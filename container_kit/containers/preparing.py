@@ -274,18 +274,41 @@ def prepare_exec(
         raise WrongState(f"cannot execute in container {record.name}: it is {state.status}")
     pidfd = _pidfd(state, record.name)
     try:
-        walls = profile("privileged") if privileged else profile_of(record.options)
-        process = _exec_process(engine, record, state, words, env, str(user), working_dir, tty, walls)
-        if privileged:
-            walls = attrs.evolve(walls, namespaces=profile_of(record.options).namespaces)
         cgroup = engine.cgroups.open(record.id)
         try:
-            cgroup_fd = -1 if cgroup.v2 is None else cgroup.v2_fd
-            yield ExecBlock(compile_execution(process, walls, cgroup), (pidfd,), cgroup_fd)
+            wishes = (words, env, str(user), working_dir, tty, privileged)
+            make = _plan_in_bundle if record.bundle else _plan_in_image
+            plan = make(engine, record, state, cgroup, *wishes)
+            yield ExecBlock(plan, (pidfd,), -1 if cgroup.v2 is None else cgroup.v2_fd)
         finally:
             cgroup.close()
     finally:
         os.close(pidfd)
+
+
+def _plan_in_bundle(engine: Engine, record: Record, *arguments: Any) -> Plan:
+    from container_kit.containers.bundle_start import bundle_exec_plan
+
+    return bundle_exec_plan(record, *arguments)
+
+
+def _plan_in_image(
+    engine: Engine,
+    record: Record,
+    state: ContainerState,
+    cgroup: Cgroup,
+    words: tuple[str, ...],
+    env: Mapping[str, str] | None,
+    user: str,
+    working_dir: str,
+    tty: bool,
+    privileged: bool,
+) -> Plan:
+    walls = profile("privileged") if privileged else profile_of(record.options)
+    process = _exec_process(engine, record, state, words, env, user, working_dir, tty, walls)
+    if privileged:
+        walls = attrs.evolve(walls, namespaces=profile_of(record.options).namespaces)
+    return compile_execution(process, walls, cgroup)
 
 
 def _pidfd(state: ContainerState, name: str) -> int:
