@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -378,10 +380,19 @@ def _close_all_engines() -> None:
         engine.close()
 
 
+def _finish_imports() -> None:
+    """Wait until no other thread is in the middle of importing a module of ours.
+
+    The child of a fork would find that module half made, and its lock held by a thread that is not there.
+    """
+    for name in [name for name in sys.modules if name.startswith("container_kit.")]:
+        import_module(name)
+
+
 def _forget_in_child() -> None:
     for engine in list(_engines):
         engine._after_fork()
 
 
 atexit.register(_close_all_engines)
-os.register_at_fork(after_in_child=_forget_in_child)
+os.register_at_fork(before=_finish_imports, after_in_child=_forget_in_child)

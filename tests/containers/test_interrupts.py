@@ -1,0 +1,134 @@
+"""A call that is cut off anywhere leaves nothing, and what it was called on works on (trial R23)."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from container_kit.containers.container import Container
+from container_kit.containers.engine import Engine
+from container_kit.errors import ContainerKitError
+from tests.containers.waiting import wait_for
+
+pytestmark = pytest.mark.root
+
+
+class Interrupted(Exception):
+    """Raised by the signal handler, wherever the call is."""
+
+
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def _cut_off(call: Callable[[], object], after_s: float) -> bool:
+    """Whether *call* was interrupted; it returns soon after in any case."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after_s)
+        try:
+            call()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interrupted:
+        return True
+    except ContainerKitError:
+        return False
+    return False
+
+
+def _nothing_runs(engine: Engine, besides: set[str] = frozenset()) -> bool:  # type: ignore[assignment]
+    groups = engine.cgroups
+    return not [name for name in groups.names() if name not in besides and groups.open(name).pids()]
+
+
+def _runs(engine: Engine, rounds: int) -> None:
+    chance = random.Random(23)
+    for _ in range(rounds):
+        _cut_off(lambda: engine.run("tools", ["sleep", "0.004"], name="box"), chance.uniform(0.0001, 0.012))
+        wait_for(lambda: _nothing_runs(engine))
+    assert engine.run("tools", ["true"], name="box").exit_code == 0
+    engine.janitor.drain()
+    assert engine.infos(all=True) == []
+    assert os.listdir(engine.catalogue.names_fd) == []
+
+
+def test_runs_that_are_cut_off_leave_nothing(engine: Engine) -> None:
+    """At random moments from the first step to the last."""
+    _runs(engine, 40)
+
+
+@pytest.mark.trial
+def test_a_thousand_runs_that_are_cut_off(engine: Engine) -> None:
+    """The same, often."""
+    _runs(engine, 1000)
+
+
+def _lives(engine: Engine, rounds: int) -> None:
+    chance = random.Random(42)
+
+    def life() -> None:
+        with Container.start("tools", ["sleep", "60"], engine=engine, name="box") as container:
+            container.exec(["true"])
+            container.stop(timeout_s=0)
+
+    for _ in range(rounds):
+        _cut_off(life, chance.uniform(0.0001, 0.04))
+        for container in engine.containers(all=True):
+            container.remove(force=True)
+        wait_for(lambda: _nothing_runs(engine))
+    life()
+
+
+def test_lives_that_are_cut_off_can_be_removed(engine: Engine) -> None:
+    """Whatever a cut leaves is a container in a true state, and its name is free when it is removed."""
+    _lives(engine, 20)
+
+
+@pytest.mark.trial
+def test_many_lives_that_are_cut_off(engine: Engine) -> None:
+    """The same, often."""
+    _lives(engine, 300)
+
+
+def test_a_waiting_call_ends_at_once(engine: Engine) -> None:
+    """wait, logs, exec and events that would wait for long are over soon after an interrupt; all works on."""
+    with engine.start("tools", ["sleep", "600"]) as container:
+        waits: list[Callable[[], object]] = [
+            lambda: container.wait(),
+            lambda: list(container.logs(follow=True)),
+            lambda: container.exec(["sleep", "600"]),
+            lambda: list(container.events(follow=True)),
+            lambda: list(container.stats_stream(100)),
+        ]
+        for call in waits:
+            began = time.monotonic()
+            assert _cut_off(call, 0.05)
+            assert time.monotonic() - began < 5
+        assert container.exec(["true"]).exit_code == 0
+        wait_for(lambda: len(container.top()) == 1)
+
+
+def test_a_closed_iterator_lets_go(engine: Engine) -> None:
+    """Leaving a loop over logs or events early keeps no thread and no descriptor."""
+    with engine.start("tools", ["sh", "-c", "while :; do echo x; sleep 0.01; done"]) as container:
+        threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            for _ in container.logs(follow=True):
+                break
+            for _ in container.events(follow=True):
+                break
+        assert len(os.listdir("/proc/self/fd")) <= files + 1
+        assert threading.active_count() <= threads

@@ -1,0 +1,122 @@
+"""Threads, forks and other processes of a caller: nobody hangs, or believes to own what is not theirs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from container_kit.containers.engine import Engine
+from tests.containers.waiting import wait_for
+
+pytestmark = pytest.mark.root
+
+
+def _run_there(root: str) -> str:
+    with Engine(root) as engine:
+        out: str = engine.run("tools", ["sh", "-c", "echo from $HOSTNAME"], hostname="there").stdout
+        with engine.start("tools", ["sleep", "60"]) as container:
+            out += str(container.exec(["sh", "-c", "exit 5"]).exit_code)
+    return out
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_every_kind_of_child_process_can_use_the_root(engine: Engine, method: str) -> None:
+    """All three start methods of multiprocessing, while the parent has a container of its own."""
+    with engine.start("tools", ["sleep", "60"]) as container:
+        context = multiprocessing.get_context(method)
+        with context.Pool(1) as pool:
+            assert pool.apply(_run_there, (engine.root,)) == "from there\n5"
+            pool.close()
+            pool.join()
+        assert container.status == "running"
+    if method == "forkserver":
+        from multiprocessing import forkserver, resource_tracker
+
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
+
+def test_forks_among_busy_threads_do_not_hang(engine: Engine) -> None:
+    """While threads run containers, forked children run theirs and end."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            engine.run("tools", ["true"])
+
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(6):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)  # a child that hangs shall not stay
+                code = 99
+                try:
+                    code = engine.run("tools", ["sh", "-c", f"exit {number}"]).exit_code
+                    engine.close()
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_forked_child_that_just_ends_takes_nothing_along(engine: Engine) -> None:
+    """Neither its exit nor its close of the engine ends a container of its parent."""
+    with engine.start("tools", ["sleep", "60"]) as container:
+        child = os.fork()
+        if child == 0:
+            try:
+                engine.close()
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert container.status == "running"
+        assert container.exec(["true"]).exit_code == 0
+
+
+def test_thirty_two_threads_live_whole_lives(engine: Engine) -> None:
+    """Start, execute, read logs, stop and remove, all at once, without mixing anything up."""
+
+    def life(number: int) -> tuple[str, str]:
+        with engine.start("tools", ["sh", "-c", f"echo log{number}; exec sleep 60"]) as container:
+            out = container.exec(["sh", "-c", f"echo exec{number}"]).stdout
+            wait_for(lambda: list(container.logs()))
+            (line,) = container.logs()
+            container.stop(timeout_s=0)
+        return out, line.text
+
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(life, range(32))) == [(f"exec{n}\n", f"log{n}") for n in range(32)]
+
+
+def test_another_process_sees_the_truth(engine: Engine) -> None:
+    """State, logs and exec work from a process that had no part in the start."""
+    script = (
+        "import sys, container_kit as ck\n"
+        "c = ck.Engine(sys.argv[1]).container('seen')\n"
+        "print(c.status, c.exec(['sh', '-c', 'echo $$']).exit_code, [line.text for line in c.logs()])\n"
+    )
+    with engine.start("tools", ["sh", "-c", "echo hello; sleep 60"], name="seen") as container:
+        wait_for(lambda: list(container.logs()))
+        root = str(Path(__file__).parents[2])
+        done = subprocess.run(
+            [sys.executable, "-c", script, engine.root],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": root},
+        )
+        assert done.stdout == "running 0 ['hello']\n", done.stderr
+        assert container.status == "running"
