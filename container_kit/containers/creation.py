@@ -88,7 +88,7 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
         lock = hold_lock(directory)
         undoing.callback(lock.close)
         if record.options.name:
-            names.claim(engine.catalogue.names_fd, record.name, record.id)
+            names.claim(engine.catalogue.names_fd, record.name, record.id, directory)
         if record.owner:
             # Its cgroups are the business of the monitor, which sees its owner's end by itself.
             engine.guardian.add(record.id, directory, name_file=engine.name_file(record.options.name))
@@ -109,7 +109,7 @@ def rename(engine: Engine, container_id: str, name: str) -> None:
     if record.name == name:
         return
     names_fd, directory = engine.catalogue.names_fd, engine.catalogue.directory(container_id)
-    names.claim(names_fd, name, container_id)
+    names.claim(names_fd, name, container_id, directory)
     options = attrs.evolve(record.options, name=name)
     try:
         write_record(directory, attrs.evolve(record, name=name, options=options))

@@ -78,7 +78,7 @@ class ForegroundContainer:
         os.mkdir(self._directory, 0o700)
         self._lock = hold_lock(self._directory)
         if recipe.options.name:
-            names.claim(engine.catalogue.names_fd, recipe.options.name, self.id)
+            names.claim(engine.catalogue.names_fd, recipe.options.name, self.id, self._directory)
         self._root = engine.snapshotter.prepare(
             self._directory, recipe.image.layers, volatile=recipe.is_volatile
         )
@@ -143,6 +143,8 @@ class ForegroundContainer:
         try:
             if self._is_running:
                 self._kill()
+            elif error is not None and self._cgroup is not None:
+                self._cgroup.kill()  # cut off in the middle of its start
         finally:
             self._leave()
 

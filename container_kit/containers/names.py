@@ -79,24 +79,27 @@ def check_name(name: str) -> str:
     return name
 
 
-def claim(names_fd: int, name: str, container_id: str) -> None:
+def claim(names_fd: int, name: str, container_id: str, directory: str) -> None:
     """Give *name* to a container, or say who has it.
 
-    The id is written before the name appears, so that nobody reads an empty claim.
+    The id is written to a file in the container's *directory* first, which then gets the name as a further
+    link: nobody reads an empty claim, and a claim that is cut off leaves nothing outside that directory.
 
     Raises:
         NameInUse: Another container has it.
     """
-    draft = f".{container_id}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=names_fd)
+    draft = f"{directory}/name"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, container_id.encode())
-        os.link(draft, name, src_dir_fd=names_fd, dst_dir_fd=names_fd)
-    except FileExistsError:
-        raise NameInUse("container", name, (holder(names_fd, name) or "")[:12]) from None
     finally:
         os.close(fd)
-        os.unlink(draft, dir_fd=names_fd)
+    try:
+        os.link(draft, name, dst_dir_fd=names_fd)
+    except FileExistsError:
+        raise NameInUse("container", name, (holder(names_fd, name) or "")[:12]) from None
 
 
 def holder(names_fd: int, name: str) -> str | None:

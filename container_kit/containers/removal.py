@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from container_kit.containers import names
 from container_kit.containers.monitor_client import MonitorClient
-from container_kit.containers.state_file import HeldLock, hold_lock, read_state
+from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state
 from container_kit.errors import ContainerKitError, WrongState
 from container_kit.native.trees import remove_tree
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.record import Record
 
-__all__ = ["GONE_PREFIX", "clear_away", "end_all", "remove_container", "undo", "wait_for_lock"]
+__all__ = ["GONE_PREFIX", "clear_away", "end_all", "remove_container", "undo"]
 
 GONE_PREFIX = ".gone-"
 _PATIENCE_S = 10.0
@@ -48,10 +48,8 @@ def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
         raise WrongState(
             f"cannot remove container {record.name}: it is {state.status}; stop it, or use force"
         )
-    if state.is_live or state.status == "dead":
-        end_all(engine, record.id)
     try:
-        lock = wait_for_lock(directory, _PATIENCE_S if force else 0.5)
+        lock = _lock_of_ended(engine, record, kill=force or state.status == "dead")
         try:
             clear_away(engine, record)
         finally:
@@ -60,20 +58,30 @@ def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
         forget(engine, record)  # it removed itself when it ended
 
 
-def wait_for_lock(directory: str, patience_s: float) -> HeldLock:
-    """The lock of a container, waiting a little for a supervisor that is about to leave.
+def _lock_of_ended(engine: Engine, record: Record, *, kill: bool) -> HeldLock:
+    """The lock of a container once nothing supervises it any more; with *kill* it is made to end.
+
+    A container that is just being started, by a caller that was cut off, has a monitor that listens a moment
+    later: so it is told to end again and again.
 
     Raises:
-        WrongState: It is still held after *patience_s*.
+        WrongState: It is still supervised after some seconds.
         FileNotFoundError: The container is gone.
     """
-    deadline = time.monotonic() + patience_s
+    directory = engine.catalogue.directory(record.id)
+    deadline = time.monotonic() + (_PATIENCE_S if kill else 0.5)
     while True:
+        if kill and is_held(directory):
+            end_all(engine, record.id)
         try:
-            return hold_lock(directory)
+            lock = hold_lock(directory)
         except WrongState:
             if time.monotonic() >= deadline:
                 raise
+        else:
+            if kill:
+                end_all(engine, record.id)  # what a monitor that was killed has left running
+            return lock
         time.sleep(0.001)
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def stocked_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
     root = tmp_path_factory.mktemp("stocked") / "root"
-    init_fd()  # made once a process and kept: not a leak of the first test
+    # Made once a process and kept: not leaks of the first test that needs them.
+    init_fd()
+    resource_tracker.ensure_running()
     with Engine(root) as engine:
         Image.from_host(*PROGRAMS, tag="tools", engine=engine)
     yield root

@@ -13,9 +13,17 @@ from container_kit.containers import names
 from container_kit.errors import InvalidInput, NameInUse
 
 
+def _claim(names_fd: int, name: str, container_id: str) -> None:
+    """As a container with a directory of its own beside that of the names."""
+    directory = os.path.join(os.readlink(f"/proc/self/fd/{names_fd}"), "..", container_id)
+    os.makedirs(directory, exist_ok=True)
+    names.claim(names_fd, name, container_id, directory)
+
+
 @pytest.fixture
 def names_fd(tmp_path: Path) -> Iterator[int]:
-    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    (tmp_path / "names").mkdir()
+    fd = os.open(tmp_path / "names", os.O_RDONLY | os.O_DIRECTORY)
     yield fd
     os.close(fd)
 
@@ -34,7 +42,7 @@ def test_one_of_many_who_claim_a_name_at_once_gets_it(names_fd: int) -> None:
 
     def attempt(container_id: str) -> str | None:
         try:
-            names.claim(names_fd, "box", container_id)
+            _claim(names_fd, "box", container_id)
         except NameInUse:
             return None
         return container_id
@@ -48,7 +56,7 @@ def test_one_of_many_who_claim_a_name_at_once_gets_it(names_fd: int) -> None:
 def test_only_the_holder_gives_a_name_back(names_fd: int) -> None:
     """Another container's release changes nothing."""
     mine, other = names.new_id(), names.new_id()
-    names.claim(names_fd, "box", mine)
+    _claim(names_fd, "box", mine)
     names.release(names_fd, "box", other)
     assert names.holder(names_fd, "box") == mine
     names.release(names_fd, "box", mine)

@@ -38,10 +38,9 @@ def test_every_kind_of_child_process_can_use_the_root(engine: Engine, method: st
             pool.join()
         assert container.status == "running"
     if method == "forkserver":
-        from multiprocessing import forkserver, resource_tracker
+        from multiprocessing import forkserver
 
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
-        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 def test_forks_among_busy_threads_do_not_hang(engine: Engine) -> None:
