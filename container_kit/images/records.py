@@ -50,7 +50,7 @@ def resolve(store: Store, text: str) -> Digest:
     """
     found = _by_name(store, text)
     if found is None and _is_id_prefix(text):
-        found = _by_id(store, text.removeprefix("sha256:"))
+        found = _by_id(store, text.removeprefix("sha256:")) or _still_held(store, text)
     if found is None:
         raise NotFound("image", text, "load, import or build it first; `container-kit images` lists them")
     return found
@@ -82,6 +82,20 @@ def _by_id(store: Store, prefix: str) -> Digest | None:
     if len(matches) > 1:
         raise InvalidInput(f"{prefix!r} is the start of {len(matches)} image ids: give more digits")
     return next(iter(matches.values()), None)
+
+
+def _still_held(store: Store, text: str) -> Digest | None:
+    """A manifest by its whole digest that was removed by force, while a container goes on using it."""
+    if len(text) != len("sha256:") + 64:
+        return None
+    digest = Digest.parse(text)
+    try:
+        if store.has_blob(digest):
+            read(store, digest)
+            return digest
+    except (InvalidInput, NotFound):
+        return None  # some other document, or one whose layers are gone
+    return None
 
 
 def all_images(store: Store) -> list[Digest]:

@@ -119,6 +119,9 @@ def test_an_image_in_use_is_kept(engine: Engine, image: Image) -> None:
     image.remove(force=True)
     assert Image.list(engine=engine) == []
     assert Path(engine.store.tree_path(image.layers[0]), "base").exists()
+    assert Image.get(str(image.digest), engine=engine) == image  # its container can still be started
+    with pytest.raises(NotFound):
+        Image.get(str(image.id), engine=engine)
     engine.store.remove_root("container:abc")
     engine.store.gc()
     assert engine.store.df().trees == 0
