@@ -43,7 +43,7 @@ void ck_ring_publish(struct ck_ring *ring, size_t size)
 static void set_flag(struct ck_ring *ring, int *flag)
 {
 	pthread_mutex_lock(&ring->lock);
-	*flag = 1;
+	__atomic_store_n(flag, 1, __ATOMIC_RELAXED); /* read without the lock where the source is waited for */
 	pthread_cond_signal(&ring->changed);
 	pthread_mutex_unlock(&ring->lock);
 }

@@ -38,7 +38,7 @@ static int wait_readable(struct source *source)
 	for (;;) {
 		int error = cancelled(source);
 
-		if (error || source->ring->abandoned)
+		if (error || __atomic_load_n(&source->ring->abandoned, __ATOMIC_RELAXED))
 			return error ? error : -ECANCELED;
 		if (source->seekable || poll(&poller, 1, CANCEL_CHECK_MS) != 0)
 			return 0;

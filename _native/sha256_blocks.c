@@ -62,15 +62,17 @@ void ck_sha256_blocks_portable(uint32_t *state, const unsigned char *data, size_
 
 int ck_sha256_have_ni(void)
 {
-	static int known = -1; /* threads may race here: all of them write the same value */
+	static int known = -1; /* threads may race to it: all of them write the same value */
+	int have = __atomic_load_n(&known, __ATOMIC_RELAXED);
 	unsigned int a, b, c, d;
 
-	if (known < 0) {
+	if (have < 0) {
 		int sse = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSSE3) && (c & bit_SSE4_1);
 
-		known = sse && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+		have = sse && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+		__atomic_store_n(&known, have, __ATOMIC_RELAXED);
 	}
-	return known;
+	return have;
 }
 
 #define NI __attribute__((target("sha,sse4.1,ssse3")))
