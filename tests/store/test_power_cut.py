@@ -21,6 +21,11 @@ def cut_power(place: Path, cuts: int, *options: str, program: str = "tests.store
     return json.loads(result.stdout)
 
 
+def shows_lost_bytes(problems: list[str]) -> bool:
+    """Whether a cut left a content without its bytes: the signature of a missing sync."""
+    return any(Digest.of(b"").hex in one or "has changed on disk" in one for one in problems)
+
+
 def test_some_cuts(tmp_path: Path) -> None:
     """A dozen cuts break no promise."""
     result = cut_power(tmp_path, 12)
@@ -40,6 +45,6 @@ def test_many_cuts(tmp_path: Path) -> None:
 
 def test_control_without_sync(tmp_path: Path) -> None:
     """Control: without the syncs, cuts leave the files of zero bytes that they are known for."""
-    result = cut_power(tmp_path, 12, "--no-sync")
+    result = cut_power(tmp_path, 16, "--no-sync")
 
-    assert any(Digest.of(b"").hex in problem for problem in result["problems"]), result
+    assert shows_lost_bytes(result["problems"]), result
