@@ -329,6 +329,8 @@ class Engine:
         self.store.close()
 
     def _remove_owned(self) -> None:
+        if not self._owned:
+            return  # the usual end of a command that only looked: nothing needs to be imported for it
         from container_kit.containers.lifecycle import close_all
 
         close_all(self, list(self._owned))

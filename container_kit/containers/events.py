@@ -14,11 +14,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
-from container_kit.containers.watching import Watch
+if TYPE_CHECKING:
+    from container_kit.containers.watching import Watch
 
 __all__ = ["ROTATE_BYTES", "Event", "Journal", "format_time", "parse_time"]
 
@@ -121,7 +122,7 @@ class Journal:
 
         With *follow* it goes on with new ones for as long as it is asked.
         """
-        watch = Watch(os.path.dirname(self.path)) if follow else None
+        watch = _watch(os.path.dirname(self.path)) if follow else None
         try:
             for line in self._lines(watch):
                 event = Event.parse(line)
@@ -158,3 +159,9 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
             file.seek(-len(line), os.SEEK_CUR)
             return
         yield line
+
+
+def _watch(directory: str) -> Watch:
+    from container_kit.containers.watching import Watch
+
+    return Watch(directory)

@@ -8,7 +8,6 @@ for some milliseconds after its last process.  A child made by fork has no work 
 from __future__ import annotations
 
 import collections
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,8 +19,6 @@ __all__ = ["Janitor"]
 _LINGER_S = 0.3
 _RETRY_S = 0.01
 _PATIENCE_S = 10.0
-
-_log = logging.getLogger(__name__)
 
 
 @attrs.define
@@ -109,5 +106,7 @@ class Janitor:
             problem = str(error)
         if time.monotonic() < job.give_up_at:
             return False
-        _log.warning("cannot clear away %s: %s", job.what, problem)
+        import logging  # rarely needed, and slow to import
+
+        logging.getLogger(__name__).warning("cannot clear away %s: %s", job.what, problem)
         return True

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import struct
 
 __all__ = ["OwnerToken", "dead_owners"]
@@ -23,7 +22,7 @@ class OwnerToken:
     """This process, as the owner of containers in one root directory."""
 
     def __init__(self, owners: str) -> None:
-        self.token = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self.token = f"{os.getpid()}-{os.urandom(6).hex()}"
         self._path = os.path.join(owners, self.token)
         # Locked under a name that nobody looks at: a visible token is never seen without its lock.
         draft = os.path.join(owners, f".{self.token}")

@@ -12,7 +12,6 @@ import time
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
-from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state
 from container_kit.errors import ContainerKitError, WrongState
 from container_kit.native.trees import remove_tree
@@ -29,6 +28,8 @@ _PATIENCE_S = 10.0
 
 def end_all(engine: Engine, container_id: str) -> None:
     """Kill every process of a container, without a restart; nothing happens when there is none."""
+    from container_kit.containers.monitor_client import MonitorClient
+
     directory = engine.catalogue.directory(container_id)
     with contextlib.suppress(ContainerKitError):
         MonitorClient(directory).stop(signal=9, timeout_s=0)

@@ -13,7 +13,7 @@ import attrs
 
 from container_kit.errors import NotFound
 from container_kit.images.snapshot import Change, Usage
-from container_kit.native import layers as native
+from container_kit.native.trees import remove_tree
 from container_kit.oci import Digest, Overlay
 from container_kit.store import Store
 
@@ -68,9 +68,11 @@ class OverlaySnapshotter:
             os.close(fd)
 
     def pack(self, directory: str, out_fd: int) -> None:
+        from container_kit.native.layers import pack  # not needed to start a container
+
         fd = os.open(f"{directory}/{_UPPER}", _DIRECTORY)
         try:
-            native.pack(fd, out_fd, form="overlay")
+            pack(fd, out_fd, form="overlay")
         finally:
             os.close(fd)
 
@@ -81,7 +83,7 @@ class OverlaySnapshotter:
         fd = os.open(directory, _DIRECTORY)
         try:
             for name in (_UPPER, _WORK, _EMPTY):
-                native.remove_tree(fd, name)
+                remove_tree(fd, name)
         finally:
             os.close(fd)
 
