@@ -18,7 +18,7 @@ INIT_FLAGS = [
     "-std=gnu11", "-Os", "-g0", "-Wall", "-Wextra", "-Werror",
     "-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-builtin",
     "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none",
-    "-fno-pie", "-no-pie", "-ffunction-sections", "-fdata-sections",
+    "-fno-pie", "-ffunction-sections", "-fdata-sections",
     "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
     "-Wl,-z,noseparate-code",
 ]  # fmt: skip

@@ -286,6 +286,40 @@ static long launch_keep(int *place, int passed)
 	return passed < 0 ? -SPAWN_EMFILE : 0;
 }
 
+/* Act on one report; 0 to go on listening, a STATUS_* that needs the caller, or -errno. */
+static long launch_report(struct launch *l, int passed)
+{
+	switch (l->record.kind) {
+	case STATUS_CHILD:
+		return launch_adopt(l, passed);
+	case STATUS_TERMINAL:
+		return launch_keep(&l->terminal_fd, passed);
+	case STATUS_LISTENER:
+		return launch_keep(&l->listener_fd, passed);
+	default:
+		if (passed >= 0)
+			sys(close, passed);
+		return l->record.kind;
+	}
+}
+
+/* After an error, listen to the end: a process that was just born may have failed before the one that made it
+ * could tell of it, and must be adopted all the same, or it would never be reaped. */
+static long launch_failed(struct launch *l)
+{
+	struct status_record error = l->record;
+	int passed;
+	long n;
+
+	do {
+		n = spawn_receive(l->status_fd, &l->record, &passed);
+		if (n > 0)
+			launch_report(l, passed);
+	} while (n > 0 || n == -SPAWN_EINTR);
+	l->record = error;
+	return STATUS_ERROR;
+}
+
 /* Follow the start: returns 0 when the program runs, a STATUS_* that needs the caller (SYNC, READY, ERROR),
  * or -errno (-EINTR: call again). */
 static long launch_follow(struct launch *l)
@@ -300,22 +334,10 @@ static long launch_follow(struct launch *l)
 			launch_close(&l->status_fd);
 			return 0;
 		}
-		switch (l->record.kind) {
-		case STATUS_CHILD:
-			n = launch_adopt(l, passed);
-			break;
-		case STATUS_TERMINAL:
-			n = launch_keep(&l->terminal_fd, passed);
-			break;
-		case STATUS_LISTENER:
-			n = launch_keep(&l->listener_fd, passed);
-			break;
-		default:
-			if (passed >= 0)
-				sys(close, passed);
-			return l->record.kind;
-		}
-		if (n < 0)
+		n = launch_report(l, passed);
+		if (n == STATUS_ERROR)
+			return launch_failed(l);
+		if (n != 0)
 			return n;
 	}
 }

@@ -6,8 +6,12 @@ int init_main(int argc, char **argv);
 __attribute__((weak)) int monitor_main(int argc, char **argv);
 __attribute__((weak)) int guardian_main(int argc, char **argv);
 
-/* Without this the compiler would turn the loops below into calls of themselves. */
+/* Without this the compiler would turn the loops below into calls of themselves; clang does not with -fno-builtin. */
+#if defined(__clang__)
+#define NO_LOOP_IDIOMS
+#else
 #define NO_LOOP_IDIOMS __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 
 NO_LOOP_IDIOMS void *memset(void *to, int value, size_t n)
 {

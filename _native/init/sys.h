@@ -25,16 +25,6 @@ static inline long ck_sys6(long n, long a, long b, long c, long d, long e, long 
 	return result;
 }
 
-static inline long ck_sys3(long n, long a, long b, long c)
-{
-	long result;
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(n), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
 #elif defined(__aarch64__)
 
 static inline long ck_sys6(long n, long a, long b, long c, long d, long e, long f)
@@ -53,19 +43,15 @@ static inline long ck_sys6(long n, long a, long b, long c, long d, long e, long 
 	return x0;
 }
 
-static inline long ck_sys3(long n, long a, long b, long c)
-{
-	return ck_sys6(n, a, b, c, 0, 0, 0);
-}
-
 #else
 #error "ckit-init knows x86_64 and aarch64; add the system call convention of this processor to sys.h"
 #endif
 
-#define CK_SYS_0(n) ck_sys3(__NR_##n, 0, 0, 0)
-#define CK_SYS_1(n, a) ck_sys3(__NR_##n, (long)(a), 0, 0)
-#define CK_SYS_2(n, a, b) ck_sys3(__NR_##n, (long)(a), (long)(b), 0)
-#define CK_SYS_3(n, a, b, c) ck_sys3(__NR_##n, (long)(a), (long)(b), (long)(c))
+/* Arguments that are not given are 0, so that a forgotten one is never an address by chance. */
+#define CK_SYS_0(n) ck_sys6(__NR_##n, 0, 0, 0, 0, 0, 0)
+#define CK_SYS_1(n, a) ck_sys6(__NR_##n, (long)(a), 0, 0, 0, 0, 0)
+#define CK_SYS_2(n, a, b) ck_sys6(__NR_##n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define CK_SYS_3(n, a, b, c) ck_sys6(__NR_##n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 #define CK_SYS_4(n, a, b, c, d) ck_sys6(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define CK_SYS_5(n, a, b, c, d, e) \
 	ck_sys6(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)

@@ -16,6 +16,7 @@ from container_kit.errors import InvalidInput
 from container_kit.oci.rootfs import Overlay, RootFs
 from container_kit.oci.runtime_spec import Hook, Linux, Mount, Process, Spec
 from container_kit.runtime.host import Host
+from container_kit.runtime.landlock import Ruleset
 from container_kit.runtime.mount_steps import (
     MountSteps,
     cgroup_steps,
@@ -36,7 +37,7 @@ from container_kit.runtime.namespaces import (
     flag_of,
 )
 from container_kit.runtime.plan import Op, Plan, Step, texts
-from container_kit.runtime.process_steps import LandlockRules, Walls, process_steps
+from container_kit.runtime.process_steps import Walls, process_steps
 
 __all__ = ["CREATE_RUNTIME", "compile_exec", "compile_plan"]
 
@@ -60,7 +61,7 @@ def compile_plan(
     cgroup_tasks: Sequence[str] = (),
     seccomp: bytes = b"",
     seccomp_flags: int = 0,
-    landlock: LandlockRules | None = None,
+    landlock: Ruleset | None = None,
     init: bool = False,
     wait_for_start: bool = False,
     sync_create: bool = False,
@@ -123,7 +124,7 @@ def compile_exec(
     cgroup_tasks: Sequence[str] = (),
     seccomp: bytes = b"",
     seccomp_flags: int = 0,
-    landlock: LandlockRules | None = None,
+    landlock: Ruleset | None = None,
     keep_groups: bool = False,
 ) -> Plan:
     """The plan that starts *process* inside a running container.

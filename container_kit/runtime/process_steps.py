@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Protocol
 
 import attrs
 
@@ -16,9 +15,10 @@ from container_kit.errors import InvalidInput
 from container_kit.oci.runtime_spec import IoPriority, Process, Rlimit, Scheduler
 from container_kit.runtime import capabilities
 from container_kit.runtime.host import Host
+from container_kit.runtime.landlock import Ruleset
 from container_kit.runtime.plan import Op, Step, texts
 
-__all__ = ["DEFAULT_PATH", "LandlockRules", "Walls", "process_steps"]
+__all__ = ["DEFAULT_PATH", "Walls", "process_steps"]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RLIMIT_NAMES = (
@@ -42,33 +42,6 @@ _SCHEDULER_FLAGS = {
 _ALL_CAPABILITIES = (1 << 64) - 1
 
 
-class _PathRule(Protocol):
-    @property
-    def path(self) -> str: ...
-    @property
-    def access(self) -> int: ...
-
-
-class _PortRule(Protocol):
-    @property
-    def port(self) -> int: ...
-    @property
-    def access(self) -> int: ...
-
-
-class LandlockRules(Protocol):
-    """What `runtime.landlock.Ruleset` offers: fitted to the kernel's version of the interface."""
-
-    @property
-    def handled_fs(self) -> int: ...
-    @property
-    def handled_net(self) -> int: ...
-    @property
-    def paths(self) -> Sequence[_PathRule]: ...
-    @property
-    def ports(self) -> Sequence[_PortRule]: ...
-
-
 @attrs.frozen
 class Walls:
     """What comes from the security profile rather than from the configuration's process.
@@ -81,7 +54,7 @@ class Walls:
 
     seccomp: bytes = b""
     seccomp_flags: int = 0
-    landlock: LandlockRules | None = None
+    landlock: Ruleset | None = None
 
 
 def process_steps(
@@ -203,7 +176,7 @@ def _credentials_step(process: Process, host: Host, own_user_namespace: bool, ke
     return Step(Op.CREDENTIALS, 0, 0, 0, payload + struct.pack(f"<{len(groups)}I", *groups))
 
 
-def _landlock_step(rules: LandlockRules) -> Step:
+def _landlock_step(rules: Ruleset) -> Step:
     pieces = []
     for rule in rules.paths:
         path = texts(rule.path)

@@ -30,6 +30,7 @@ from container_kit.oci.runtime_spec import (
 )
 from container_kit.runtime.compile import compile_plan
 from container_kit.runtime.host import Host
+from container_kit.runtime.landlock import PathRule, Ruleset
 from container_kit.runtime.launch import failure_of, launch
 from tests.runtime.boxes import CAPS, NAMESPACES, Box, Pipes, spec
 
@@ -514,3 +515,28 @@ def test_without_privileges_a_user_namespace_is_enough(box: Box) -> None:
 
     assert answer.splitlines()[1].startswith("/proc/self/uid_map 0 1"), answer
     assert (box.lower / "made").stat().st_uid == 4242
+
+
+def test_landlock_holds_where_capabilities_would_not(box: Box) -> None:
+    """A rule set that allows reading only stops root, with every capability, from writing."""
+    read = 1 << 0 | 1 << 2 | 1 << 3  # EXECUTE, READ_FILE, READ_DIR
+    rules = Ruleset(handled_fs=read | 1 << 1, paths=(PathRule("/", read), PathRule("/dev", read | 1 << 1)))
+    (box.lower / "file").touch()
+    free = box.run(spec("/bin/probe", "open", "/file"))
+    walled = box.run(spec("/bin/probe", "open", "/file", "/dev/null"), landlock=rules)
+
+    assert free.stdout.split()[-1] == b"0"
+    assert [line.split()[3] for line in walled.stdout.splitlines()] == [b"13", b"0"]
+
+
+def test_hooks_inherit_nothing_of_the_caller(box: Box, tmp_path: Path) -> None:
+    """S04: a hook has its input and the container's output and error, and an environment of its own."""
+    script = tmp_path / "hook"
+    script.write_text(f"#!/bin/sh\nls /proc/self/fd > {tmp_path}/fds; env > {tmp_path}/env\n")
+    script.chmod(0o755)
+    hook = Hook(str(script), ("hook",), ("X=y", "PATH=/usr/bin:/bin"), 20)
+    box.run(attrs.evolve(spec("/bin/probe", "exit", "0"), hooks=Hooks(create_container=(hook,))))
+
+    assert (tmp_path / "fds").read_text().split() == ["0", "1", "2", "3"], "3 is the directory that ls reads"
+    names = {line.split("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert names <= {"X", "PATH", "PWD", "OLDPWD", "SHLVL", "_"}
