@@ -21,7 +21,7 @@ from container_kit.containers.preparing import monitor_config
 from container_kit.containers.record import write_record
 from container_kit.containers.removal import end_all, remove_container
 from container_kit.containers.restart import RestartPolicy
-from container_kit.containers.state_file import ContainerState, hold_lock, is_held, read_state
+from container_kit.containers.state_file import ContainerState, hold_lock, read_state, wait_released
 from container_kit.containers.statistics import running_cgroup
 from container_kit.containers.supervision import start_monitor
 from container_kit.containers.watching import Watch
@@ -137,12 +137,8 @@ def _signal_process(state: ContainerState, number: int) -> None:
 
 
 def _wait_until_unsupervised(container: Container, timeout_s: float | None) -> None:
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    directory = _directory(container)
-    while os.path.exists(directory) and is_held(directory):
-        if deadline is not None and time.monotonic() >= deadline:
-            raise TimedOut(f"container {container.short_id} has not ended within {timeout_s} s")
-        time.sleep(0.005)
+    if not wait_released(_directory(container), timeout_s):
+        raise TimedOut(f"container {container.short_id} has not ended within {timeout_s} s")
 
 
 def kill(container: Container, signal: str | int) -> None:
@@ -193,10 +189,8 @@ def _mark(container: Container, paused: bool) -> None:
 def restart(container: Container, timeout_s: float | None) -> None:
     """Stop and start it; see :meth:`Container.restart`."""
     stop(container, timeout_s, None)
-    deadline = time.monotonic() + 10.0
     # Its monitor has recorded the end, and lets go of the lock a moment later.
-    while is_held(_directory(container)) and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_released(_directory(container), 10.0)
     start(container)
     container.engine.note("restart", container.engine.record(container.id))
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
-from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state
+from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state, wait_released
 from container_kit.errors import ContainerKitError, WrongState
 from container_kit.native.trees import remove_tree
 
@@ -83,7 +83,7 @@ def _lock_of_ended(engine: Engine, record: Record, *, kill: bool) -> HeldLock:
             if kill:
                 end_all(engine, record.id)  # what a monitor that was killed has left running
             return lock
-        time.sleep(0.001)
+        wait_released(directory, 0.05)
 
 
 def clear_away(engine: Engine, record: Record) -> None:

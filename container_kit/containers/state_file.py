@@ -17,11 +17,13 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 import weakref
 from typing import Any, Literal, cast, get_args
 
 import attrs
 
+from container_kit.containers.watching import Watch
 from container_kit.errors import KernelError, WrongState
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "is_held",
     "read_state",
     "start_ticks",
+    "wait_released",
     "write_state",
 ]
 
@@ -231,6 +234,28 @@ def hold_lock(directory: str) -> HeldLock:
         os.close(descriptor)
         raise KernelError.of(error.errno or 0, "cannot lock the container", directory) from error
     return HeldLock(descriptor)
+
+
+def wait_released(directory: str, timeout_s: float | None) -> bool:
+    """Wait until nobody holds the lock of the container in *directory*, or it is gone; False when time is up.
+
+    The kernel tells of the closing of the file a moment before it drops the lock, so a look is taken once a
+    second whatever it tells.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    try:
+        watch = Watch(directory)
+    except KernelError:
+        return True
+    try:
+        while os.path.exists(directory) and is_held(directory):
+            left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            watch.wait(left)
+        return True
+    finally:
+        watch.close()
 
 
 def is_held(directory: str) -> bool:

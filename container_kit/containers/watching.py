@@ -15,6 +15,7 @@ from container_kit.errors import KernelError
 __all__ = ["Watch"]
 
 _MODIFY, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF = 0x2, 0x80, 0x100, 0x200, 0x400
+_WRITTEN_AND_CLOSED, _MOVE_SELF = 0x8, 0x800
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -33,7 +34,7 @@ class Watch:
     def __init__(self, directory: str) -> None:
         libc = _libc()
         self._fd = libc.inotify_init1(_NONBLOCK_CLOEXEC)
-        mask = _MODIFY | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF
+        mask = _MODIFY | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _WRITTEN_AND_CLOSED | _MOVE_SELF
         if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(directory), mask) < 0:
             errno = ctypes.get_errno()
             self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from container_kit.containers.logs import read_logs
+from container_kit.containers.monitor_client import connect
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import hold_lock, is_held, read_state, write_state
 from container_kit.containers.supervision import MonitorClient, start_monitor
@@ -323,3 +325,38 @@ def test_a_state_of_an_earlier_run_does_not_show_through(supervise: Supervise, t
     state = read_state(handle.client.directory)
     assert (state.status, state.exit_code) == ("exited", 127)
     write_state(handle.client.directory, state)
+
+
+def test_a_monitor_keeps_nothing_of_those_who_left(supervise: Supervise) -> None:
+    """Hundreds of connections of every kind leave it with the descriptors that it had."""
+    handle = supervise("sh", "-c", "echo up; sleep 600", stdin_open=True)
+    follower = read_logs(handle.client.directory, follow=True)
+    next(follower)
+    follower.close()  # type: ignore[attr-defined]
+    fds = Path(f"/proc/{handle.client.status().monitor_pid}/fd")
+    before = len(os.listdir(fds))
+    for _ in range(100):
+        handle.client.attach(stdin=True, logs=True).close()
+        next(handle.client.subscribe())
+        os.close(handle.client.pidfd())
+        next(read_logs(handle.client.directory))
+
+    while len(os.listdir(fds)) != before:  # it notices the last ones a moment later
+        time.sleep(0.005)
+    assert handle.client.status().status == "running"
+
+
+def test_messages_that_mean_nothing_are_survived(supervise: Supervise) -> None:
+    """Unknown kinds, cut-off requests and noise end a connection at most, never the container."""
+    handle = supervise("sleep", "600", stdin_open=True)
+    noise = random.Random(1)
+    for _ in range(300):
+        with connect(handle.client.directory) as connection:
+            kind = noise.choice([kind for kind in range(256) if kind not in b"sk"])
+            connection.send(bytes([kind]) + noise.randbytes(noise.choice([0, 1, 3, 4, 7, 8, 200, 30000])))
+    with connect(handle.client.directory) as connection:
+        connection.send(b"")
+
+    assert handle.client.status().status in ("running", "paused")
+    handle.client.mark_paused(False)
+    assert handle.client.status().pid == handle.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +22,7 @@ from container_kit.containers.state_file import (
     is_held,
     read_state,
     start_ticks,
+    wait_released,
     write_state,
 )
 from container_kit.errors import WrongState
@@ -152,3 +154,16 @@ def test_closing_a_lock_twice_closes_no_other_file(tmp_path: Path) -> None:
     assert os.read(reader, 1) == b"x"
     os.close(reader)
     os.close(writer)
+
+
+def test_a_release_is_noticed(tmp_path: Path) -> None:
+    """Who waits for a lock goes on when it is let go, and gives up when time is up."""
+    lock = hold_lock(str(tmp_path))
+    assert not wait_released(str(tmp_path), 0.01)
+    waiter = ThreadPoolExecutor(1)
+    released = waiter.submit(wait_released, str(tmp_path), None)
+    lock.close()
+
+    assert released.result()
+    assert wait_released(str(tmp_path / "no-such-container"), None)
+    waiter.shutdown()
