@@ -135,6 +135,14 @@ static int start_exit_code(const struct status_record *record)
 	return record->error == ENOENT || record->error == ENOTDIR ? 127 : 126;
 }
 
+/* The name of a program comes from an image: in the state file, no byte of it may begin a line of its own. */
+static void keep_to_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = ' ';
+}
+
 void note_failed_start(struct monitor *m, long result, const struct status_record *record)
 {
 	char *at = m->state.error, *end = at + sizeof m->state.error;
@@ -149,4 +157,5 @@ void note_failed_start(struct monitor *m, long result, const struct status_recor
 	at = ck_append_number(at, end, result > 0 ? record->error : -result);
 	at = ck_append(at, end, " in step ");
 	ck_append_number(at, end, result > 0 ? record->op : 0);
+	keep_to_one_line(m->state.error);
 }

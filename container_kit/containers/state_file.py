@@ -94,7 +94,8 @@ class ContainerState:
         Raises:
             ValueError: The text is not such a state (cut off by a power failure, for one).
         """
-        lines = (line.partition("=") for line in data.decode("utf-8", "replace").splitlines())
+        # Not splitlines, which sees the ends of lines in other characters too.
+        lines = (line.partition("=") for line in data.decode("utf-8", "replace").split("\n"))
         fields = {key: value for key, _, value in lines}
         if fields.get("status") not in get_args(Status) or fields.get("end") != "1":
             raise ValueError("no complete state")

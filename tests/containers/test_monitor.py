@@ -79,6 +79,18 @@ def test_a_program_that_cannot_run_is_an_error(tmp_path: Path, command: str, exi
     assert command in state.error
 
 
+@pytest.mark.parametrize("end_of_line", ["\n", "\r", "\x0b", "\x1e", "\x85", "\u2028"])
+def test_the_name_of_a_program_forges_no_state(tmp_path: Path, end_of_line: str) -> None:
+    """What an image calls its program stays within the error: no process of the host becomes a container."""
+    forged = end_of_line.join(("x", "status=running", f"pid={os.getpid()}", "exit_code=0", ""))
+    config = config_of(tmp_path / "c1", f"/{forged}")
+    with pytest.raises(StartFailed):
+        start_monitor(config)
+
+    state = read_state(config.directory)
+    assert (state.status, state.pid, state.exit_code) == ("created", 0, 127)
+
+
 def test_a_stop_is_the_stop_signal(supervise: Supervise) -> None:
     """A program that heeds it ends in its own way."""
     handle = supervise(
