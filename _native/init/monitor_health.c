@@ -6,6 +6,7 @@
 #include "spawn.h"
 
 #define TIMED_OUT_CODE (-1)
+#define START_LIMIT_MS 3000 /* nothing else is served meanwhile */
 
 static int is_starting(const struct monitor *m)
 {
@@ -151,6 +152,7 @@ static long launch_probe(struct monitor *m, int output_fd)
 		.stdio = { 0 /* /dev/null */, output_fd, output_fd },
 		.slots = &m->pidfd,
 		.slot_count = 1,
+		.timeout_ms = START_LIMIT_MS,
 	};
 	long result;
 
@@ -158,7 +160,7 @@ static long launch_probe(struct monitor *m, int output_fd)
 		launch.cgroup_fd = sys(openat, AT_HERE, m->config.cgroups.v2, DIRECTORY_FLAGS, 0);
 	result = launch_begin(&launch);
 	close_fd(&launch.cgroup_fd);
-	if (result > 0)
+	if (result != 0)
 		launch_abandon(&launch);
 	close_fd(&launch.terminal_fd);
 	close_fd(&launch.listener_fd);

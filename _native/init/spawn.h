@@ -24,6 +24,8 @@
 #define SPAWN_DUPFD 1030 /* F_DUPFD_CLOEXEC */
 #define SPAWN_EAGAIN 11
 #define SPAWN_EINTR 4
+#define SPAWN_ETIMEDOUT 110
+#define SPAWN_RECEIVE_LIMIT 20 /* SO_RCVTIMEO */
 #define SPAWN_EMFILE 24
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
@@ -218,6 +220,8 @@ struct launch {
 	int preserve_count;
 	const int *slots;
 	int slot_count;
+	/* How long init may say nothing, 0: for ever.  Whoever joins a container can be stopped by its processes. */
+	int timeout_ms;
 	/* Results; -1 where there is none. */
 	int pid, pidfd, status_fd, terminal_fd, listener_fd, mount_ns_fd;
 	struct status_record record; /* the last one */
@@ -329,7 +333,7 @@ static long launch_follow(struct launch *l)
 		long n = spawn_receive(l->status_fd, &l->record, &passed);
 
 		if (n < 0)
-			return n;
+			return n == -SPAWN_EAGAIN ? -SPAWN_ETIMEDOUT : n;
 		if (n == 0) {
 			launch_close(&l->status_fd);
 			return 0;
@@ -356,6 +360,15 @@ static int launch_place(const struct launch *l, int child_status, int *fds)
 	return n;
 }
 
+static long launch_limit_silence(const struct launch *l)
+{
+	long limit[2] = { l->timeout_ms / 1000, l->timeout_ms % 1000 * 1000 };
+
+	if (l->timeout_ms == 0)
+		return 0;
+	return sys(setsockopt, l->status_fd, 1 /* SOL_SOCKET */, SPAWN_RECEIVE_LIMIT, limit, sizeof limit);
+}
+
 /* Start a plan; returns as launch_follow does. */
 static long launch_begin(struct launch *l)
 {
@@ -373,7 +386,9 @@ static long launch_begin(struct launch *l)
 	if (result < 0)
 		return result;
 	l->status_fd = pair[0];
-	sent = spawn_send_plan(pair[0], l->plan, l->plan_size, 0, SPAWN_DONT_WAIT);
+	sent = launch_limit_silence(l);
+	if (sent >= 0)
+		sent = spawn_send_plan(pair[0], l->plan, l->plan_size, 0, SPAWN_DONT_WAIT);
 	ck_append_number(base, base + sizeof base, 3 + l->preserve_count);
 	s.fd_count = launch_place(l, pair[1], fds);
 	s.clone_flags = header->clone_flags;

@@ -47,7 +47,7 @@ def execute(
     output = _PIPE if capture else None
     streams = Streams.open(None if data is None else _PIPE, output, output)
     try:
-        words, launched = _launch(container, command, streams, wishes)
+        words, launched = _launch(container, command, streams, wishes, timeout)
         try:
             left = None if timeout is None else began + timeout - time.monotonic()
             done = _finish(launched, streams, data, left)
@@ -68,7 +68,11 @@ def execute(
 
 
 def _launch(
-    container: Container, command: Command, streams: Streams, wishes: dict[str, Any]
+    container: Container,
+    command: Command,
+    streams: Streams,
+    wishes: dict[str, Any],
+    timeout_s: float | None = None,
 ) -> tuple[tuple[str, ...], Launched]:
     words = as_command(command)
     if not words:
@@ -81,6 +85,7 @@ def _launch(
             stderr=streams.stderr,
             slots=block.slots,
             cgroup_fd=block.cgroup_fd,
+            timeout_s=timeout_s,
         )
     streams.started()
     return words, launched

@@ -19,6 +19,7 @@ from container_kit.native._binding import check, ffi, lib
 __all__ = ["Completed", "Start", "Talk", "init_fd", "reap", "send_signal", "wait"]
 
 FAILED, MEETING, WAITING = 1, 4, 5
+_LONGEST_MS = (1 << 31) - 1
 _EXECUTABLE = os.path.join(os.path.dirname(__file__), "ckit-init")
 
 _lock = threading.Lock()
@@ -72,12 +73,18 @@ class Start:
         cgroup_fd: int = -1,
         preserve: Sequence[int] = (),
         slots: Sequence[int] = (),
+        timeout_s: float | None = None,
     ) -> int:
-        """Start the plan: 0 when its program runs, or `FAILED`, `MEETING`, `WAITING`."""
-        result = self._begin(plan, stdio, cgroup_fd, preserve, slots)
+        """Start the plan: 0 when its program runs, or `FAILED`, `MEETING`, `WAITING`.
+
+        Raises:
+            TimedOut: Nothing was heard of it for *timeout_s*; it has been killed.
+        """
+        timeout_ms = 0 if timeout_s is None else max(1, min(int(timeout_s * 1000), _LONGEST_MS))
+        result = self._begin(plan, stdio, cgroup_fd, preserve, slots, timeout_ms)
         if result == -errno.EBADF:
             _forget_sealed()
-            result = self._begin(plan, stdio, cgroup_fd, preserve, slots)
+            result = self._begin(plan, stdio, cgroup_fd, preserve, slots, timeout_ms)
         return self._follow(result)
 
     def _begin(
@@ -87,6 +94,7 @@ class Start:
         cgroup_fd: int,
         preserve: Sequence[int],
         slots: Sequence[int],
+        timeout_ms: int,
     ) -> int:
         result: int = lib.ck_launch(
             init_fd(),
@@ -98,6 +106,7 @@ class Start:
             len(preserve),
             slots,
             len(slots),
+            timeout_ms,
             self.state,
         )
         return result
@@ -112,6 +121,8 @@ class Start:
             result = lib.ck_launch_next(self.state)
         if result < 0:
             self.abandon()
+        if result == -errno.ETIMEDOUT:
+            raise TimedOut("the program did not start in time: something keeps its process stopped")
         return check(result, "cannot start a process")
 
     @property

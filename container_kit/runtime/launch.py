@@ -61,6 +61,7 @@ def launch(
     slots: Sequence[int] = (),
     preserve_fds: Sequence[int] = (),
     cgroup_fd: int = -1,
+    timeout_s: float | None = None,
     on_sync: Callable[[int, int], bytes] | None = None,
 ) -> Launched:
     """Start *plan* and return when its program runs (or, with a start socket, waits to be started).
@@ -73,12 +74,14 @@ def launch(
         slots: Descriptors for the plan's slots, in order.
         preserve_fds: Descriptors that the program finds at 3, 4, ...
         cgroup_fd: Directory of a v2 cgroup to be born in, or -1.
+        timeout_s: How long the start may be silent: processes of a container that it joins can stop it.
         on_sync: Called with the number of the meeting point and the pid; its answer (at most 64 KiB)
             becomes the input of hooks that the plan runs later.
 
     Raises:
         StartFailed: With ``exit_code`` 127 (program not found), 126 (not executable) or 125.
         KernelError: A process could not be made at all.
+        TimedOut: The program does not run after *timeout_s*; it has been killed.
     """
     encoded = plan if isinstance(plan, bytes) else plan.encode()
     start = process.Start()
@@ -87,7 +90,9 @@ def launch(
         if min(stdin, stdout, stderr) < 0:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         stdio = (null if stdin < 0 else stdin, null if stdout < 0 else stdout, null if stderr < 0 else stderr)
-        result = start.begin(encoded, stdio, cgroup_fd=cgroup_fd, preserve=preserve_fds, slots=slots)
+        result = start.begin(
+            encoded, stdio, cgroup_fd=cgroup_fd, preserve=preserve_fds, slots=slots, timeout_s=timeout_s
+        )
         while result == process.MEETING:
             result = start.answer(_answer(start, on_sync))
     except BaseException:

@@ -70,6 +70,20 @@ def test_kill_sends_any_signal(engine: Engine) -> None:
             container.kill()
 
 
+STOP_NEWCOMERS = "while :; do kill -STOP -1; done 2> /dev/null & echo up; sleep 60"
+
+
+def test_an_exec_that_is_stopped_from_inside_times_out(engine: Engine) -> None:
+    """A process on its way into a container can be stopped by those inside, even before its program runs."""
+    with engine.start("tools", ["sh", "-c", STOP_NEWCOMERS]) as container:
+        next(container.logs(follow=True))
+        began = time.monotonic()
+        with pytest.raises(TimedOut):
+            for _ in range(1000):
+                container.exec(["true"], timeout=0.2)
+        assert time.monotonic() - began < 30
+
+
 def test_pause_and_resume(engine: Engine) -> None:
     """While paused nothing inside moves, nothing is executed, and the state says so."""
     with engine.start("tools", ["sh", "-c", "while :; do echo x; sleep 0.01; done"]) as container:

@@ -83,6 +83,18 @@ def test_a_check_that_hangs_is_killed(engine: Engine) -> None:
     assert len(pids) <= 2  # the program, and the next check
 
 
+def test_a_check_that_is_stopped_from_inside_keeps_nobody_waiting(engine: Engine) -> None:
+    """A container that stops every newcomer, its check too, can still be stopped itself."""
+    check = HealthCheck(command=("true",), interval_s=0.02, timeout_s=0.05, retries=1)
+    script = "while :; do kill -STOP -1; done 2> /dev/null & echo up; sleep 60"
+    container = engine.start("tools", ["sh", "-c", script], health=check)
+
+    wait_for_health(container, "unhealthy")
+    began = time.monotonic()
+    assert container.stop(timeout_s=0.1) == 137
+    assert time.monotonic() - began < 15
+
+
 def test_failures_in_the_start_period_do_not_count(engine: Engine) -> None:
     """A slow starter is starting until it is healthy, and checked more often meanwhile."""
     check = HealthCheck.shell(
