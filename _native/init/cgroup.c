@@ -25,6 +25,7 @@ static long write_control(const char *directory, const char *file, const char *t
 	return path_of(path, directory, file) ? write_small_file(AT_HERE, path, text) : -ENAMETOOLONG;
 }
 
+/* Only what ends with a newline is a whole number: a list longer than one read may be cut within one. */
 static int kill_listed(const char *text)
 {
 	int killed = 0;
@@ -33,10 +34,10 @@ static int kill_listed(const char *text)
 		long pid = 0;
 		for (; *at >= '0' && *at <= '9'; at++)
 			pid = pid * 10 + (*at - '0');
-		if (pid > 0)
-			killed += sys(kill, pid, KILL_SIGNAL) == 0;
 		if (!*at)
 			break;
+		if (pid > 0)
+			killed += sys(kill, pid, KILL_SIGNAL) == 0;
 	}
 	return killed;
 }

@@ -200,6 +200,8 @@ static void take_input(struct monitor *m, struct client *client, uint32_t size)
 {
 	if (!(client->wants & WANTS_STDIN) || m->stdin_fd < 0 || m->stdin_have > m->stdin_sent)
 		return;
+	if (size > sizeof m->stdin_data)
+		return client_drop(m, client);
 	memcpy(m->stdin_data, m->message + 1, size);
 	m->stdin_have = size;
 	m->stdin_sent = 0;

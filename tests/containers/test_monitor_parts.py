@@ -16,7 +16,7 @@ from container_kit.containers.monitor_config import _MODES
 from container_kit.containers.restart import RestartMode, RestartPolicy, next_delay
 
 SOURCES = Path(__file__).parents[2] / "_native" / "init"
-PARTS = ("daemon.c", "monitor_restart.c", "monitor_config.c")
+PARTS = ("cgroup.c", "daemon.c", "monitor_restart.c", "monitor_config.c")
 
 # Only what the tests need to reach into `struct config`.
 GLUE = """
@@ -25,6 +25,11 @@ long delay(unsigned mode, unsigned retries, int exit_code, unsigned restarts)
 {
 	struct config config = { .restart_mode = mode, .restart_retries = retries };
 	return restart_delay_ms(&config, exit_code, restarts);
+}
+void kill_members_of(const char *directory)
+{
+	struct cgroups groups = { .v1 = { directory }, .v1_count = 1 };
+	cgroups_kill(&groups);
 }
 int parse(const char *data, unsigned long size)
 {
@@ -45,6 +50,19 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     found = ctypes.CDLL(str(library))
     found.delay.restype = ctypes.c_long
     return found
+
+
+def test_a_list_of_processes_that_is_cut_off_kills_no_stranger(parts: ctypes.CDLL, tmp_path: Path) -> None:
+    """Where one read ends within a number, what was read of it is no process of the container."""
+    stranger = subprocess.Popen(["sleep", "60"])
+    cut = str(stranger.pid).encode()
+    (tmp_path / "cgroup.procs").write_bytes(b"0\n".rjust(4095 - len(cut), b"0") + cut + b"00000\n")
+    try:
+        parts.kill_members_of(str(tmp_path).encode())
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 @given(
