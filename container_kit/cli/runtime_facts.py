@@ -116,7 +116,7 @@ def features() -> None:
 
 _SECCOMP_ACTIONS = [
     f"SCMP_ACT_{name}"
-    for name in ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP")
+    for name in ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP")
 ]
 _MOUNT_OPTIONS = (
     "async atime bind defaults dev diratime dirsync exec lazytime mand noatime nodev nodiratime noexec "

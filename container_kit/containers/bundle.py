@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "bundle_root", "cgroup_place", "container_from_bundle", "with_home"]
 
 _CONFIG = "config.json"
+_OWN_NODES = ("/dev/ptmx", "/dev/console")
 _LARGEST_CONFIG_BYTES = 4 << 20
 _DEFAULT_PARENT = "container-kit"  # as in container_kit.runtime.cgroups
 
@@ -45,6 +46,11 @@ class Bundle:
     spec: Spec
     document: bytes
 
+    @property
+    def rootfs(self) -> Directory:
+        """Its root file system, for the plan."""
+        return Directory(self.root, shift_owners=False)
+
     @classmethod
     def read(cls, path: str) -> Bundle:
         """The bundle in the directory *path*.
@@ -55,7 +61,7 @@ class Bundle:
         """
         directory = os.path.abspath(path)
         document = _read_config(directory)
-        spec = Spec.parse(document)
+        spec = _without_own_nodes(Spec.parse(document))
         if spec.root is None or not spec.root.path:
             raise InvalidInput(f"bundle {directory!r}: config.json has no root.path")
         root = os.path.join(directory, spec.root.path)
@@ -64,6 +70,12 @@ class Bundle:
                 "root file system", root, "no such file or directory; make it, or correct root.path"
             )
         return cls(directory, os.path.realpath(root), spec, document)
+
+
+def _without_own_nodes(spec: Spec) -> Spec:
+    """Without the nodes that every container gets with its own terminals, and engines list all the same."""
+    devices = tuple(device for device in spec.linux.devices if device.path not in _OWN_NODES)
+    return attrs.evolve(spec, linux=attrs.evolve(spec.linux, devices=devices))
 
 
 def _read_config(directory: str) -> bytes:
@@ -131,7 +143,7 @@ def _slice_directories(name: str) -> list[str]:
 
 def bundle_root(path: str) -> Directory:
     """The root file system of the bundle in the directory *path*; errors as `Bundle.read`."""
-    return Directory(Bundle.read(path).root)
+    return Bundle.read(path).rootfs
 
 
 def container_from_bundle(path: str, *, engine: Engine, detach: bool = True, **options: Any) -> Container:

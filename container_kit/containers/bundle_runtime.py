@@ -32,7 +32,6 @@ from container_kit.errors import (
     UnsupportedFeature,
     WrongState,
 )
-from container_kit.oci.rootfs import Directory
 from container_kit.oci.runtime_spec import Resources, Spec
 from container_kit.runtime.cgroups import DEFAULT_PARENT, Cgroup, Cgroups
 from container_kit.runtime.compile import compile_plan
@@ -335,7 +334,7 @@ class _Birth:
         program, flags = seccomp_filter(spec)
         plan = compile_plan(
             attrs.evolve(spec, process=with_home(spec.process, self._bundle.root)),
-            Directory(self._bundle.root),
+            self._bundle.rootfs,
             host=Host.probe(),
             cgroup_tasks=cgroup.tasks_files,
             seccomp=program,

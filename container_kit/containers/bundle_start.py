@@ -20,7 +20,6 @@ from container_kit.containers.bundle_runtime import seccomp_filter
 from container_kit.containers.identity import resolve_in_process
 from container_kit.containers.monitor_config import MonitorConfig
 from container_kit.containers.options import ContainerOptions, signal_number
-from container_kit.oci.rootfs import Directory
 from container_kit.oci.runtime_spec import Process, User
 from container_kit.runtime.capabilities import ALL
 from container_kit.runtime.cgroups import Cgroup
@@ -97,7 +96,7 @@ def _plan(bundle: Bundle, record: Record, cgroup: Cgroup) -> Plan:
     program, flags = seccomp_filter(spec)
     return compile_plan(
         spec,
-        Directory(bundle.root),
+        bundle.rootfs,
         host=Host.probe(),
         cgroup_tasks=cgroup.tasks_files,
         seccomp=program,

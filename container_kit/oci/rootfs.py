@@ -33,9 +33,16 @@ class Overlay:
 
 @attrs.frozen
 class Directory:
-    """A plain directory that is used as it is; *path* is absolute."""
+    """A plain directory that is used as it is.
+
+    Args:
+        path: Absolute.
+        shift_owners: In a user namespace, show its files as owned by that namespace's ids. False shows the
+            owners that they have on disk, as OCI bundles demand: who made the bundle has chosen them.
+    """
 
     path: str
+    shift_owners: bool = True
 
 
 RootFs: TypeAlias = Overlay | Directory

@@ -172,7 +172,7 @@ def _root_steps(root: RootFs, world: World) -> tuple[int, list[Step]]:
         # Unprivileged, an overlay needs the user namespace, which open_steps has entered by then.
         return slot, [Step(Op.OVERLAY, slot, flags, id_map + 1, payload)]
     steps = [Step(Op.OPEN_TREE, slot, 1, 0, texts(root.path))]
-    if id_map >= 0:
+    if id_map >= 0 and root.shift_owners:
         steps.append(Step(Op.ID_MAP_TREE, slot, id_map))
     return slot, steps
 

@@ -118,3 +118,17 @@ def wait_for_log(engine: Podman, container: str) -> None:
     while "ready" not in engine("logs", container).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_privileged_and_user_namespace(engine: Podman) -> None:
+    """What podman decides (all devices of the host, owners that it has shifted) is taken as it is."""
+    everything = engine(
+        "run", "--rm", *ALONE, "--privileged", "box", "sh", "-c", "ls -ld /dev/ptmx; echo x > /dev/null"
+    )
+    assert "pts/ptmx" in everything.stdout
+    mapped = ("--uidmap", "0:100000:5000", "--gidmap", "0:100000:5000")
+    inside = engine(
+        "run", "--rm", *ALONE, *mapped, "box", "sh", "-c", "cat /proc/self/uid_map; ls -ldn /etc/passwd"
+    )
+    assert inside.stdout.split()[:3] == ["0", "100000", "5000"]
+    assert inside.stdout.splitlines()[1].split()[2:4] == ["0", "0"]

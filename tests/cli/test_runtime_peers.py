@@ -22,6 +22,7 @@ for f in /proc/kcore /proc/keys /proc/timer_list; do head -c 1 $f 2>&1 | wc -c; 
 touch /root-is-writable 2>/dev/null && echo writable
 echo x > /proc/sys/kernel/hostname 2>/dev/null && echo sysctl
 cat /proc/1/cmdline | tr '\\0' ' '; ls /proc/self/fd | wc -l; cat /proc/self/oom_score_adj
+cat /proc/self/uid_map; ls -ldn / /bin/busybox
 readlink /proc/self/ns/* | cut -d: -f1 | sort
 umask
 """
@@ -77,11 +78,18 @@ def without_namespaces(config: dict[str, Any]) -> None:
     del config["hostname"]
 
 
+def with_user_namespace(config: dict[str, Any]) -> None:
+    """A user namespace that shows other ids, and a root whose files have the ids that they have."""
+    config["linux"]["namespaces"].append({"type": "user"})
+    for name in ("uidMappings", "gidMappings"):
+        config["linux"][name] = [{"containerID": 0, "hostID": 0, "size": 1000}]
+
+
 @pytest.mark.tool("crun")
 @pytest.mark.tool("runc")
 @pytest.mark.parametrize(
     "change",
-    [plain, with_user, with_mounts, with_seccomp, without_namespaces],
+    [plain, with_user, with_mounts, with_seccomp, without_namespaces, with_user_namespace],
     ids=lambda change: change.__name__,
 )
 def test_program_sees_the_same_under_every_runtime(
