@@ -214,7 +214,9 @@ class Image:
     def list(cls, *, engine: HasStore | None = None) -> Sequence[Image]:
         """All images of the store, newest first; those without a name too."""
         store = _store(engine)
-        images = [records.handle(store, digest) for digest in records.all_images(store)]
+        images = [
+            Image(digest, store, manifest, config) for digest, manifest, config in records.each_image(store)
+        ]
         return sorted(images, key=lambda image: (image.created, str(image.digest)), reverse=True)
 
     @classmethod

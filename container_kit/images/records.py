@@ -7,7 +7,7 @@ Both are names of the store, so the collector keeps what they reach.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from container_kit.errors import CorruptData, InvalidInput, NotFound
@@ -22,6 +22,7 @@ __all__ = [
     "IMAGE",
     "TAG",
     "all_images",
+    "each_image",
     "handle",
     "is_name",
     "layer_size",
@@ -75,9 +76,10 @@ def _by_id(store: Store, prefix: str) -> Digest | None:
     """
     named = set(store.names(TAG).values())
     matches: dict[Digest, Digest] = {}
-    for digest in sorted(all_images(store), key=lambda digest: digest in named):  # a named one is the last
-        image_id = read(store, digest)[0].config.digest
-        if image_id.hex.startswith(prefix) or digest.hex.startswith(prefix):
+    for digest, manifest, _ in each_image(store):
+        image_id = manifest.config.digest
+        fits = image_id.hex.startswith(prefix) or digest.hex.startswith(prefix)
+        if fits and (image_id not in matches or digest in named):  # of several, one with a name
             matches[image_id] = digest
     if len(matches) > 1:
         raise InvalidInput(f"{prefix!r} is the start of {len(matches)} image ids: give more digits")
@@ -99,8 +101,20 @@ def _still_held(store: Store, text: str) -> Digest | None:
 
 
 def all_images(store: Store) -> list[Digest]:
-    """The manifests of all images, those without a tag too."""
-    return list(store.names(IMAGE).values())
+    """The manifests of all images, those without a tag too.
+
+    A tag counts by itself: it may be given while another process removes the image's record.
+    """
+    return list(dict.fromkeys([*store.names(IMAGE).values(), *store.names(TAG).values()]))
+
+
+def each_image(store: Store) -> Iterator[tuple[Digest, Manifest, ImageConfig]]:
+    """All images with their documents; one that another process removes meanwhile is left out."""
+    for digest in all_images(store):
+        try:
+            yield digest, *read(store, digest)
+        except NotFound:
+            continue
 
 
 def read(store: Store, digest: Digest) -> tuple[Manifest, ImageConfig]:
@@ -137,8 +151,11 @@ def references_of(store: Store, digest: Digest) -> list[Reference]:
 def unnamed_twins(store: Store, image_id: Digest) -> list[Digest]:
     """Manifests without a tag whose config is *image_id*: the same image, compressed in other ways."""
     named = set(store.names(TAG).values())
-    others = [digest for digest in all_images(store) if digest not in named]
-    return [digest for digest in others if read(store, digest)[0].config.digest == image_id]
+    return [
+        digest
+        for digest, manifest, _ in each_image(store)
+        if digest not in named and manifest.config.digest == image_id
+    ]
 
 
 def names_of(store: Store, digest: Digest) -> list[str]:

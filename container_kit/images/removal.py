@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from container_kit.errors import Conflict, NotFound
 from container_kit.images import records
 from container_kit.images.image import Pruned, Removed
-from container_kit.oci import Digest, Reference
+from container_kit.oci import Digest, Manifest, Reference
 
 if TYPE_CHECKING:
     from container_kit.images.image import Image
@@ -41,12 +41,11 @@ def prune(store: Store, every: bool) -> Pruned:
     """See `container_kit.images.image.Image.prune`."""
     named = set(store.names(records.TAG).values())
     deleted = []
-    for digest in records.all_images(store):
-        if (every or digest not in named) and not _users(store, digest):
-            image = records.handle(store, digest)
+    for digest, manifest, _ in list(records.each_image(store)):
+        if (every or digest not in named) and not _users(store, manifest):
             _untag(store, records.references_of(store, digest))
             _forget(store, digest)
-            deleted.append(str(image.id))
+            deleted.append(str(manifest.config.digest))
     return Pruned(tuple(deleted), store.gc().freed_bytes)
 
 
@@ -72,15 +71,14 @@ def _forget(store: Store, digest: Digest) -> None:
         return
 
 
-def _users(store: Store, digest: Digest) -> list[str]:
-    """Owners (containers, for one) that keep image *digest* or one of its layers."""
-    _, config = records.read(store, digest)
-    keys = {f"blob:{digest}", f"blob:{config.digest}"}
+def _users(store: Store, manifest: Manifest) -> list[str]:
+    """Owners (containers, for one) that keep this image."""
+    keys = {f"blob:{manifest.digest}", f"blob:{manifest.config.digest}"}
     return sorted(owner for owner, kept in store.roots().items() if keys & set(kept))
 
 
 def _refuse_if_used(image: Image) -> None:
-    users = _users(image.store, image.digest)
+    users = _users(image.store, image.manifest)
     if users:
         raise Conflict(
             f"image {image.id.short} is in use by {', '.join(users)}: remove these first, or use force"
