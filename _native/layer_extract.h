@@ -51,7 +51,8 @@ struct layer_extract {
 };
 
 /* layer_path.c: copies what is written into text, path_size + 1 bytes, and cuts it there. */
-int layer_path_cut(struct layer_extract *x, struct layer_path *path, char *text, const char *written, const char *entry);
+int layer_path_cut(struct layer_extract *x, struct layer_path *path, char *text, const char *written,
+		   const char *entry);
 
 /* layer_dirs.c */
 int layer_dirs_open(struct layer_extract *x);
@@ -65,7 +66,8 @@ int layer_dirs_finish(struct layer_extract *x);
 
 /* layer_entries.c: one entry into the tree. */
 int layer_apply(struct layer_extract *x);
-/* Removes whatever has this name in the current directory; its content goes into the recipe. */
+
+/* layer_replace.c: removes whatever has this name in the current directory; its content goes into the recipe. */
 int layer_make_way(struct layer_extract *x, const char *name, const struct stat *there);
 
 /* layer_attributes.c */

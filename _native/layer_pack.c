@@ -141,9 +141,11 @@ static int put_special(struct layer_pack *pack, const struct stat *status)
 {
 	if (S_ISSOCK(status->st_mode))
 		return 0; /* tar has no such type, and a socket without its process is nothing */
-	describe(pack, status, S_ISFIFO(status->st_mode) ? TAR_FIFO : S_ISCHR(status->st_mode) ? TAR_CHAR : TAR_BLOCK_DEVICE);
-	pack->entry.major = S_ISFIFO(status->st_mode) ? 0 : major(status->st_rdev);
-	pack->entry.minor = S_ISFIFO(status->st_mode) ? 0 : minor(status->st_rdev);
+	int fifo = S_ISFIFO(status->st_mode);
+
+	describe(pack, status, fifo ? TAR_FIFO : S_ISCHR(status->st_mode) ? TAR_CHAR : TAR_BLOCK_DEVICE);
+	pack->entry.major = fifo ? 0 : major(status->st_rdev);
+	pack->entry.minor = fifo ? 0 : minor(status->st_rdev);
 	return put_header(pack);
 }
 

@@ -8,7 +8,8 @@
 #include "layer_pack.h"
 
 /* The kernel's own limits (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
-enum { NAMES_ROOM = 65536, VALUES_ROOM = 4 * 65536, MOST_XATTRS = 1024, LEAST_HOLE = 64 * 1024, MOST_EXTENTS = 32768 };
+enum { NAMES_ROOM = 65536, VALUES_ROOM = 4 * 65536, MOST_XATTRS = 1024 };
+enum { LEAST_HOLE = 64 * 1024, MOST_EXTENTS = 32768 };
 
 static int prepare(struct layer_pack *pack)
 {

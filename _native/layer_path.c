@@ -7,7 +7,8 @@
 enum { NAME_MAX_BYTES = 255 };
 
 /* "/a", "./a", "a//b/" and "a/./b" all mean a path below the root; ".." never does. */
-int layer_path_cut(struct layer_extract *x, struct layer_path *path, char *text, const char *written, const char *entry)
+int layer_path_cut(struct layer_extract *x, struct layer_path *path, char *text, const char *written,
+		   const char *entry)
 {
 	const struct ck_limits *limits = &x->job->limits;
 

@@ -372,7 +372,8 @@ static int regenerate(struct replay *replay)
 		return error;
 	job->tar_size = replay->sink->plain_size;
 	if (job->tar_size != size || memcmp(job->diff_id, wanted, 32) != 0)
-		return ck_fail(replay->fault, CK_FAULT_CORRUPT, EBADMSG, NULL, "its files, or its recipe, are not what was unpacked");
+		return ck_fail(replay->fault, CK_FAULT_CORRUPT, EBADMSG, NULL,
+			       "its files, or its recipe, are not what was unpacked");
 	return 0;
 }
 

@@ -30,8 +30,8 @@ void ck_ring_end(struct ck_ring *ring);
 const unsigned char *ck_ring_take(struct ck_ring *ring, int first, size_t *size);
 void ck_ring_abandon(struct ck_ring *ring);
 
-/* Runs until the source is exhausted; 0 or -errno with the fault recorded.  Sets the blob's digest, which is the diff id
- * too when the layer is not compressed. */
+/* Runs until the source is exhausted; 0 or -errno with the fault recorded.  Sets the blob's digest, which is the
+ * diff id too when the layer is not compressed. */
 int ck_source_run(struct ck_unpack *job, struct ck_ring *ring, struct ck_fault *fault);
 
 #endif

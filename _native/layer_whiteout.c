@@ -62,7 +62,8 @@ static int remove_lower(struct layer_extract *x, int dir_fd, const char *name)
 	if (S_ISDIR(status.st_mode) && x->made.used) {
 		int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-		error = fd < 0 ? ck_fail_errno(x->fault, x->reader.entry.path, "cannot open what it hides") : clear_directory(x, fd);
+		error = fd < 0 ? ck_fail_errno(x->fault, x->reader.entry.path, "cannot open what it hides")
+			       : clear_directory(x, fd);
 		/* Not empty: something of this layer is in it. */
 		if (!error && !made && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EEXIST)
 			error = ck_fail_errno(x->fault, x->reader.entry.path, "cannot remove what it hides");
