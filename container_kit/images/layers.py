@@ -38,11 +38,11 @@ def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) ->
     Raises:
         CorruptData: The bytes of a layer are not what its digest, diff id or size promises.
     """
+    for layer in wanted:  # before looking, or what is found might be collected before it is used
+        lease.add_keys(_keys(layer), check=False)
     missing = {
         (layer.diff_id, _kept_digest(layer)): layer for layer in wanted if not _is_stored(store, layer)
     }
-    for layer in wanted:
-        lease.add_keys(_keys(layer), check=False)
     cancellation = native.Cancellation()
     with ThreadPoolExecutor(max_workers=min(_MAX_AT_ONCE, len(missing) or 1)) as pool:
         futures = [pool.submit(_store_layer, store, lease, layer, cancellation) for layer in missing.values()]

@@ -19,7 +19,7 @@ def test_cuts_during_loads(tmp_path: Path, cuts: int) -> None:
 
 
 def test_control_without_sync(tmp_path: Path) -> None:
-    """Control: without the store's syncs, documents of zero bytes are found."""
+    """Control: without the store's syncs, the same trial finds documents that are damaged."""
     result = cut_power(tmp_path, 16, "--no-sync", program="tests.images.power_cut")
 
     assert shows_lost_bytes(result["problems"]), result
