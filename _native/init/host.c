@@ -120,7 +120,8 @@ static long overlay_configure(long context, const struct plan_step *step, uint32
 {
 	long result = overlay_by_descriptors(context, step, texts);
 
-	if ((result == -EINVAL || result == -EBADF) && !step->b)
+	/* What kernels say of a descriptor there: before 6.5, before 6.13, and in between. */
+	if ((result == -EOPNOTSUPP || result == -EINVAL || result == -EBADF) && !step->b)
 		result = overlay_by_numbers(context, step, texts);
 	/* A build without the feature has nothing to switch off. */
 	sys(fsconfig, context, FSCONFIG_SET_STRING, "index", "off", 0);

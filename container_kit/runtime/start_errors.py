@@ -62,6 +62,7 @@ _HINTS = {
     (Op.OPEN_TREE, errno.ENOENT): "make it first, or correct the mount's source",
     (Op.OPEN_NAMESPACE, errno.ENOENT): "the container whose namespace it is has ended",
     (Op.SET_NAMESPACE, errno.ESRCH): "the container has ended",
+    (Op.OVERLAY, errno.EOPNOTSUPP): "layers for a user namespace need Linux 6.13: use the default profile",
     (Op.MOUNT, errno.ENODEV): "this kernel does not have that file system",
     (Op.MOUNT, errno.ENOTDIR): "the image has something else than a directory there",
     (Op.MOUNT, errno.ELOOP): "the image has a link there, where a directory must be",

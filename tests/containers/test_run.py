@@ -194,7 +194,7 @@ def test_many_threads_run_at_once(engine: Engine) -> None:
 def test_a_forked_child_runs_its_own_and_owns_nothing(engine: Engine) -> None:
     """The child can use the engine, and its end takes nothing of the parent's away."""
     engine.run("tools", ["true"])
-    holder = threading.Thread(target=lambda: engine.run("tools", ["sleep", "0.7"], labels={"x": "y"}))
+    holder = threading.Thread(target=lambda: engine.run("tools", ["sleep", "2"], labels={"x": "y"}))
     holder.start()
     wait_for(lambda: engine.infos(labels={"x": "y"}))
     child = os.fork()
