@@ -218,6 +218,7 @@ unpack(layer, tree)"""
 
 
 @pytest.mark.tool("gcc")
+@pytest.mark.skipif("CK_SANITIZED" in os.environ, reason="runs the compiler, not our code")
 @pytest.mark.parametrize("present", [*itertools.product([0, 1], repeat=3)])
 def test_every_choice_of_libraries_compiles(present: tuple[int, int, int]) -> None:
     """A build without ISA-L, zlib or zstd compiles without a warning, to refuse at run time what it lacks."""
