@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from container_kit.errors import ContainerKitError
+from container_kit.errors import ContainerKitError, NotFound
 from container_kit.images import records
 from container_kit.oci import Digest
 from container_kit.oci.json_document import encode
@@ -21,7 +21,7 @@ from container_kit.oci.json_document import encode
 if TYPE_CHECKING:
     from container_kit.store import Store
 
-__all__ = ["Note"]
+__all__ = ["Note", "forget_notes"]
 
 _KIND = "host-note"
 _FORMAT = 1  # raise it when the same inputs give other bytes
@@ -46,7 +46,7 @@ class Note:
             note = self.store.resolve_name(_KIND, self.key)
             if note is None:
                 return None
-            document = json.loads(self.store.read_blob(note, _MAX_BYTES))
+            document = _document(self.store, note)
             image = Digest.parse(document["image"])
             unchanged = all(_identity(path) == identity for path, identity in document["seen"].items())
         except (OSError, ValueError, KeyError, ContainerKitError):
@@ -60,6 +60,22 @@ class Note:
         except (OSError, UnicodeEncodeError):
             return  # a file that changed meanwhile, or a name that JSON cannot hold: made again next time
         self.store.set_name(_KIND, self.key, self.store.put_blob(raw))
+
+
+def forget_notes(store: Store) -> None:
+    """Remove the notes whose image is gone: nothing else needs them."""
+    for key, note in store.names(_KIND).items():
+        try:
+            image = _document(store, note)["image"]
+            if store.resolve_name(records.IMAGE, image) is None:
+                store.remove_name(_KIND, key)
+        except NotFound:
+            continue  # another process was faster
+
+
+def _document(store: Store, note: Digest) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(store.read_blob(note, _MAX_BYTES))
+    return document
 
 
 def _identity(path: str) -> list[int]:

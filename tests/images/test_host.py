@@ -78,6 +78,7 @@ def test_the_second_time_nothing_is_packed(engine: Engine, not_packed_again: lis
     assert Image.from_host("cat", tag="d", engine=engine) == first
     assert not_packed_again == ["layer"]
     first.remove(force=True)
+    assert engine.store.df().blobs == 0  # the note that it was made of these files is gone too
     assert Image.from_host("cat", engine=engine) == first
     assert not_packed_again == ["layer", "layer"]
 
