@@ -33,6 +33,7 @@ class Ingest:
 
     def __init__(self, store: Store, expected: Digest | None, size: int | None, lease: Lease | None) -> None:
         self._store, self._expected, self._size, self._lease = store, expected, size, lease
+        self._generation = store.drafts.generation
         self._written = 0
         self._hash: Any = None
         self._refuse_without_space()
@@ -90,7 +91,7 @@ class Ingest:
 
     def discard(self) -> None:
         """Remove what was written; may be repeated."""
-        if self._path:
+        if self._path and self._generation == self._store.drafts.generation:
             self._store.drafts.close(self.fd)
             files.unlink_or_leave(self._path, "blob.discard")
             self._path = ""

@@ -22,6 +22,7 @@ class Drafts:
         self._layout = layout
         self._fds: set[int] = set()
         self._mutex = threading.Lock()
+        self.generation = 0  # how many forks lie behind this process: drafts of an earlier one are not ours
 
     def new_file(self, path: str) -> int:
         """An empty locked file; its descriptor is closed by :meth:`close`."""
@@ -60,6 +61,7 @@ class Drafts:
     def after_fork(self, child: bool) -> None:
         self._mutex.release()
         if child:
+            self.generation += 1
             self.close_all()
 
     def abandoned(self) -> list[str]:

@@ -36,6 +36,7 @@ class TreeDraft:
 
     def __init__(self, store: Store, lease: Lease | None) -> None:
         self._store, self._lease = store, lease
+        self._generation = store.drafts.generation
         self._name = files.unique("tree")
         directory = f"{store.layout.temporary}/{self._name}"
         self._lock_fd = store.drafts.new_directory(directory)
@@ -100,7 +101,11 @@ class TreeDraft:
             if fd >= 0:
                 os.close(fd)
         self.fd = self.recipe_fd = -1
-        self._store.drafts.close(self._lock_fd)
+        if self._generation != self._store.drafts.generation:
+            return  # a forked child leaves the rest to its parent
+        # Once only: the number may be another thread's draft by the time of a second call.
+        lock_fd, self._lock_fd = self._lock_fd, -1
+        self._store.drafts.close(lock_fd)
         if self._name:
             with suppress(ContainerKitError, OSError):  # what cannot be removed now is swept by the next open
                 remove_entry(self._store.layout.temporary, self._name)

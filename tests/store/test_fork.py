@@ -62,6 +62,25 @@ def test_leases_belong_to_the_parent(store: Store) -> None:
     assert store.gc().blobs == (blob,)
 
 
+def test_drafts_belong_to_the_parent(store: Store) -> None:
+    """A child that leaves the blocks it was forked in removes nothing of its parent's work."""
+    with store.ingest() as ingest, store.new_tree() as draft:
+        ingest.write(b"data")
+
+        def work() -> None:
+            ingest.discard()
+            draft.discard()
+            with store.ingest() as own:
+                ingest.discard()
+                own.write(b"own")
+                own.commit()
+
+        in_child(work)
+        assert ingest.commit() == Digest.of(b"data")
+        draft.publish(Digest.of(b"id"), 0, 0)
+    assert store.has_blob(Digest.of(b"own")) and store.has_tree(Digest.of(b"id"))
+
+
 def test_childs_leases_are_its_own(store: Store) -> None:
     """What a child leases is free when the child has ended, though the parent lives."""
     blob = store.put_blob(b"x")

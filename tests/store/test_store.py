@@ -310,3 +310,14 @@ def test_threads_share_a_store(store: Store) -> None:
     assert failures == []
     assert len(store.names("image")) == 32
     assert store.fsck().clean
+
+
+def test_a_finished_draft_closes_nothing_else(store: Store) -> None:
+    """Leaving a published draft does not close a descriptor that another draft has been given since."""
+    with store.new_tree() as draft:
+        draft.publish(NONE, 0, 0)
+        others = [store.ingest() for _ in range(4)]
+
+    for other in others:
+        other.write(b"still open")
+        other.discard()
