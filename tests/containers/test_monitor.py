@@ -353,7 +353,7 @@ def test_a_monitor_keeps_nothing_of_those_who_left(supervise: Supervise) -> None
         os.close(handle.client.pidfd())
         next(read_logs(handle.client.directory))
 
-    while len(os.listdir(fds)) != before:  # it notices the last ones a moment later
+    while len(os.listdir(fds)) > before:  # it notices the last ones a moment later
         time.sleep(0.005)
     assert handle.client.status().status == "running"
 
