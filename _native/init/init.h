@@ -28,6 +28,7 @@ int memcmp(const void *a, const void *b, size_t n);
 /* The state of one start.  There is one per process. */
 struct init {
 	int status_fd;
+	int own_fds;	 /* from this number on the descriptors are ours: below are the launcher's */
 	int root_fd;	 /* the container's root, once attached; else -1 */
 	int proc_fd;	 /* a procfs mount that we made ourselves, or -1 */
 	int null_fd;	 /* the host's /dev/null, O_PATH, checked, or -1 */

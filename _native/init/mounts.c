@@ -308,6 +308,23 @@ long op_root_read_only(const struct plan_step *step)
 	return sys(mount_setattr, init.root_fd, "", AT_EMPTY_PATH, &attr, sizeof attr);
 }
 
+/* What was opened of the host to build the root has served.  A program, a script or a working directory of the image
+ * may be called /proc/self/fd/N/../..: with what is left, the launcher's own and our root, that leads nowhere. */
+static long close_host(void)
+{
+	int first = init.own_fds;
+	long result = 0;
+
+	if (init.root_fd > first)
+		result = sys(close_range, first, init.root_fd - 1, 0);
+	if (init.root_fd >= first)
+		first = init.root_fd + 1;
+	if (result >= 0)
+		result = sys(close_range, first, ~0U, 0);
+	init.proc_fd = init.null_fd = init.mask_dir_fd = init.mask_file_fd = -1;
+	return result;
+}
+
 /* pivot_root(".", ".") puts the host's root on top of ours, from where it is unmounted with all below it. */
 long op_pivot(const struct plan_step *step)
 {
@@ -321,5 +338,5 @@ long op_pivot(const struct plan_step *step)
 		result = sys(umount2, ".", 2 /* MNT_DETACH */);
 	if (result >= 0)
 		result = sys(chdir, "/");
-	return result;
+	return result < 0 ? result : close_host();
 }

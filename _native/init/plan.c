@@ -195,6 +195,7 @@ int init_main(int argc, char **argv)
 		status_fail(NULL, 0, result);
 		return 125;
 	}
+	init.own_fds = init.status_fd + 1 + header->slots;
 	for (uint32_t i = 0; i < PLAN_SLOTS; i++)
 		init.slot[i] = i < header->slots ? init.status_fd + 1 + (int)i : -1;
 	sys(umask, 0);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,6 +211,18 @@ def test_a_script_that_names_our_program_gets_its_own(box: Box) -> None:
 
     assert box.run(spec("/bin/script")).exit_code == 125
     assert _digest(process._EXECUTABLE) == init
+
+
+def test_no_descriptor_of_ours_leads_to_a_program(box: Box, tmp_path: Path) -> None:
+    """S04: a program that is named by a number finds nothing of the host, however its root was put together."""
+    (tmp_path / "shared").mkdir()
+    shutil.copy(box.lower / "bin" / "probe", tmp_path / "shared" / "probe")
+    mounts = (*MOUNTS, Mount("/shared", "bind", str(tmp_path / "shared"), ("bind",)))
+
+    for number in range(3, 24):
+        with pytest.raises(StartFailed) as caught:
+            box.run(spec(f"/proc/self/fd/{number}/probe", "exit", "0", mounts=mounts))
+        assert caught.value.exit_code == 127
 
 
 def test_sysctls_land_in_the_real_procfs_or_not_at_all(box: Box, tmp_path: Path) -> None:
