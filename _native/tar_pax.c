@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Each new one is compared with the others; no file system keeps nearly as many. */
+enum { MOST_XATTRS = 1024 };
+
 int tar_decimal(const char *text, uint64_t *value)
 {
 	uint64_t result = 0;
@@ -54,6 +57,9 @@ int tar_add_xattr(struct tar_reader *reader, const char *name, const void *value
 {
 	struct tar_entry *entry = &reader->entry;
 
+	if (entry->xattr_count == MOST_XATTRS)
+		return ck_fail(reader->fault, CK_FAULT_LIMIT, E2BIG, entry->path,
+			       "the entry after this one has more than %d attributes", MOST_XATTRS);
 	if (entry->xattr_count == reader->xattr_capacity) {
 		size_t capacity = reader->xattr_capacity * 2 + 8;
 		struct tar_xattr *grown = realloc(entry->xattrs, capacity * sizeof(*grown));

@@ -20,6 +20,7 @@ __all__ = ["Member", "TarIndex", "looks_like_tar", "read_index"]
 _BLOCK = 512
 _MAX_MEMBERS = 20_000
 _MAX_EXTENDED = 1 << 20  # one PAX header or GNU long name
+_LONGEST_LENGTH = 20  # of the number that begins a PAX record
 _MAX_LINKS = 16
 
 
@@ -132,14 +133,15 @@ def _extended(kind: bytes, content: bytes, at: int) -> dict[str, str]:
     if kind in (b"L", b"K"):
         return {"path" if kind == b"L" else "linkpath": _text(content)}
     records = {}
-    while content:
-        length, _, _ = content.partition(b" ")
-        count = _decimal(length.decode("ascii", "replace"), at)
-        record, content = content[len(length) + 1 : count], content[count:]
-        key, equals, value = record.partition(b"=")
-        if not equals or not value.endswith(b"\n") or count > len(length) + 1 + len(record):
+    start = 0
+    while start < len(content):
+        length = content[start : start + _LONGEST_LENGTH].partition(b" ")[0]
+        end = start + _decimal(length.decode("ascii", "replace"), at)
+        key, equals, value = content[start + len(length) + 1 : end].partition(b"=")
+        if not equals or not value.endswith(b"\n") or end > len(content):
             raise CorruptData(f"the archive has a damaged extended header at byte {at}")
         records[os.fsdecode(key)] = os.fsdecode(value[:-1])
+        start = end
     if any(key.startswith("GNU.sparse.") for key in records):
         raise CorruptData(f"the archive has a sparse member at byte {at}; archives of images have none")
     return records

@@ -279,6 +279,9 @@ def pax_records() -> Iterator[Case]:
     yield Case("record without an entry", pax(record(b"path", b"y")) + END, "corrupt")
     yield Case("record cut off", pax(record(b"path", b"y"))[:520], "corrupt")
     yield Case("records of 2 MiB", member(b"p", record(b"comment", b"c" * (2 << 20)), b"x") + good, "limit")
+    many = [record(b"LIBARCHIVE.xattr.a%d" % number, b"AA") for number in range(1025)]
+    yield Case("1 024 attributes", pax(*many[:1024]) + good, "ok")
+    yield Case("1 025 attributes", pax(*many) + good, "limit")
     yield Case("4 000 empty records", pax() * 4000 + good, "limit")
     yield Case("record of negative size", header(b"p", b"x", size=base256(-1, 12)) + good, "corrupt")
     for key in (b"path", b"linkpath", b"size", b"GNU.sparse.name"):
