@@ -143,15 +143,13 @@ def rmi(engine: Engine, names: tuple[str, ...], force: bool) -> None:
     """Remove images, or only a name where there are several."""
     from container_kit.images import Image
 
-    def remove(name: str) -> None:
+    def remove(name: str) -> str:
         image = Image.get(name, engine=engine)
         removed = image.remove(force=force, name=name if image.has_name(name) else None)
-        for what in removed.untagged:
-            click.echo(f"Untagged: {what}")
-        for what in removed.deleted:
-            click.echo(f"Deleted: {what}")
+        lines = [f"Untagged: {what}" for what in removed.untagged]
+        return "\n".join([*lines, *(f"Deleted: {what}" for what in removed.deleted)])
 
-    each(names, remove, echo=False)
+    each(names, remove)
 
 
 @click.command()

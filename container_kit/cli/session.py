@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -18,6 +18,8 @@ __all__ = ["Session", "each", "fail", "pass_engine"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_AT_ONCE = 50
 
 
 @attrs.define
@@ -59,17 +61,35 @@ def fail(message: str, exit_code: int = 1) -> SystemExit:
     return SystemExit(exit_code)
 
 
-def each(names: tuple[str, ...], act: Callable[[str], Any], *, echo: bool = True) -> None:
-    """Do *act* for every name; print each name that worked and every error; exit 1 if any failed."""
+def each(names: tuple[str, ...], act: Callable[[str], Any]) -> None:
+    """Do *act* for every name; print what it returned, or the name, and every error; exit 1 if any failed.
+
+    Several names are worked on at once, as one container may take its time to stop; what is printed
+    keeps the order of the names.
+    """
     failed = False
-    for name in names:
-        try:
-            result = act(name)
-        except ContainerKitError as error:
+    for name, result, error in _outcomes(names, act):
+        if error is not None:
             click.echo(f"Error: {error}", err=True)
             failed = True
         else:
-            if echo:
-                click.echo(result if isinstance(result, str) else name)
+            click.echo(result if isinstance(result, str) else name)
     if failed:
         raise SystemExit(1)
+
+
+def _outcomes(
+    names: tuple[str, ...], act: Callable[[str], Any]
+) -> Iterable[tuple[str, Any, ContainerKitError | None]]:
+    def attempt(name: str) -> tuple[str, Any, ContainerKitError | None]:
+        try:
+            return name, act(name), None
+        except ContainerKitError as error:
+            return name, None, error
+
+    if len(names) == 1:
+        return [attempt(names[0])]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(names), _AT_ONCE)) as pool:
+        return list(pool.map(attempt, names))

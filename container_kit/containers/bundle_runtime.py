@@ -91,16 +91,18 @@ class OciRuntime:
         if process.terminal and console_socket is None and not holds_terminal:
             raise InvalidInput("process.terminal is true: give --console-socket to receive the terminal")
         place = self.state.claim(container_id)
-        birth = _Birth(self, place, bundle, keyring)
-        try:
-            launched = birth.launch(preserve_fds)
-            if console_socket is not None and launched.terminal_fd >= 0:
-                send_terminal(console_socket, launched.terminal_fd)
-            if pid_file is not None:
-                write_pid_file(pid_file, launched.pid)
-        except BaseException:
-            birth.undo()
-            raise
+        # Held while it is being made: whoever finds it free and no process knows that the maker died.
+        with place.locked():
+            birth = _Birth(self, place, bundle, keyring)
+            try:
+                launched = birth.launch(preserve_fds)
+                if console_socket is not None and launched.terminal_fd >= 0:
+                    send_terminal(console_socket, launched.terminal_fd)
+                if pid_file is not None:
+                    write_pid_file(pid_file, launched.pid)
+            except BaseException:
+                birth.undo()
+                raise
         return launched
 
     def start(self, container_id: str) -> None:
@@ -129,7 +131,7 @@ class OciRuntime:
     def status(self, record: Record) -> Status:
         """The state of a container at this moment."""
         if record.pid == 0:
-            return "creating"
+            return "creating" if self.state.place(record.id).is_locked() else "stopped"
         if not record.is_alive():
             return "stopped"
         if not record.started:
@@ -239,7 +241,7 @@ class OciRuntime:
 
     def _delete(self, place: Place, force: bool) -> None:
         record = place.read()
-        if not force:
+        if not force and record.pid:
             self._require(record, "delete", "created", "stopped")
         self._end(record)
         cgroup = self.cgroup(record)

@@ -144,6 +144,15 @@ class Place:
         finally:
             os.close(fd)
 
+    def is_locked(self) -> bool:
+        """Whether a command is at work on this container."""
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(self.path, _LOCK), "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def listen(self) -> socket.socket:
         """The socket on which the container will wait for its start."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)

@@ -311,3 +311,19 @@ def test_features_and_spec_are_documents(runtime: Runtime, tmp_path: Path) -> No
     runtime.ok("spec", "--bundle", str(tmp_path))
     assert json.loads((tmp_path / "config.json").read_text())["root"]["path"] == "rootfs"
     assert runtime("spec", "--bundle", str(tmp_path)).returncode == 1
+
+
+def test_container_whose_maker_died_can_be_deleted(runtime: Runtime, tmp_path: Path) -> None:
+    """A create that is killed half-way leaves a stopped container, not one that is created for ever."""
+
+    def stall(config: dict[str, Any]) -> None:
+        config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "60"]}]}
+
+    bundle = make_bundle(f"{tmp_path}/bundle", "true", change=stall)
+    maker = subprocess.Popen(runtime.command("create", "--bundle", bundle, "c1"), start_new_session=True)
+    wait_until(lambda: runtime("state", "c1").returncode == 0 and runtime.state("c1")["pid"] > 0)
+    os.killpg(maker.pid, signal.SIGKILL)
+    maker.wait()
+
+    wait_until(lambda: runtime.state("c1")["status"] == "stopped")
+    runtime.ok("delete", "c1")
