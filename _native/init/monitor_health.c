@@ -67,7 +67,7 @@ static void judge(struct monitor *m, int exit_code)
 	clients_tell_state(m);
 }
 
-/* A JSON string of what a container wrote: bytes that JSON does not allow become '?'. */
+/* A JSON string of what a container wrote, each byte as the character of its number. */
 static char *append_json(char *at, const char *end, const char *text, uint32_t size)
 {
 	static const char HEX[] = "0123456789abcdef";
@@ -76,12 +76,10 @@ static char *append_json(char *at, const char *end, const char *text, uint32_t s
 		unsigned char c = text[i];
 		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
 			*at++ = c;
-		} else if (c < 0x80) {
+		} else {
 			at = ck_append(at, end, "\\u00");
 			*at++ = HEX[c >> 4];
 			*at++ = HEX[c & 15];
-		} else {
-			*at++ = '?';
 		}
 	}
 	*at = 0;

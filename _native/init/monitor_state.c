@@ -48,6 +48,18 @@ uint32_t state_text(const struct state *state, char *text, uint32_t size)
 	return w.at - text;
 }
 
+/* When the disk is full: a file that is there keeps its block, so its content can still be replaced. */
+static void overwrite(struct monitor *m, const char *text, uint32_t size)
+{
+	long fd = sys(openat, m->dir_fd, "state", O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return;
+	if (sys(write, fd, text, size) == (long)size)
+		sys(ftruncate, fd, size);
+	sys(close, fd);
+}
+
 void state_publish(struct monitor *m)
 {
 	char text[STATE_SIZE];
@@ -55,11 +67,12 @@ void state_publish(struct monitor *m)
 	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
 	long fd = sys(openat, m->dir_fd, "state.new", flags, 0600);
 
-	if (fd < 0)
-		return; /* the directory is gone, or the disk is full: clients still learn of it */
-	if (sys(write, fd, text, size) == (long)size)
-		sys(renameat, m->dir_fd, "state.new", m->dir_fd, "state");
-	sys(close, fd);
+	int written = fd >= 0 && sys(write, fd, text, size) == (long)size;
+
+	if (fd >= 0)
+		sys(close, fd);
+	if (!written || sys(renameat, m->dir_fd, "state.new", m->dir_fd, "state") < 0)
+		overwrite(m, text, size);
 }
 
 /* Field 22 of /proc/<pid>/stat; the name in field 2 may contain anything, so count from the last parenthesis. */
@@ -117,7 +130,7 @@ static void rotate_events(const char *path, int fd)
 
 void event_append(const struct monitor *m, const char *action, const char *more)
 {
-	char line[2048], time[TIME_TEXT + 1];
+	char line[8192], time[TIME_TEXT + 1];
 	struct writer w = { line, line + sizeof line };
 	long fd;
 

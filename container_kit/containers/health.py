@@ -140,4 +140,10 @@ def read_probes(directory: str) -> list[Probe]:
             lines = file.read(1 << 20).splitlines()
     except FileNotFoundError:
         return []
-    return [Probe(**json.loads(line)) for line in lines]
+    return [_probe(json.loads(line)) for line in lines]
+
+
+def _probe(row: dict[str, Any]) -> Probe:
+    """One line of the file; the output has a character for each byte there."""
+    output = row.pop("output").encode("latin-1").decode("utf-8", "replace")
+    return Probe(**row, output=output)

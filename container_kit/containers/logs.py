@@ -21,7 +21,7 @@ import attrs
 from container_kit.containers.log_files import LogFiles
 from container_kit.errors import InvalidInput
 
-__all__ = ["LogLine", "neutralize", "read_logs"]
+__all__ = ["LogLine", "read_logs"]
 
 BLOCK = 64 * 1024
 LONGEST_LINE = 1 << 20  # a longer line is given in pieces
@@ -168,19 +168,3 @@ def _stamp(value: float | datetime | str | None, default: bytes) -> bytes:
             f"time {value!r}: give seconds, a datetime, or text such as 2030-01-31T12:00:00Z"
         ) from None
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}000Z".encode()
-
-
-def neutralize(data: bytes) -> bytes:
-    """*data* with control characters shown as ``^X``, safe to print on a terminal; tabs and newlines stay.
-
-    For names, errors and status text that come from a container.  C1 controls count too, as UTF-8.
-    """
-    text = data.decode("utf-8", "replace")
-    return "".join(map(_visible, text)).encode()
-
-
-def _visible(character: str) -> str:
-    code = ord(character)
-    if character in "\t\n" or 0x20 <= code < 0x7F or code > 0x9F:
-        return character
-    return f"^{chr(code ^ 0x40)}" if code <= 0x7F else f"\\x{code:02x}"

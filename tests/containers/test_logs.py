@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from container_kit.containers.logs import neutralize, read_logs
+from container_kit.containers.logs import read_logs
 from container_kit.errors import InvalidInput
 
 
@@ -100,17 +98,3 @@ def test_what_cannot_be_meant_is_refused(directory: str, bad: dict[str, object])
     """At once, not at the first line."""
     with pytest.raises(InvalidInput, match=r"tail|time"):
         read_logs(directory, **bad)  # type: ignore[arg-type]
-
-
-@given(data=st.binary())
-def test_neutral_text_controls_no_terminal(data: bytes) -> None:
-    """Whatever a container writes, what is shown moves no cursor and sets no title."""
-    shown = neutralize(data).decode()
-
-    assert all(c in "\t\n" or 0x20 <= ord(c) < 0x7F or ord(c) > 0x9F for c in shown)
-
-
-def test_neutral_text_is_readable() -> None:
-    """Ordinary text stays as it is."""
-    assert neutralize("grün\tok\n".encode()).decode() == "grün\tok\n"
-    assert neutralize(b"\x1b[31mred\x9b\x7f") == b"^[[31mred\xef\xbf\xbd^?"

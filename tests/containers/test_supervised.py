@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from container_kit.containers.container import Container
 from container_kit.containers.engine import Engine
 from container_kit.containers.health import HealthCheck, read_probes
+from container_kit.containers.logs import read_logs
 from container_kit.containers.state_file import ContainerState, hold_lock, read_state
-from container_kit.containers.supervision import MonitorClient
+from container_kit.containers.supervision import MonitorClient, start_monitor
 from container_kit.images import Image
 from container_kit.runtime.limits import Limits
+from tests.containers.plain import config_of
 
 pytestmark = pytest.mark.root
 
@@ -70,6 +73,16 @@ def test_health_follows_the_check(engine: Engine) -> None:
     probes = read_probes(directory_of(container))
     assert len(probes) in (4, 5) and probes[-1].exit_code == 0
     assert probes[0].exit_code == 1 and probes[0].output.startswith("looked\ncat: /tmp/ok")
+
+
+def test_a_check_s_output_is_kept_as_it_is(engine: Engine) -> None:
+    """Quotes, newlines and letters of any script."""
+    check = HealthCheck(command=("echo", 'grün "x"\n\\'), interval_s=0.02)
+    image = Image.from_host("echo", "sleep", engine=engine)
+    container = engine.start(image, ["sleep", "60"], health=check)
+    wait_for_health(container, "healthy")
+
+    assert read_probes(directory_of(container))[0].output == 'grün "x"\n\\\n'
 
 
 def test_a_check_that_hangs_is_killed(engine: Engine) -> None:
@@ -172,3 +185,20 @@ def test_no_health_check_runs_in_a_paused_container(engine: Engine) -> None:
 
     container.kill(9)
     assert [state.status for state in states][-1] == "exited"
+
+
+def test_a_full_disk_hides_no_exit_code(tmp_path: Path) -> None:
+    """When the container fills the disk that its record is on, its end is recorded all the same."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
+    try:
+        script = f"echo begin; cat /dev/zero > {small}/fill; echo end; exit 9"
+        handle = start_monitor(config_of(small / "c1", "sh", "-c", script))
+        handle.close()
+        assert handle.client.wait().exit_code == 9
+        hold_lock(str(small / "c1")).close()
+        assert read_state(str(small / "c1")).exit_code == 9
+        assert next(read_logs(str(small / "c1"))).text == "begin"
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
