@@ -9,7 +9,7 @@
  *   probe orphans N            leave N children behind, which end a little later, and count the zombies
  *   probe flood                leave a child behind that writes for ever, then end
  *   probe hold SECONDS         leave a child behind that keeps the streams open, then end
- *   probe hunt SECONDS         try to open the program files of everyone else in /proc; tell what was seen
+ *   probe hunt                 for ever try to open the program files of everyone else in /proc; tell what was seen
  *   probe open PATH...         "errno" of opening each for reading and for writing
  */
 #define _GNU_SOURCE
@@ -29,7 +29,6 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -387,6 +386,7 @@ static void say_once(const char *verb, const char *program)
 		return;
 	strcat(said, line);
 	fputs(line, stdout);
+	fflush(stdout);
 }
 
 /* "seen PROGRAM", "read PROGRAM", "WRITTEN PROGRAM" for what is not this program. */
@@ -414,12 +414,9 @@ static void hunt_one(const char *pid)
 		close(fd);
 }
 
-static int hunt(double seconds)
+static int hunt(void)
 {
-	struct timespec start, now;
-
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
+	for (;;) {
 		DIR *dir = opendir("/proc");
 		struct dirent *entry;
 		while (dir && (entry = readdir(dir)))
@@ -427,9 +424,7 @@ static int hunt(double seconds)
 				hunt_one(entry->d_name);
 		if (dir)
 			closedir(dir);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9 < seconds);
-	return 0;
+	}
 }
 
 static int try_open(char **paths)
@@ -465,7 +460,7 @@ int main(int argc, char **argv)
 	if (!strcmp(verb, "hold"))
 		return hold(atoi(argv[2]));
 	if (!strcmp(verb, "hunt"))
-		return hunt(atof(argv[2]));
+		return hunt();
 	if (!strcmp(verb, "open"))
 		return try_open(argv + 2);
 	tell(argv);
