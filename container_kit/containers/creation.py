@@ -6,7 +6,6 @@ root, write the record, tell the journal.  What fails half-way is undone; what a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
-from container_kit.containers.state_file import hold_lock
+from container_kit.containers.state_file import HeldLock, hold_lock
 from container_kit.errors import InvalidInput
 from container_kit.images import Image
 from container_kit.oci import Digest
@@ -80,13 +79,29 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
     """
     from container_kit.containers.container import Container
 
-    with contextlib.ExitStack() as undoing:
-        check_startable(engine, record)
-        undoing.callback(undo, engine, record)
+    check_startable(engine, record)
+    draft = _Draft(engine, record)
+    try:
+        draft.make(prepare)
+    finally:
+        draft.close()
+    engine.note("create", record)
+    return Container(engine, record.id)
+
+
+class _Draft:
+    """A container that is being made; unless it becomes whole, nothing of it stays."""
+
+    def __init__(self, engine: Engine, record: Record) -> None:
+        self._engine, self._record = engine, record
+        self._lock: HeldLock | None = None
+        self._is_whole = self._is_closed = False
+
+    def make(self, prepare: Callable[[str], object]) -> None:
+        engine, record = self._engine, self._record
         directory = engine.catalogue.directory(record.id)
         os.mkdir(directory, 0o700)
-        lock = hold_lock(directory)
-        undoing.callback(lock.close)
+        self._lock = hold_lock(directory)
         if record.options.name:
             names.claim(engine.catalogue.names_fd, record.name, record.id, directory)
         if record.owner:
@@ -96,10 +111,19 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
             engine.store.add_root(root_name(record.id), [Digest.parse(record.image_digest)])
         prepare(directory)
         write_record(directory, record)
-        engine.note("create", record)
-        undoing.pop_all()
-        lock.close()
-    return Container(engine, record.id)
+        self._is_whole = True
+
+    def close(self) -> None:
+        if not self._is_whole:
+            undo(self._engine, self._record)
+        if self._lock is not None:
+            self._lock.close()
+        self._is_closed = True
+
+    def __del__(self) -> None:
+        # A signal handler may raise at any step, in the steps of undoing too.
+        if not self._is_closed:
+            self.close()
 
 
 def rename(engine: Engine, container_id: str, name: str) -> None:

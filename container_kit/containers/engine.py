@@ -317,8 +317,11 @@ class Engine:
             if self._closed:
                 return
             self._closed = True
+        from container_kit.containers.sweeping import sweep_removed
+
         self._remove_owned()
         self.janitor.drain()
+        sweep_removed(self)
         if "cgroups" in self._lazy:
             self.cgroups.remove_parent()
         for value in reversed(list(self._lazy.values())):

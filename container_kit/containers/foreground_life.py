@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from container_kit.containers import names
 from container_kit.containers.events import format_time
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from container_kit.containers.record import Record
     from container_kit.containers.streams import Streams
     from container_kit.runtime.cgroups import Cgroup
-    from container_kit.runtime.plan import Plan
     from container_kit.store import Lease
 
 __all__ = ["ForegroundContainer"]
@@ -63,6 +62,7 @@ class ForegroundContainer:
         self._cgroup: Cgroup | None = None
         self._lock: HeldLock | None = None
         self._is_running = False
+        self._is_submitted = False
 
     def __enter__(self) -> Self:
         try:
@@ -101,7 +101,7 @@ class ForegroundContainer:
         """
         assert self._cgroup is not None
         self.launched = launch(
-            cast("Plan", self.recipe.plan_for(self.engine, self.id, self._root, self._cgroup)),
+            self.recipe.plan_for(self.engine, self.id, self._root, self._cgroup),
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
@@ -143,8 +143,6 @@ class ForegroundContainer:
         try:
             if self._is_running:
                 self._kill()
-            elif error is not None and self._cgroup is not None:
-                self._cgroup.kill()  # cut off in the middle of its start
         finally:
             self._leave()
 
@@ -154,28 +152,35 @@ class ForegroundContainer:
             self.ended(wait(self.launched.pidfd))
 
     def _leave(self) -> None:
-        """Close what is open and have the rest cleared away."""
-        if self.recipe.shares_processes and self._cgroup is not None:
-            # Only the end of an own pid namespace takes all its processes along.
-            with contextlib.suppress(ContainerKitError):
-                self._cgroup.kill()
-        launched = getattr(self, "launched", None)
-        if launched is not None:
-            os.close(launched.pidfd)
-        if self._record is not None:
-            self.engine.note("destroy", self._record)
+        """Free the name, for whoever comes next, and have the rest cleared away."""
         if self.recipe.options.name:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
-        # The janitor's from here on: closing the engine must not remove it a second time.
-        self.engine.disown(self.id)
+        self._submit()
+
+    def _submit(self) -> None:
         self.engine.janitor.submit(f"container {self.id[:12]}", self._clear)
+        self._is_submitted = True
+
+    def __del__(self) -> None:
+        # A signal handler may raise at any step, in the steps of leaving too; this is what is left then.
+        if not self._is_submitted:
+            self._submit()
 
     def _clear(self) -> bool:
-        """Free everything; False when the cgroup is still busy. In the janitor's thread."""
-        launched = getattr(self, "launched", None)
-        if launched is not None and launched.mount_ns_fd >= 0:
-            os.close(launched.mount_ns_fd)
-            launched.mount_ns_fd = -1
+        """Free everything; False when the cgroup is still busy. In the janitor's thread; may be repeated."""
+        if self._is_running:
+            self._kill()
+        if self._cgroup is not None and (self.recipe.shares_processes or self._launched_fds() is None):
+            # Only the end of an own pid namespace takes all processes along; and one that was cut off in the
+            # middle of its start may have some.
+            with contextlib.suppress(ContainerKitError):
+                self._cgroup.kill()
+        if self.recipe.options.name:
+            names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
+        if self._record is not None:
+            self.engine.note("destroy", self._record)
+            self._record = None
+        self._close_fds()
         if self._cgroup is not None and not self._cgroup.try_remove():
             return False
         remove_directory(self.engine.catalogue.containers, self.id)
@@ -185,3 +190,11 @@ class ForegroundContainer:
             self._lease.close()
         self.engine.disown(self.id)
         return True
+
+    def _launched_fds(self) -> Launched | None:
+        return getattr(self, "launched", None)
+
+    def _close_fds(self) -> None:
+        launched = self._launched_fds()
+        if launched is not None:
+            launched.close()

@@ -3,11 +3,15 @@
 The thread exists only while there is work and 0.3 s longer.  Work is a function that returns whether it is
 done; one that is not done is tried again a little later, for as long as its patience lasts: a cgroup is busy
 for some milliseconds after its last process.  A child made by fork has no work of its parent's.
+
+There is no lock: a signal handler that raises in the middle of a submission must not leave one held.  Should
+two threads begin at the same moment, they share the work, since the queue gives each job once.
 """
 
 from __future__ import annotations
 
-import collections
+import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +23,8 @@ __all__ = ["Janitor"]
 _LINGER_S = 0.3
 _RETRY_S = 0.01
 _PATIENCE_S = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 @attrs.define
@@ -42,60 +48,55 @@ class Janitor:
 
     def forget(self) -> None:
         """Begin anew without any work: for the child of a fork, where the thread does not exist."""
-        self._changed = threading.Condition()
-        self._jobs: collections.deque[_Job] = collections.deque()
-        self._thread: threading.Thread | None = None
-        self._hurry = False
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
 
     def submit(self, what: str, work: Callable[[], bool]) -> None:
         """Have *work* done soon and until it returns True; *what* is for the log when it never does."""
-        job = _Job(work, what, time.monotonic() + _PATIENCE_S)
-        with self._changed:
-            self._jobs.append(job)
-            if self._thread is None:
-                self._begin()
-            elif len(self._jobs) == 1:
-                self._changed.notify_all()
+        self._jobs.put(_Job(work, what, time.monotonic() + _PATIENCE_S))
+        if not self._threads:
+            self._begin()
 
     def _begin(self) -> None:
         thread = threading.Thread(target=self._live, name="container-kit-janitor", daemon=True)
+        self._threads.append(thread)
         try:
             thread.start()
-        except RuntimeError:
-            return  # the interpreter is ending, or no thread can be had: `drain` does the work
-        self._thread = thread
+        except RuntimeError:  # the interpreter is ending, or no thread can be had: `drain` does the work
+            self._threads.remove(thread)
 
     def drain(self) -> None:
         """Return when all work has been done or given up, and the thread is gone."""
-        with self._changed:
-            thread = self._thread
-            self._hurry = True
-            self._changed.notify_all()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-        self._live()
-        with self._changed:
-            self._hurry = False
-
-    def _live(self) -> None:
-        while (job := self._next()) is not None:
-            if not self._do(job):
-                job.not_before = time.monotonic() + _RETRY_S
-                with self._changed:
-                    self._jobs.append(job)
+        for thread in list(self._threads):
+            self._jobs.put(None)
+            if thread is not threading.current_thread():
+                thread.join()
+        self._work_off(linger_s=0)
         self._on_idle()
 
-    def _next(self) -> _Job | None:
-        """The next job when its time has come; None, and no thread any more, when there was none for long."""
-        with self._changed:
-            if not self._jobs and not self._hurry:
-                self._changed.wait(_LINGER_S)
-            if not self._jobs:
-                self._thread = None
-                return None
-            job = self._jobs.popleft()
-        time.sleep(max(0.0, job.not_before - time.monotonic()))
-        return job
+    def _live(self) -> None:
+        while True:
+            self._work_off(linger_s=_LINGER_S)
+            self._threads.remove(threading.current_thread())
+            if self._jobs.empty():
+                break
+            self._threads.append(threading.current_thread())  # something came in at the last moment
+        self._on_idle()
+
+    def _work_off(self, linger_s: float) -> None:
+        """Do all jobs; return when there was none for *linger_s*, or at once when told to end."""
+        while True:
+            try:
+                job = self._jobs.get(timeout=linger_s) if linger_s else self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is None:
+                linger_s = 0
+                continue
+            time.sleep(max(0.0, job.not_before - time.monotonic()))
+            if not self._do(job):
+                job.not_before = time.monotonic() + _RETRY_S
+                self._jobs.put(job)
 
     def _do(self, job: _Job) -> bool:
         try:
@@ -106,7 +107,5 @@ class Janitor:
             problem = str(error)
         if time.monotonic() < job.give_up_at:
             return False
-        import logging  # rarely needed, and slow to import
-
-        logging.getLogger(__name__).warning("cannot clear away %s: %s", job.what, problem)
+        _log.warning("cannot clear away %s: %s", job.what, problem)
         return True

@@ -43,28 +43,15 @@ _SHORT = 12
 
 @attrs.frozen
 class _Pattern:
-    """An encoded plan, and the id of the container that it is for; used like a plan."""
+    """An encoded plan, and the id of the container that it is for."""
 
     id: str
     data: bytes
-    plan: Plan
 
-    @property
-    def clone_flags(self) -> int:
-        return self.plan.clone_flags
-
-    @property
-    def slots(self) -> int:
-        return self.plan.slots
-
-    def encode(self) -> bytes:
-        return self.data
-
-    def for_container(self, container_id: str) -> _Pattern:
-        """The same for another container."""
+    def for_container(self, container_id: str) -> bytes:
+        """The plan for another container."""
         data = self.data.replace(self.id.encode(), container_id.encode())
-        data = data.replace(self.id[:_SHORT].encode(), container_id[:_SHORT].encode())
-        return _Pattern(container_id, data, self.plan)
+        return data.replace(self.id[:_SHORT].encode(), container_id[:_SHORT].encode())
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -105,15 +92,15 @@ class Recipe:
             text.startswith("container:") for text in (options.network, options.pid, options.ipc, options.uts)
         )
 
-    def plan_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan | _Pattern:
-        """The plan of the container with this id."""
+    def plan_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> bytes:
+        """The encoded plan of the container with this id."""
         pattern = self._pattern
         if pattern is not None:
             return pattern.for_container(container_id)
-        plan = self._compile(engine, container_id, root, cgroup)
+        plan = self._compile(engine, container_id, root, cgroup).encode()
         if not self._joins and not self.walls.user_namespace:
             # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
-            self._pattern = _Pattern(container_id, plan.encode(), plan)
+            self._pattern = _Pattern(container_id, plan)
         return plan
 
     def _compile(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan:

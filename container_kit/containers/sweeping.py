@@ -26,7 +26,7 @@ from container_kit.errors import ContainerKitError, CorruptData
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
 
-__all__ = ["sweep"]
+__all__ = ["sweep", "sweep_removed"]
 
 # A directory is locked right after it is made; one without a lock file that is older was left by a crash.
 _MAKING_S = 10.0
@@ -49,6 +49,13 @@ def sweep(engine: Engine) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(catalogue.owners, token))
     _sweep_holds(engine)
+
+
+def sweep_removed(engine: Engine) -> None:
+    """Finish the removals that were cut off."""
+    for name in os.listdir(engine.catalogue.containers):
+        if name.startswith(GONE_PREFIX):
+            _sweep_gone(engine, name)
 
 
 def _sweep_gone(engine: Engine, name: str) -> None:
