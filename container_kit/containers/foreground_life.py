@@ -51,6 +51,7 @@ class ForegroundContainer:
     """
 
     launched: Launched
+    _is_submitted = True  # until there is something to clear away
 
     def __init__(self, engine: Engine, recipe: Recipe) -> None:
         self.engine, self.recipe = engine, recipe

@@ -202,6 +202,9 @@ class HeldLock:
         if fd >= 0:
             os.close(fd)
 
+    def __del__(self) -> None:
+        self.hand_over()  # a caller that was cut off between taking the lock and using it
+
 
 _held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
 

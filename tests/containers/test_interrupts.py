@@ -28,20 +28,21 @@ def interrupts() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise Interrupted
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGUSR1, interrupt)
     yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGUSR1, before)
 
 
 def _cut_off(call: Callable[[], object], after_s: float) -> bool:
     """Whether *call* was interrupted; it returns soon after in any case."""
+    timer = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGUSR1))
     try:
-        signal.setitimer(signal.ITIMER_REAL, after_s)
+        timer.start()
         try:
             call()
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            timer.cancel()
+            timer.join()
     except Interrupted:
         return True
     except ContainerKitError:
