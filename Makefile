@@ -32,7 +32,7 @@ bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: setup
-	$(BIN)/pip install --quiet '.[docs]'
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
