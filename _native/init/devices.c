@@ -29,6 +29,8 @@ static long bind_device(const char *path, const struct plan_step *step)
 		return source;
 	result = same_device(source, "", step);
 	if (result >= 0)
+		result = protect_host_node(source);
+	if (result >= 0)
 		result = root_make_file(path);
 	target = result < 0 ? result : root_open(path, O_PATH | O_NOFOLLOW);
 	result = target;

@@ -60,6 +60,9 @@ long is_directory(int fd);
 long write_file(int dir_fd, const char *path, const char *text);
 long proc_open(const char *path, int flags);
 
+/* mounts.c */
+long protect_host_node(long tree);
+
 /* copyup.c */
 long copy_up(int from, int to, int depth);
 

@@ -163,6 +163,16 @@ long op_mount_tree(const struct plan_step *step)
 	return result;
 }
 
+/* A mount of one node of the host's /dev.  Read-only, which hinders no use of the device, but keeps root of the
+ * container from changing the owner and the mode that the node has for everybody. */
+long protect_host_node(long tree)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+				   .propagation = 1 << 18 /* MS_PRIVATE */ };
+
+	return sys(mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+}
+
 /* Change a mount that is there; b: propagation, and in its high half what to clear.  With a slot number other
  * than 0, the mounts below too. */
 long op_set_attributes(const struct plan_step *step)
@@ -237,7 +247,7 @@ static long cover_file(long target)
 	tree = init.null_fd < 0 ? init.null_fd : clone_tree(init.null_fd);
 	if (tree < 0)
 		return tree;
-	result = set_propagation(tree, 1 << 18 /* MS_PRIVATE */, 0);
+	result = protect_host_node(tree);
 	if (result >= 0)
 		result = attach(tree, target);
 	sys(close, tree);

@@ -11,6 +11,7 @@
  *   probe hold SECONDS         leave a child behind that keeps the streams open, then end
  *   probe hunt                 for ever try to open the program files of everyone else in /proc; tell what was seen
  *   probe open PATH...         "errno" of opening each for reading and for writing
+ *   probe chmod MODE PATH      end with the errno of changing it
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -463,6 +464,8 @@ int main(int argc, char **argv)
 		return hunt();
 	if (!strcmp(verb, "open"))
 		return try_open(argv + 2);
+	if (!strcmp(verb, "chmod"))
+		return chmod(argv[3], strtol(argv[2], NULL, 8)) < 0 ? errno : 0;
 	tell(argv);
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -161,6 +162,22 @@ def test_devices_of_the_image_are_not_those_that_we_make(box: Box) -> None:
     assert keys[:2] == ["0", "0"]
 
 
+def test_what_masks_a_file_keeps_its_mode(box: Box) -> None:
+    """The node that covers a masked file is the host's /dev/null: root inside cannot change it for everybody."""
+    rights = (*CAPS, "CAP_FOWNER")
+    before = os.stat("/dev/null")
+    wanted = spec(
+        "/bin/probe",
+        "chmod",
+        "666",
+        "/proc/keys",
+        process={"capabilities": Capabilities(rights, rights, rights)},
+    )
+
+    assert box.run(wanted).exit_code == errno.EROFS
+    assert os.stat("/dev/null").st_ctime_ns == before.st_ctime_ns
+
+
 def _digest(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
@@ -215,7 +232,7 @@ def test_a_script_that_names_our_program_gets_its_own(box: Box) -> None:
 
 
 def test_no_descriptor_of_ours_leads_to_a_program(box: Box, tmp_path: Path) -> None:
-    """S04: a program that is named by a number finds nothing of the host, however its root was put together."""
+    """S04: a program that is named by a number finds nothing of the host, however its root was made."""
     (tmp_path / "shared").mkdir()
     shutil.copy(box.lower / "bin" / "probe", tmp_path / "shared" / "probe")
     mounts = (*MOUNTS, Mount("/shared", "bind", str(tmp_path / "shared"), ("bind",)))
