@@ -88,25 +88,13 @@ def compile_plan(
     if spec.process is None:
         raise InvalidInput("there is no program to start: the configuration has no process")
     world = World.of(spec, host, MountSteps(next_slot=int(wait_for_start)))
-    inside = _inside_steps(spec, world, cgroup_tasks)
-    mounts = world.mounts
-    root_slot, root_steps = _root_steps(root, world)
-    walls = Walls(seccomp, seccomp_flags, landlock)
     steps = [
         *_first_steps(spec.process, cgroup_tasks),
-        *world.open_steps(),
-        *root_steps,
-        *mounts.host,
-        *world.enter_steps(),
-        *_meeting_steps(spec, sync_create),
-        Step(Op.PROPAGATION, 0, _MS_REC | _MS_PRIVATE),
-        Step(Op.ATTACH_ROOT, root_slot),
-        *inside,
-        *_pivot_steps(spec),
+        *_world_steps(spec, root, world, cgroup_tasks, sync_create),
         *process_steps(
             spec.process,
             host,
-            walls,
+            Walls(seccomp, seccomp_flags, landlock),
             own_user_namespace=world.has_user_namespace,
             keep_groups=world.keep_groups,
             init=init,
@@ -160,6 +148,25 @@ def _first_steps(process: Process, cgroup_tasks: Sequence[str]) -> list[Step]:
         steps.append(Step(Op.OOM_SCORE, 0, process.oom_score_adj + 1000))
     steps += [Step(Op.JOIN_CGROUP, 0, 0, 0, texts(path)) for path in cgroup_tasks]
     return steps
+
+
+def _world_steps(
+    spec: Spec, root: RootFs, world: World, cgroup_tasks: Sequence[str], sync_create: bool
+) -> list[Step]:
+    """From the host's file system in view to the container's root around the process."""
+    inside = _inside_steps(spec, world, cgroup_tasks)
+    root_slot, root_steps = _root_steps(root, world)
+    return [
+        *world.open_steps(),
+        *root_steps,
+        *world.mounts.host,
+        *world.enter_steps(),
+        *_meeting_steps(spec, sync_create),
+        Step(Op.PROPAGATION, 0, _MS_REC | _MS_PRIVATE),
+        Step(Op.ATTACH_ROOT, root_slot),
+        *inside,
+        *_pivot_steps(spec),
+    ]
 
 
 def _root_steps(root: RootFs, world: World) -> tuple[int, list[Step]]:

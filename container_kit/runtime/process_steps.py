@@ -82,13 +82,7 @@ def process_steps(
         InvalidInput: No arguments, an unknown limit or capability, a relative working directory.
     """
     _check(process)
-    steps = [_rlimit_step(rlimit, host) for rlimit in process.rlimits]
-    steps.append(Step(Op.KEYRING))
-    steps.append(Step(Op.UMASK, 0, 0o022 if process.user.umask is None else process.user.umask))
-    if process.io_priority is not None:
-        steps.append(_io_priority_step(process.io_priority))
-    if process.scheduler is not None:
-        steps.append(_scheduler_step(process.scheduler))
+    steps = _setting_steps(process, host)
     session = Step(Op.SESSION, 0, int(process.terminal))
     late_session = fork or (init and process.terminal)
     if not late_session:
@@ -126,6 +120,18 @@ def _check(process: Process) -> None:
         from container_kit.errors import UnsupportedFeature
 
         raise UnsupportedFeature("AppArmor profiles and SELinux labels cannot be applied by this build")
+
+
+def _setting_steps(process: Process, host: Host) -> list[Step]:
+    """What the kernel keeps for the process and takes no right away."""
+    steps = [_rlimit_step(rlimit, host) for rlimit in process.rlimits]
+    steps.append(Step(Op.KEYRING))
+    steps.append(Step(Op.UMASK, 0, 0o022 if process.user.umask is None else process.user.umask))
+    if process.io_priority is not None:
+        steps.append(_io_priority_step(process.io_priority))
+    if process.scheduler is not None:
+        steps.append(_scheduler_step(process.scheduler))
+    return steps
 
 
 def _rlimit_step(rlimit: Rlimit, host: Host) -> Step:
