@@ -132,6 +132,6 @@ def describe(record: Record, directory: str) -> ContainerInfo:
         restarts=state.restarts,
         health="" if state.health == "none" else state.health,
         error=state.error,
-        labels=dict(record.options.labels),
+        labels=record.labels,
         owned=bool(record.owner),
     )

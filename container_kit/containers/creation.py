@@ -65,6 +65,7 @@ def create(
         layers=tuple(str(layer) for layer in found.layers),
         command=command_line(found.defaults, options.entrypoint, words),
         arguments=words,
+        labels={**found.defaults.labels, **dict(options.labels)},
         options=options,
         owner="" if detach else engine.own(container_id),
     )

@@ -86,7 +86,7 @@ def _config(record: Record) -> dict[str, Any]:
         "Entrypoint": None if options.entrypoint is None else list(options.entrypoint),
         "Image": record.image,
         "WorkingDir": options.working_dir,
-        "Labels": dict(options.labels),
+        "Labels": dict(record.labels),
         "StopSignal": options.stop_signal or "SIGTERM",
         "StopTimeout": options.stop_timeout_s,
     }

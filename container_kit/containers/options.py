@@ -155,6 +155,11 @@ def _variables(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     return _pairs(value, "environment variable", needs_value=True)
 
 
+def _names_only(pairs: Pairs) -> str:
+    """Variables as they are shown: their values are often secrets."""
+    return repr([key for key, _ in pairs])
+
+
 def _labels(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     return _pairs(value, "label", needs_value=False)
 
@@ -260,7 +265,7 @@ class ContainerOptions:
     """
 
     name: str | None = None
-    env: Pairs = attrs.field(default=(), converter=_variables)
+    env: Pairs = attrs.field(default=(), converter=_variables, repr=_names_only)
     user: str = attrs.field(default="", converter=str)
     working_dir: str = ""
     entrypoint: tuple[str, ...] | None = attrs.field(default=None, converter=as_command)

@@ -128,6 +128,7 @@ class Recipe:
             layers=tuple(str(layer) for layer in self.image.layers),
             command=self.command,
             arguments=self.arguments,
+            labels={**self.image.defaults.labels, **dict(self.options.labels)},
             options=self.options,
             owner=owner,
             foreground=True,

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -44,6 +44,7 @@ class Record:
         layers: Diff ids of the image, lowest first.
         command: The whole command line, the entrypoint included.
         arguments: The command that the caller gave; None for the image's own.
+        labels: The image's, and the caller's over them.
         owner: Token of the owning process; empty when detached.
         foreground: Whether a `ck.run` call holds it, which has no monitor and starts it once.
         bundle: Absolute path of the OCI bundle that it was made from; else empty.
@@ -57,6 +58,7 @@ class Record:
     layers: tuple[str, ...] = attrs.field(default=(), converter=_words)
     command: tuple[str, ...] = attrs.field(default=(), converter=_words)
     arguments: tuple[str, ...] | None = None
+    labels: Mapping[str, str] = attrs.field(factory=dict)
     options: ContainerOptions = attrs.field(factory=ContainerOptions)
     owner: str = ""
     foreground: bool = False
