@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from container_kit.containers import Engine
     from container_kit.images import HistoryEntry, Image
 
-__all__ = ["history", "images", "import_", "load", "prune_images", "rmi", "save", "tag"]
+__all__ = ["history", "images", "import_", "load", "prune_images", "rmi", "save", "split_name", "tag"]
 
 _NONE = "<none>"
 _IMAGES = Listing(
@@ -93,7 +93,7 @@ def _image_tests(engine: Engine) -> dict[str, Any]:
         "since": lambda image, value: image.created > Image.get(value, engine=engine).created,
         "until": lambda image, value: image.created.timestamp() < parse_moment(value),
         "reference": lambda image, value: any(
-            fnmatchcase(name, value) or fnmatchcase(_split(name)[0], value) for name in image.names
+            fnmatchcase(name, value) or fnmatchcase(split_name(name)[0], value) for name in image.names
         ),
     }
 
@@ -107,11 +107,11 @@ def _image_rows(image: Image, full: bool) -> list[dict[str, Any]]:
         "Size": decimal_size(image.size),
         "Containers": "N/A",
     }
-    names = [_split(name) for name in image.names] or [(_NONE, _NONE)]
+    names = [split_name(name) for name in image.names] or [(_NONE, _NONE)]
     return [{**common, "Repository": repository, "Tag": tag} for repository, tag in names]
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """``host:5000/a/b:tag`` into repository and tag."""
     plain = name.partition("@")[0]
     repository, colon, tag = plain.rpartition(":")

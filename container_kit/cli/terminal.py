@@ -24,7 +24,7 @@ from container_kit.errors import ContainerKitError, InvalidInput, WrongState
 if TYPE_CHECKING:
     from container_kit.containers import Attachment, Container
 
-__all__ = ["AttachedPeer", "Peer", "TerminalPeer", "attach_to", "parse_detach_keys", "relay"]
+__all__ = ["AttachedPeer", "KeyDetector", "Peer", "TerminalPeer", "attach_to", "parse_detach_keys", "relay"]
 
 _CHUNK = 32 * 1024
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -192,7 +192,7 @@ def _show_logs(container: Container) -> int:
 
 def relay(peer: Peer, *, stdin: bool, terminal: bool, keys: bytes = b"") -> bool:
     """Move bytes both ways until *peer* ends; True when the detach *keys* were typed instead."""
-    typed = _Detector(keys) if terminal else None
+    typed = KeyDetector(keys) if terminal else None
     output = _Output(peer)
     poller = select.poll()
     poller.register(output.ended_fd, select.POLLIN)
@@ -235,7 +235,7 @@ class _Output(Thread):
             raise self._error
 
 
-def _pass_input(peer: Peer, poller: select.poll, typed: _Detector | None) -> bool:
+def _pass_input(peer: Peer, poller: select.poll, typed: KeyDetector | None) -> bool:
     data = os.read(0, _CHUNK)
     if not data:
         poller.unregister(0)
@@ -253,7 +253,7 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-class _Detector:
+class KeyDetector:
     """Recognises a sequence of keys in what is typed, one after the other."""
 
     def __init__(self, keys: bytes) -> None:

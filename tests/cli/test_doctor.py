@@ -1,0 +1,92 @@
+"""What ``doctor`` says about hosts of every kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from container_kit.cli import main
+from container_kit.cli.doctor import examine
+from container_kit.runtime.cgroups import Layout
+from container_kit.runtime.host import Host
+from tests.cli.forked import run_forked
+
+ALL = (1 << 41) - 1
+V2 = Layout(v2="/sys/fs/cgroup", v2_controllers=frozenset(("cpu", "io", "memory", "pids")))
+GOOD = Host(
+    kernel=(6, 1),
+    machine="x86_64",
+    uid=0,
+    capabilities=ALL,
+    bounding=ALL,
+    rlimits={},
+    cgroups=V2,
+    landlock_abi=3,
+    has_seccomp=True,
+    user_namespaces=True,
+)
+
+
+def verdicts(host: Host, root: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for finding in examine(host, str(root)):
+        found.setdefault(finding.verdict, set()).add(finding.subject)
+    return found
+
+
+def test_good_host_has_nothing_missing(tmp_path: Path) -> None:
+    """A host with everything gets only good news."""
+    assert verdicts(GOOD, tmp_path).get("missing", set()) == set()
+    assert {"kernel", "rights", "cgroups", "seccomp", "landlock"} <= verdicts(GOOD, tmp_path)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "subject", "remedy"),
+    [
+        ({"kernel": (5, 4)}, "missing", "kernel", "newer kernel"),
+        ({"kernel": (5, 10)}, "limited", "kernel", "5.13"),
+        ({"machine": "riscv64"}, "missing", "processor", ""),
+        ({"uid": 1000, "capabilities": 0}, "missing", "rights", "sudo"),
+        ({"capabilities": ALL & ~(1 << 24)}, "limited", "rights", "CAP_SYS_RESOURCE"),
+        ({"cgroups": Layout()}, "missing", "cgroups", "mount -t cgroup2"),
+        (
+            {"cgroups": Layout(v2="/x", v2_controllers=frozenset(("cpu", "pids")))},
+            "limited",
+            "cgroups",
+            "+memory",
+        ),
+        (
+            {"cgroups": Layout(v1={"memory": "/m", "pids": "/p", "cpu": "/c"})},
+            "limited",
+            "cgroups",
+            "mount -t cgroup2",
+        ),
+        ({"has_seccomp": False}, "missing", "seccomp", "CONFIG_SECCOMP"),
+        ({"landlock_abi": 0}, "limited", "landlock", "lsm="),
+        ({"user_namespaces": False}, "limited", "user namespaces", "sysctl"),
+    ],
+)
+def test_each_lack_is_told_with_its_remedy(
+    tmp_path: Path, change: dict[str, Any], verdict: str, subject: str, remedy: str
+) -> None:
+    """What is missing is named, together with the one command or step that would enable it."""
+    findings = examine(attrs.evolve(GOOD, **change), str(tmp_path))
+    assert any((f.verdict, f.subject) == (verdict, subject) and remedy in f.remedy for f in findings)
+
+
+def test_store_that_cannot_be_made(tmp_path: Path) -> None:
+    """A root below a file is told before any command fails on it."""
+    (tmp_path / "file").write_text("")
+    assert "store" in verdicts(GOOD, tmp_path / "file" / "root").get("missing", set())
+
+
+def test_doctor_for_programs(tmp_path: Path) -> None:
+    """--format json gives every finding, and the exit code says whether containers can run."""
+    done = run_forked(main, ("ckit", "--root", str(tmp_path), "doctor", "--format", "json"))
+    findings = json.loads(done.stdout)
+    assert {"subject", "verdict", "fact", "remedy"} == set(findings[0])
+    assert done.returncode == int(any(finding["verdict"] == "missing" for finding in findings))
