@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
     from container_kit.images import Image, Snapshotter
+    from container_kit.oci.digest import Digest
     from container_kit.runtime.cgroups import Cgroups
 
 __all__ = ["Engine"]
@@ -51,6 +52,8 @@ class Engine:
             the XDG data directory for others.  Made when it is missing, readable by this user alone.
         cgroup_parent: The cgroup below which containers are put, in each hierarchy; None means one that no
             other root uses.
+        verify: Compare every layer with its digest before each start, so that a damaged one never runs;
+            costs reading and hashing the whole image.
 
     Raises:
         StoreTooNew: A later version of this library wrote the root.
@@ -61,10 +64,15 @@ class Engine:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        cgroup_parent: str | None = None,
+        verify: bool = False,
     ) -> None:
         self.store = Store.open(None if root is None else os.fspath(root))
         self.root = str(self.store.root)
+        self.verify = verify
         self.cgroup_parent = cgroup_parent if cgroup_parent is not None else _cgroup_parent(self.root)
         if not self.cgroup_parent or self.cgroup_parent.startswith("/") or ".." in self.cgroup_parent:
             self.store.close()
@@ -94,6 +102,12 @@ class Engine:
             return engine
 
     # Containers.
+
+    def check_layers(self, layers: Iterable[Digest]) -> None:
+        """With *verify*: CorruptData when a layer is no longer what its digest says."""
+        if self.verify:
+            for layer in layers:
+                self.store.verify_tree(layer)
 
     def run(self, image: Image | str, command: Command | None = None, **arguments: Any) -> RunResult:
         """Run a command in a new container to its end: :func:`container_kit.run` in this engine."""

@@ -80,6 +80,7 @@ class ForegroundContainer:
         self._lock = hold_lock(self._directory)
         if recipe.options.name:
             names.claim(engine.catalogue.names_fd, recipe.options.name, self.id, self._directory)
+        engine.check_layers(recipe.image.layers)
         self._root = engine.snapshotter.prepare(
             self._directory, recipe.image.layers, volatile=recipe.is_volatile
         )

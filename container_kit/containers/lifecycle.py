@@ -26,6 +26,7 @@ from container_kit.containers.statistics import running_cgroup
 from container_kit.containers.supervision import start_monitor
 from container_kit.containers.watching import Watch
 from container_kit.errors import ContainerKitError, NotFound, TimedOut, WrongState
+from container_kit.oci.digest import Digest
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -76,6 +77,7 @@ def start(container: Container) -> None:
     if state.status in ("paused", "dead"):
         remedy = "resume it" if state.status == "paused" else "remove it with force"
         raise WrongState(f"cannot start container {record.name}: it is {state.status}; {remedy}")
+    engine.check_layers(Digest.parse(layer) for layer in record.layers)
     lock = hold_lock(_directory(container))
     try:
         with monitor_config(engine, record) as config:

@@ -194,7 +194,8 @@ def test_many_threads_run_at_once(engine: Engine) -> None:
 def test_a_forked_child_runs_its_own_and_owns_nothing(engine: Engine) -> None:
     """The child can use the engine, and its end takes nothing of the parent's away."""
     engine.run("tools", ["true"])
-    holder = threading.Thread(target=lambda: engine.run("tools", ["sleep", "2"], labels={"x": "y"}))
+    inside, outside = os.pipe()
+    holder = threading.Thread(target=lambda: engine.run("tools", ["cat"], stdin=inside, labels={"x": "y"}))
     holder.start()
     wait_for(lambda: engine.infos(labels={"x": "y"}))
     child = os.fork()
@@ -207,7 +208,9 @@ def test_a_forked_child_runs_its_own_and_owns_nothing(engine: Engine) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert engine.infos(labels={"x": "y"})
+    os.close(outside)
     holder.join()
+    os.close(inside)
 
 
 def test_an_interrupt_ends_the_call_and_the_container(engine: Engine) -> None:
