@@ -104,7 +104,8 @@ def test_orphans_are_reaped(engine: Engine) -> None:
 
 def test_a_fork_bomb_is_held(engine: Engine) -> None:
     """The pids limit holds, the neighbour works on, and the bomb can be stopped."""
-    bomb = ["sh", "-c", "f() { f | f & }; f; sleep 600"]
+    # The first shell only waits: a shell that cannot fork ends, and the container with it.
+    bomb = ["sh", "-c", "sleep 600 & f() { f | f & }; f; wait"]
     with (
         engine.start("tools", ["sleep", "600"]) as neighbour,
         engine.start("tools", bomb, limits=Limits(pids=40)) as container,
