@@ -82,6 +82,21 @@ def test_archives_of_other_writers_are_read(format: int, tmp_path: Path) -> None
     assert index.find("dir/" * 20 + "file").size == 3
 
 
+def test_members_larger_than_eight_gigabytes(tmp_path: Path) -> None:
+    """A size that octal digits cannot hold is written, and read, in full; GNU tar agrees."""
+    path, size = tmp_path / "archive.tar", 9 << 30
+    with path.open("wb") as file, TarWriter(file.fileno()) as tar:
+        fd = tar.begin("huge", size)
+        os.lseek(fd, size, os.SEEK_CUR)  # a hole: no disk is used
+        tar.end(size)
+        tar.data("after", b"x")
+    with path.open("rb") as file:
+        index = read_index(file.fileno())
+    listing = subprocess.run(["tar", "-tvf", path], capture_output=True, text=True, check=True).stdout
+    assert index.find("huge").size == size and index.find("after").size == 1
+    assert [line.split()[2] for line in listing.splitlines()] == [str(size), "1"]
+
+
 def test_a_name_twice_is_refused(tmp_path: Path) -> None:
     """Two readers might take different ones, so neither is taken."""
     path = tmp_path / "archive.tar"
