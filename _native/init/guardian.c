@@ -131,6 +131,8 @@ static int take_message(struct entries *entries)
 	if (size <= 0)
 		return size == -EAGAIN || size == -EINTR;
 	message[size] = 0;
+	if (size < 8)
+		return 1;
 	if (message[0] == 'a')
 		add(entries, message + 8, size - 8);
 	else if (message[0] == 'r')

@@ -198,6 +198,8 @@ static void attach(struct monitor *m, struct client *client, uint32_t wants)
 
 static void take_input(struct monitor *m, struct client *client, uint32_t size)
 {
+	if (size > sizeof m->stdin_data)
+		return client_drop(m, client);
 	if (!(client->wants & WANTS_STDIN) || m->stdin_fd < 0 || m->stdin_have > m->stdin_sent)
 		return;
 	if (size > sizeof m->stdin_data)

@@ -104,8 +104,8 @@ def test_orphans_are_reaped(engine: Engine) -> None:
 
 def test_a_fork_bomb_is_held(engine: Engine) -> None:
     """The pids limit holds, the neighbour works on, and the bomb can be stopped."""
-    # The first shell only waits: a shell that cannot fork ends, and the container with it.
-    bomb = ["sh", "-c", "sleep 600 & f() { f | f & }; f; wait"]
+    # Each one makes two and stays; a shell that cannot fork ends, so none may have to.
+    bomb = ["sh", "-c", "f() { f & f & exec sleep 600; }; f"]
     with (
         engine.start("tools", ["sleep", "600"]) as neighbour,
         engine.start("tools", bomb, limits=Limits(pids=40)) as container,

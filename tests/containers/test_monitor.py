@@ -365,9 +365,11 @@ def test_messages_that_mean_nothing_are_survived(supervise: Supervise) -> None:
     for _ in range(300):
         with connect(handle.client.directory) as connection:
             kind = noise.choice([kind for kind in range(256) if kind not in b"sk"])
-            connection.send(bytes([kind]) + noise.randbytes(noise.choice([0, 1, 3, 4, 7, 8, 200, 30000])))
-    with connect(handle.client.directory) as connection:
-        connection.send(b"")
+            connection.send(
+                bytes([kind]) + noise.randbytes(noise.choice([0, 1, 3, 4, 7, 8, 200, 32768, 40000]))
+            )
+    with handle.client.attach(stdin=True) as attached:
+        attached._connection.send(b"i" + bytes(32 * 1024 + 15))
 
     assert handle.client.status().status in ("running", "paused")
     handle.client.mark_paused(False)
