@@ -15,6 +15,7 @@ from container_kit.cli.completion import image_names, running_containers
 from container_kit.cli.create_options import container_arguments, create_options
 from container_kit.cli.create_parsing import parse_env, read_env_file
 from container_kit.cli.foreground import run_to_its_end
+from container_kit.cli.piped import relay_pipes, stream_kinds
 from container_kit.cli.session import fail, pass_engine
 from container_kit.cli.terminal import (
     TerminalPeer,
@@ -188,8 +189,10 @@ def exec_(
     if detach:
         _exec_detached(container, command, wishes)
         return
-    streams: dict[str, Any] = {} if tty else {"stdin": 0 if interactive else None, "stdout": 1, "stderr": 2}
-    with container.popen(command, tty=tty, **streams, **wishes) as process:
+    kinds: dict[str, Any] = {}
+    if not tty:
+        kinds = dict(zip(("stdin", "stdout", "stderr"), stream_kinds(interactive), strict=True))
+    with container.popen(command, tty=tty, text=False, **kinds, **wishes) as process:
         raise SystemExit(_on_terminal(process, interactive) if tty else _wait(process))
 
 
@@ -204,7 +207,13 @@ def _exec_detached(container: Container, command: tuple[str, ...], wishes: dict[
 
 
 def _wait(process: ExecProcess) -> int:
+    stdin_fd = -1
+    if process.stdin is not None:
+        stdin_fd = os.dup(process.stdin.fileno())
+        process.stdin.close()
+    outputs = [-1 if file is None else file.fileno() for file in (process.stdout, process.stderr)]
     with signals_to(lambda number, _: process.send_signal(number)):
+        relay_pipes(process.fileno(), stdin_fd, *outputs)
         return int(process.wait())
 
 

@@ -398,6 +398,22 @@ def test_interactive_exec_has_a_terminal(ckit: Ckit, running: str) -> None:
         assert terminal.exit_code() == 6
 
 
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_without_a_terminal_of_its_own_a_program_does_not_get_ours(
+    ckit: Ckit, running: str, verb: str
+) -> None:
+    """What holds our terminal could read what is typed there later: it gets pipes, which are relayed."""
+    where = ("run", "--rm", "-i", "tools") if verb == "run" else ("exec", "-i", running)
+    program = "for n in 0 1 2; do [ -t $n ] && echo terminal $n; done; echo begin; cat; echo end >&2; exit 6"
+    with Terminal(ckit, *where, "sh", "-c", program) as terminal:
+        terminal.wait_for(b"begin\r\n")
+        terminal.type(b"hi\r")
+        terminal.wait_for(b"hi\r\nhi\r\n")
+        terminal.type(b"\x04")
+        assert terminal.exit_code() == 6
+        assert b"end\r\n" in terminal.shown and b"terminal" not in terminal.shown
+
+
 def test_detach_keys_leave_the_container_running(ckit: Ckit) -> None:
     """Ctrl-P Ctrl-Q goes away from a container that goes on; `attach` comes back to it."""
     with Terminal(ckit, "run", "-it", "--name", "left", "tools", "sh", "-c", "echo first; cat") as terminal:

@@ -163,7 +163,7 @@ def test_devices_of_the_image_are_not_those_that_we_make(box: Box) -> None:
 
 
 def test_what_masks_a_file_keeps_its_mode(box: Box) -> None:
-    """The node that covers a masked file is the host's /dev/null: root inside cannot change it for everybody."""
+    """What covers a masked file is the host's /dev/null: root inside cannot change it for everybody."""
     rights = (*CAPS, "CAP_FOWNER")
     before = os.stat("/dev/null")
     wanted = spec(
