@@ -106,13 +106,14 @@ def _check_sizes(config: ContainerConfig) -> None:
 
 
 def _environment(env: tuple[str, ...]) -> tuple[str, ...]:
-    """The last value of each name, at the place of the first."""
+    """The last value of each name, at the place of the first; an entry without a value sets nothing."""
     values: dict[str, str] = {}
     for entry in env:
         name, equals, _ = entry.partition("=")
-        if not name or not equals or any(character.isspace() for character in name):
+        if not name or any(character.isspace() for character in name):
             raise InvalidInput(f"the image's Env has {entry[:60]!r}, which is not NAME=value")
-        values[name] = entry
+        if equals:
+            values[name] = entry
     return tuple(values.values())
 
 
@@ -158,8 +159,14 @@ def _health_check(check: Healthcheck | None) -> Healthcheck | None:
 
 
 def _port(text: str) -> str:
-    number, _, protocol = text.partition("/")
-    fits = number.isascii() and number.isdigit() and len(number) <= 5 and 0 < int(number) < 65536
-    if not fits or protocol not in ("", "tcp", "udp", "sctp"):
+    """``80``, ``80/tcp`` or ``8000-8010/udp``, as builders write them."""
+    numbers, _, protocol = text.partition("/")
+    first, dash, last = numbers.partition("-")
+    known = protocol in ("", "tcp", "udp", "sctp")
+    if not known or not _is_port(first) or (dash and not _is_port(last)):
         raise InvalidInput(f"the image's ExposedPorts has {text[:40]!r}, which is no port/protocol")
-    return f"{int(number)}/{protocol or 'tcp'}"
+    return f"{numbers}/{protocol or 'tcp'}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536

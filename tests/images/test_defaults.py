@@ -72,7 +72,7 @@ def test_paths_end_inside(path: str) -> None:
     assert ".." not in working_dir.split("/")
 
 
-@pytest.mark.parametrize("entry", ["NAME", "=value", "A B=c", "A\nB=c"])
+@pytest.mark.parametrize("entry", ["", "=value", "A B=c", "A\nB=c"])
 def test_environment_entries_are_name_and_value(entry: str) -> None:
     """An entry that a program could read in two ways is refused."""
     with pytest.raises(InvalidInput, match="Env"):
@@ -80,8 +80,17 @@ def test_environment_entries_are_name_and_value(entry: str) -> None:
 
 
 def test_a_name_that_comes_twice_has_its_last_value() -> None:
-    """Programs would take either value, so only one reaches them."""
-    assert run_defaults(image(Env=["A=1", "B=2", "A=3"])).env == ("A=3", "B=2")
+    """Programs would take either value, so only one reaches them; a name without a value sets nothing."""
+    assert run_defaults(image(Env=["A=1", "B=2", "A=3", "C"])).env == ("A=3", "B=2")
+
+
+def test_ports_come_alone_or_as_a_range() -> None:
+    """Both forms that builders write are taken, and nothing that is no port."""
+    ports = run_defaults(image(ExposedPorts={"80": {}, "53/udp": {}, "8000-8010/tcp": {}})).exposed_ports
+    assert ports == ("80/tcp", "53/udp", "8000-8010/tcp")
+    for text in ("0", "65536/tcp", "80-/tcp", "-80", "80/icmp", "x"):
+        with pytest.raises(InvalidInput, match="ExposedPorts"):
+            run_defaults(image(ExposedPorts={text: {}}))
 
 
 def test_what_execve_would_refuse_is_refused_before() -> None:
