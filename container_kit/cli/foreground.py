@@ -59,7 +59,7 @@ def run_to_its_end(
 
 
 def wait_for_exit(launched: Launched, *, stdin: bool = True, streams: Streams | None = None) -> int:
-    """Relay the terminal or the pipes of *streams* and forward signals until the program ends; its exit code."""
+    """Relay the terminal or the pipes of *streams*, forward signals, return the exit code at the end."""
     from container_kit.native.process import send_signal, wait
 
     if launched.terminal_fd >= 0:
