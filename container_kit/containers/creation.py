@@ -97,6 +97,7 @@ class _Draft:
         self._engine, self._record = engine, record
         self._lock: HeldLock | None = None
         self._is_whole = self._is_closed = False
+        self._process = os.getpid()
 
     def make(self, prepare: Callable[[str], object]) -> None:
         engine, record = self._engine, self._record
@@ -123,7 +124,7 @@ class _Draft:
 
     def __del__(self) -> None:
         # A signal handler may raise at any step, in the steps of undoing too.
-        if not self._is_closed:
+        if not self._is_closed and self._process == os.getpid():
             self.close()
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from container_kit.containers.options import Command, OptionArguments
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
+    from container_kit.containers.spares import Spares
     from container_kit.images import Image, Snapshotter
     from container_kit.oci.digest import Digest
     from container_kit.runtime.cgroups import Cgroups
@@ -295,8 +296,22 @@ class Engine:
         """The path of the file that claims a name; None for a generated name, which needs no claim."""
         return None if name is None else os.path.join(self.root, "names", name)
 
+    @property
+    def spares(self) -> Spares:
+        """Foreground containers that were made ahead."""
+
+        def make() -> Spares:
+            from container_kit.containers.spares import Spares
+
+            return Spares(self)
+
+        found: Spares = self.kept("spares", make)
+        return found
+
     def _on_idle(self) -> None:
         """Nothing has been cleared away for a while: what is only needed by owned containers may go."""
+        if "spares" in self._lazy:
+            self.spares.drop()
         if "guardian" in self._lazy:
             self.guardian.close_if_idle()
 
@@ -351,6 +366,11 @@ class Engine:
         from container_kit.containers.lifecycle import close_all
 
         close_all(self, list(self._owned))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` has been called."""
+        return self._closed
 
     def check_open(self) -> None:
         """Refuse to work after :meth:`close`.

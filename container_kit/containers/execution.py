@@ -163,6 +163,7 @@ class ExecProcess:
         self.returncode: int | None = None
         self._launched, self._text = launched, text
         self._talk: Talk | None = None
+        self._process = os.getpid()
         ours = streams.release()
         mode = "" if text else "b"
         buffering: dict[str, Any] = {"errors": "replace", "encoding": "utf-8"} if text else {}
@@ -263,7 +264,8 @@ class ExecProcess:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_launched", None) is not None:
+        # In the child of a fork the process is not ours to end.
+        if getattr(self, "_process", 0) == os.getpid():
             self.close()
 
 

@@ -89,10 +89,11 @@ def run(
         captured if stderr is None else stderr,
     )
     try:
-        with ForegroundContainer(engine, recipe) as container:
+        with engine.spares.take(recipe) as container:
             container.launch(streams)
             done = _talk(container, streams, data, timeout, began)
             container.ended(done.exit_code)
+        engine.spares.order(recipe)
     finally:
         streams.close()
     return _result(container, streams, done, text, check, began)

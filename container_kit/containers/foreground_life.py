@@ -62,15 +62,23 @@ class ForegroundContainer:
         self._lease: Lease | None = None
         self._cgroup: Cgroup | None = None
         self._lock: HeldLock | None = None
-        self._is_running = False
+        self._is_running = self._is_made = False
+        self._process = os.getpid()
         self._is_submitted = False
 
     def __enter__(self) -> Self:
+        if not self._is_made:
+            self.make()
+        return self
+
+    def make(self) -> Self:
+        """Make everything that the program needs; a spare one has this done ahead."""
         try:
             self._make()
         except BaseException:
             self._leave()
             raise
+        self._is_made = True
         return self
 
     def _make(self) -> None:
@@ -81,9 +89,7 @@ class ForegroundContainer:
         if recipe.options.name:
             names.claim(engine.catalogue.names_fd, recipe.options.name, self.id, self._directory)
         engine.check_layers(recipe.image.layers)
-        self._root = engine.snapshotter.prepare(
-            self._directory, recipe.image.layers, volatile=recipe.is_volatile
-        )
+        self._root = engine.snapshotter.prepare(self._directory, recipe.image.layers, volatile=True)
         self._cgroup = engine.cgroups.create(self.id, recipe.limits, recipe.device_rules)
         engine.own(self.id)
         engine.guardian.add(
@@ -142,6 +148,8 @@ class ForegroundContainer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._process != os.getpid():
+            return  # forked in the middle: it is the parent's
         try:
             if self._is_running:
                 self._kill()
@@ -159,13 +167,19 @@ class ForegroundContainer:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
         self._submit()
 
+    def discard(self) -> None:
+        """Clear away one whose program was never started, at once."""
+        self._is_submitted = True
+        if not self._clear():
+            self._submit()
+
     def _submit(self) -> None:
         self.engine.janitor.submit(f"container {self.id[:12]}", self._clear)
         self._is_submitted = True
 
     def __del__(self) -> None:
         # A signal handler may raise at any step, in the steps of leaving too; this is what is left then.
-        if not self._is_submitted:
+        if not self._is_submitted and self._process == os.getpid():
             self._submit()
 
     def _clear(self) -> bool:

@@ -8,12 +8,22 @@ the first digits of the id, which is random.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 
 from container_kit.errors import InvalidInput, NameInUse
 
-__all__ = ["check_name", "claim", "generated_name", "holder", "id_digits", "new_id", "release"]
+__all__ = [
+    "check_name",
+    "claim",
+    "generated_name",
+    "holder",
+    "id_digits",
+    "new_id",
+    "release",
+    "release_stale",
+]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z")
 _GENERATED = re.compile(r"[a-z]+_[a-z]+_([0-9a-f]{8})\Z")
@@ -96,10 +106,35 @@ def claim(names_fd: int, name: str, container_id: str, directory: str) -> None:
         os.write(fd, container_id.encode())
     finally:
         os.close(fd)
+    while True:
+        try:
+            os.link(draft, name, dst_dir_fd=names_fd)
+        except FileExistsError:
+            if not release_stale(names_fd, name, os.path.dirname(directory)):
+                raise NameInUse("container", name, (holder(names_fd, name) or "")[:12]) from None
+        else:
+            return
+
+
+def release_stale(names_fd: int, name: str, containers: str) -> bool:
+    """Free a name whose container has no directory below *containers* any more; whether it may be free now.
+
+    A container's directory is made before its claim and goes before it, so such a name is nobody's: its
+    removal was cut off.
+    """
+    lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=names_fd)
     try:
-        os.link(draft, name, dst_dir_fd=names_fd)
-    except FileExistsError:
-        raise NameInUse("container", name, (holder(names_fd, name) or "")[:12]) from None
+        # Between the look and the removal nobody else may free the name, and a third one take it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        who = holder(names_fd, name)
+        if who is None:
+            return True
+        if os.path.exists(f"{containers}/{who}"):
+            return False
+        release(names_fd, name, who)
+        return True
+    finally:
+        os.close(lock)
 
 
 def holder(names_fd: int, name: str) -> str | None:

@@ -62,6 +62,7 @@ class Recipe:
         image: Whose layers are its root; *image_name* is what it was asked for as.
         command: The whole command line; *arguments* what the caller gave of it.
         walls: The profile as the options change it.
+        runs: How often it was used.
     """
 
     image: Image
@@ -72,12 +73,13 @@ class Recipe:
     walls: Profile
     limits: Limits
     device_rules: tuple[DeviceRule, ...]
+    runs: int = 0
     _pattern: _Pattern | None = None
 
     @property
-    def is_volatile(self) -> bool:
-        """Its root is thrown away at the end, so nothing of it needs to reach the disk."""
-        return True
+    def is_repeatable(self) -> bool:
+        """Whether the next container can be made ahead: it has no name to claim and nobody to join."""
+        return self.options.name is None and not self._joins
 
     @property
     def shares_processes(self) -> bool:

@@ -224,20 +224,21 @@ def hold_lock(directory: str) -> HeldLock:
         WrongState: Somebody holds it: the container is running, or being started or removed.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(os.path.join(directory, "lock"), flags, 0o600)
+    # An object from the first, so that a caller that is cut off at any step leaves no lock behind.
+    lock = HeldLock(os.open(os.path.join(directory, "lock"), flags, 0o600))
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, 0, _CLEARING, 1, 0))
+        fcntl.fcntl(lock.fileno(), fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
+        fcntl.fcntl(lock.fileno(), fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, 0, _CLEARING, 1, 0))
     except BlockingIOError:
-        os.close(descriptor)
+        lock.hand_over()
         name = os.path.basename(directory)
         raise WrongState(
             f"container {name[:12]} is running or being changed by another caller: stop it first"
         ) from None
     except OSError as error:
-        os.close(descriptor)
+        lock.hand_over()
         raise KernelError.of(error.errno or 0, "cannot lock the container", directory) from error
-    return HeldLock(descriptor)
+    return lock
 
 
 def wait_released(directory: str, timeout_s: float | None) -> bool:

@@ -69,10 +69,12 @@ class Streams:
     def started(self) -> None:
         """The program has them: close its ends here, so that we see when it closes its own."""
         ours = (self.our_stdin, self.our_stdout, self.our_stderr)
-        for fd in self._passed:
-            if fd not in ours:
-                os.close(fd)
-        self._passed = [fd for fd in self._passed if fd in ours]
+        for fd in [fd for fd in self._passed if fd not in ours]:
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        self._passed.remove(fd)  # first: cut off here, it is left open, but never closed twice
+        os.close(fd)
 
     def give_stdin(self) -> int:
         """Our end of the program's input, not blocking; whoever takes it closes it. -1 if there is none."""
@@ -96,9 +98,8 @@ class Streams:
 
     def close(self) -> None:
         """Close all that is still ours; may be repeated."""
-        for fd in self._passed:
-            os.close(fd)
-        self._passed.clear()
+        for fd in list(self._passed):
+            self._close(fd)
 
 
 def _descriptor(name: str, stream: Stream) -> int:

@@ -97,9 +97,9 @@ def _sweep_holds(engine: Engine) -> None:
     """Give back names and holds on images whose container is gone: it removed itself, or somebody crashed."""
     catalogue = engine.catalogue
     for name in os.listdir(catalogue.names_fd):
-        holder = None if name.startswith(".") else names.holder(catalogue.names_fd, name)
+        holder = names.holder(catalogue.names_fd, name)
         if holder and not os.path.exists(catalogue.directory(holder)):
-            names.release(catalogue.names_fd, name, holder)
+            names.release_stale(catalogue.names_fd, name, catalogue.containers)
     prefix = root_name("")
     for owner in engine.store.roots():
         if owner.startswith(prefix) and not os.path.exists(catalogue.directory(owner[len(prefix) :])):

@@ -69,3 +69,12 @@ def test_a_name_never_leads_to_another_path(names_fd: int, name: str) -> None:
     with pytest.raises(InvalidInput):
         names.check_name(name)
     assert names.holder(names_fd, name) is None
+
+
+def test_a_name_whose_container_is_gone_can_be_taken(names_fd: int) -> None:
+    """A removal that was cut off after the directory had gone keeps no name."""
+    gone, new = names.new_id(), names.new_id()
+    _claim(names_fd, "box", gone)
+    os.rename(f"../{gone}", f"../.gone-{gone}", src_dir_fd=names_fd, dst_dir_fd=names_fd)
+    _claim(names_fd, "box", new)
+    assert names.holder(names_fd, "box") == new
