@@ -38,7 +38,8 @@ class Spares:
         """Have a spare made for *recipe*, if it is worth it."""
         recipe.runs += 1
         wanted = recipe.runs > 1 and recipe.is_repeatable and recipe not in self._ready
-        if wanted and len(self._ready) < _MOST:
+        # Layers that are to be verified are verified when the container starts, not before.
+        if wanted and len(self._ready) < _MOST and not self._engine.verify:
             self._engine.janitor.submit("a spare container", lambda: self._make(recipe))
 
     def _make(self, recipe: Recipe) -> bool:
