@@ -1,13 +1,14 @@
 """``run --rm`` without ``-d``: this process is the container's parent, so no monitor stands between.
 
-The program writes straight to our streams, unless they are a terminal, or to a terminal that we hold.  The
-container ends with this process, whatever ends that.
+The program writes straight to our streams, unless they are a terminal.  The container ends with this
+process, whatever ends that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,9 @@ from container_kit.cli.terminal import TerminalPeer, raw_terminal, relay, signal
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
-    from container_kit.containers.streams import Streams
     from container_kit.runtime.launch import Launched
 
-__all__ = ["run_to_its_end", "wait_for_exit"]
+__all__ = ["Forwarder", "run_to_its_end", "wait_for_exit"]
 
 
 def run_to_its_end(
@@ -43,33 +43,59 @@ def run_to_its_end(
     from container_kit.containers.foreground_life import ForegroundContainer
     from container_kit.containers.recipes import recipe_for
     from container_kit.containers.streams import Streams
+    from container_kit.native.process import wait
 
     words = None if command is None else tuple(command)
     recipe = recipe_for(engine, find_image(engine, image), image, words, dict(options))
     streams = Streams.open(*stream_kinds(stdin))
+    forwarder = Forwarder()
     try:
-        with ForegroundContainer(engine, recipe) as container:
+        with signals_to(forwarder), ForegroundContainer(engine, recipe) as container:
             made(container.id)
             container.launch(streams)
-            exit_code = wait_for_exit(container.launched, stdin=stdin, streams=streams)
+            forwarder.aim(container.launched.pidfd)
+            relay_pipes(
+                container.launched.pidfd, streams.give_stdin(), streams.our_stdout, streams.our_stderr
+            )
+            exit_code = wait(container.launched.pidfd)
             container.ended(exit_code)
     finally:
         streams.close()
     return exit_code
 
 
-def wait_for_exit(launched: Launched, *, stdin: bool = True, streams: Streams | None = None) -> int:
-    """Relay the terminal or the pipes of *streams*, forward signals, return the exit code at the end."""
-    from container_kit.native.process import send_signal, wait
+class Forwarder:
+    """A handler that sends signals on to a program; those that come before it runs are kept for it."""
+
+    def __init__(self) -> None:
+        self._pidfd = -1
+        self._early: list[int] = []
+
+    def __call__(self, number: int, _: object) -> None:
+        if self._pidfd < 0:
+            self._early.append(number)
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def aim(self, pidfd: int) -> None:
+        """The program runs: this is it."""
+        self._pidfd = pidfd
+        while self._early:
+            self(self._early.pop(0), None)
+
+
+def wait_for_exit(launched: Launched) -> int:
+    """Relay the terminal, if there is one, and forward signals until the program ends; its exit code."""
+    from container_kit.native.process import wait
 
     if launched.terminal_fd >= 0:
-        with raw_terminal() if stdin else contextlib.nullcontext():
-            relay(TerminalPeer(launched.terminal_fd), stdin=stdin, terminal=True)
+        with raw_terminal():
+            relay(TerminalPeer(launched.terminal_fd), stdin=True, terminal=True)
         os.close(launched.terminal_fd)
         launched.terminal_fd = -1
         return wait(launched.pidfd)
-
-    with signals_to(lambda number, _: send_signal(launched.pidfd, number)):
-        if streams is not None:
-            relay_pipes(launched.pidfd, streams.give_stdin(), streams.our_stdout, streams.our_stderr)
+    forwarder = Forwarder()
+    with signals_to(forwarder):
+        forwarder.aim(launched.pidfd)
         return wait(launched.pidfd)
