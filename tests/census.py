@@ -82,6 +82,8 @@ def _our_processes() -> Iterator[str]:
             continue
         name, _, rest = stat.partition("(")[2].rpartition(")")
         fields = rest.split()
+        if fields[0] == "Z" and fields[1] == "1":
+            continue  # it has ended; when PID 1 collects it is not ours to say
         parents[int(entry)] = int(fields[1])
         seen[int(entry)] = (f"{name} (state {fields[0]}, started {fields[19]})", cgroups)
     for pid, (words, cgroups) in seen.items():
