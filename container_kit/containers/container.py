@@ -304,20 +304,26 @@ class Container:
         return self
 
     def wait(
-        self, timeout: float | None = None, condition: Literal["not-running", "removed"] = "not-running"
+        self,
+        timeout: float | None = None,
+        condition: Literal["not-running", "removed"] = "not-running",
+        *,
+        check: bool = False,
     ) -> int:
         """Wait until it has ended; returns its exit code, at once when it is not running.
 
         Args:
             timeout: Seconds; None waits for ever.
             condition: ``removed`` waits until it has been removed as well.
+            check: Raise when the exit code is not 0.
 
         Raises:
             TimedOut: It is still running.
+            CommandFailed: With *check*; has the exit code, whether memory ran out, and the last lines.
         """
         from container_kit.containers.lifecycle import wait
 
-        return wait(self, timeout, condition)
+        return wait(self, timeout, condition, check)
 
     def wait_healthy(self, timeout: float | None = None) -> None:
         """Wait until its health check succeeds.

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from container_kit.containers.options import as_command, signal_number
 from container_kit.containers.preparing import prepare_exec
 from container_kit.containers.results import ExecResult
-from container_kit.containers.streams import Stream, Streams, as_bytes, as_output
+from container_kit.containers.streams import Stream, Streams, as_bytes, as_output, last_lines
 from container_kit.errors import CommandFailed, InvalidInput, KernelError, TimedOut
 from container_kit.native.process import Completed, Talk, reap, send_signal, wait
 from container_kit.runtime.launch import Launched, launch
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecProcess", "execute", "popen"]
 
 _PIPE = subprocess.PIPE
+_KILLED = 137
 
 
 def execute(
@@ -61,9 +62,17 @@ def execute(
         stderr=as_output(done.stderr, text) if capture else None,
         duration_s=time.monotonic() - began,
         command=words,
+        oom_killed=done.exit_code == _KILLED and container.engine.cgroups.open(container.id).oom_kills() > 0,
     )
     if check and done.exit_code != 0:
-        raise CommandFailed(words, done.exit_code, stdout=result.stdout, stderr=result.stderr)
+        raise CommandFailed(
+            words,
+            done.exit_code,
+            oom_killed=result.oom_killed,
+            stdout=result.stdout,
+            stderr=result.stderr,
+            log_tail=last_lines(done.stderr or done.stdout),
+        )
     return result
 
 

@@ -8,7 +8,6 @@ cleared away is left to the janitor.
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.options import as_command
 from container_kit.containers.recipes import recipe_for
 from container_kit.containers.results import RunResult
-from container_kit.containers.streams import Stream, Streams, as_bytes, as_output
+from container_kit.containers.streams import Stream, Streams, as_bytes, as_output, last_lines
 from container_kit.errors import CommandFailed, TimedOut
 from container_kit.native.process import Completed, Talk
 
@@ -142,13 +141,6 @@ def _result(
             oom_killed=result.oom_killed,
             stdout=result.stdout,
             stderr=result.stderr,
-            log_tail=_tail(done.stderr or done.stdout),
+            log_tail=last_lines(done.stderr or done.stdout),
         )
     return result
-
-
-def _tail(output: bytes, lines: int = 10) -> list[str]:
-    """The last lines of what it wrote, for the message of an error."""
-    with contextlib.suppress(ValueError):
-        output = output[output.rindex(b"\n", 0, max(0, len(output) - 4096)) :]
-    return output.decode("utf-8", "replace").splitlines()[-lines:]

@@ -21,11 +21,17 @@ from container_kit.containers.preparing import monitor_config
 from container_kit.containers.record import write_record
 from container_kit.containers.removal import end_all, remove_container
 from container_kit.containers.restart import RestartPolicy
-from container_kit.containers.state_file import ContainerState, hold_lock, read_state, wait_released
+from container_kit.containers.state_file import (
+    LOST_EXIT_CODE,
+    ContainerState,
+    hold_lock,
+    read_state,
+    wait_released,
+)
 from container_kit.containers.statistics import running_cgroup
 from container_kit.containers.supervision import start_monitor
 from container_kit.containers.watching import Watch
-from container_kit.errors import ContainerKitError, NotFound, TimedOut, WrongState
+from container_kit.errors import CommandFailed, ContainerKitError, NotFound, TimedOut, WrongState
 from container_kit.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -197,10 +203,19 @@ def restart(container: Container, timeout_s: float | None) -> None:
     container.engine.note("restart", container.engine.record(container.id))
 
 
-def wait(container: Container, timeout: float | None, condition: Literal["not-running", "removed"]) -> int:
+def wait(
+    container: Container,
+    timeout: float | None,
+    condition: Literal["not-running", "removed"],
+    check: bool = False,
+) -> int:
     """Wait for its end; see :meth:`Container.wait`."""
     deadline = None if timeout is None else time.monotonic() + timeout
+    record = container.engine.record(container.id)
     code = _wait_for_end(container, timeout)
+    if check and code != 0:
+        oom_killed = read_state(_directory(container)).oom_killed
+        raise CommandFailed(record.command, code, oom_killed=oom_killed, log_tail=_last_lines(container))
     if condition == "removed":
         _wait_for_removal(container, deadline)
     return code
@@ -210,8 +225,14 @@ def _wait_for_end(container: Container, timeout: float | None) -> int:
     record = container.engine.record(container.id)
     if record.foreground:
         _wait_until_unsupervised(container, timeout)
-        return read_state(_directory(container)).exit_code or 0
+        return _exit_code_of_call(container)
     return _client(container).wait(timeout).exit_code or 0
+
+
+def _exit_code_of_call(container: Container) -> int:
+    """How the container of a `run` call ended: it leaves no state behind, but an event."""
+    codes = [event.attributes.get("exit_code") for event in container.events() if event.action == "die"]
+    return int(codes[-1] or 0) if codes else LOST_EXIT_CODE
 
 
 def _wait_for_removal(container: Container, deadline: float | None) -> None:
@@ -238,7 +259,7 @@ def wait_healthy(container: Container, timeout: float | None) -> None:
             if state.health != "starting" or not state.is_live:
                 raise WrongState(
                     f"container {container.short_id} will not become healthy: it is {state.status}, "
-                    f"health {state.health or 'none'}"
+                    f"health {state.health or 'none'}; its last lines:\n" + "\n".join(_last_lines(container))
                 )
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -324,6 +345,13 @@ def update(container: Container, limits: Limits | None, restart: RestartPolicy |
         options = attrs.evolve(options, restart=policy)
     write_record(_directory(container), attrs.evolve(record, options=options))
     engine.note("update", record)
+
+
+def _last_lines(container: Container, count: int = 10) -> list[str]:
+    """What it wrote last, for the message of an error; nothing when its log is gone."""
+    with contextlib.suppress(ContainerKitError, OSError):
+        return [line.text for line in logs.read_logs(_directory(container), tail=count)]
+    return []
 
 
 def read_logs(

@@ -13,7 +13,7 @@ import attrs
 
 from container_kit.errors import InvalidInput
 
-__all__ = ["Stream", "Streams", "as_bytes", "as_output"]
+__all__ = ["Stream", "Streams", "as_bytes", "as_output", "last_lines"]
 
 Stream: TypeAlias = int | IO[Any] | None
 
@@ -133,3 +133,8 @@ def as_bytes(input: str | bytes | None, text: bool) -> bytes | None:
 def as_output(data: bytes | None, text: bool) -> Any:
     """What was captured: str with bytes that are not UTF-8 replaced, or bytes."""
     return data.decode("utf-8", "replace") if text and data is not None else data
+
+
+def last_lines(output: bytes, count: int = 10) -> list[str]:
+    """The last lines of what was written, for the message of an error."""
+    return output[-4096:].decode("utf-8", "replace").splitlines()[-count:]

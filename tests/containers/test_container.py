@@ -10,7 +10,15 @@ import pytest
 
 from container_kit.containers.container import Container
 from container_kit.containers.engine import Engine
-from container_kit.errors import InvalidInput, NameInUse, NotFound, StartFailed, TimedOut, WrongState
+from container_kit.errors import (
+    CommandFailed,
+    InvalidInput,
+    NameInUse,
+    NotFound,
+    StartFailed,
+    TimedOut,
+    WrongState,
+)
 from container_kit.runtime.limits import Limits
 from tests.containers.waiting import wait_for
 
@@ -305,3 +313,38 @@ def test_closing_an_engine_removes_what_it_owns(engine: Engine) -> None:
     assert [info.id for info in engine.infos(all=True)] == [kept.id]
     assert engine.container(kept.id).status == "running"
     assert os.path.isdir(engine.catalogue.directory(kept.id))
+
+
+def test_an_end_that_was_not_wished_for_tells_all(engine: Engine) -> None:
+    """With check=True a bad exit code raises, with the last lines that it wrote and the reason."""
+    with engine.start("tools", ["sh", "-c", "echo it broke; exit 3"]) as container:
+        with pytest.raises(CommandFailed, match="it broke") as caught:
+            container.wait(10, check=True)
+        assert caught.value.exit_code == 3 and not caught.value.oom_killed
+    with engine.start("tools", ["tail", "/dev/zero"], limits=Limits(memory="16m")) as container:
+        with pytest.raises(CommandFailed, match="out of memory") as caught:
+            container.wait(30, check=True)
+        assert caught.value.oom_killed
+    with engine.start("tools", ["sleep", "60"], limits=Limits(memory="16m")) as container:
+        with pytest.raises(CommandFailed, match="out of memory"):
+            container.exec(["tail", "/dev/zero"], check=True)
+        with pytest.raises(CommandFailed, match="the reason"):
+            container.exec(["sh", "-c", "echo the reason >&2; exit 1"], check=True)
+
+
+def test_a_call_of_run_is_waited_for_and_stopped_from_elsewhere(engine: Engine) -> None:
+    """Another process can look at it, wait for it, and end it."""
+    codes: list[int] = []
+    caller = threading.Thread(
+        target=lambda: codes.append(engine.run("tools", ["sleep", "60"], name="call").exit_code)
+    )
+    caller.start()
+    with Engine(engine.root) as other:
+        wait_for(lambda: other.infos())
+        container = other.container("call")
+        waiter = threading.Thread(target=lambda: codes.append(container.wait(20)))
+        waiter.start()
+        container.stop(timeout_s=0.05)
+        waiter.join()
+    caller.join()
+    assert codes == [137, 137]
