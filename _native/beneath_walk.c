@@ -4,12 +4,18 @@
  * become meanwhile.  Links are read and their text walked in the same way: nothing is followed by the kernel. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "beneath.h"
+
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000U
+#endif
 
 enum { DEEPEST = 1024, MOST_LINKS = 40, ROOM = 8192 };
 
@@ -18,7 +24,7 @@ struct walk {
 	int fds[DEEPEST]; /* fds[0] is the root */
 	int depth;
 	int links;
-	dev_t device;
+	uint64_t mount;
 	char left[ROOM]; /* of the path */
 	char name[256];
 };
@@ -86,13 +92,33 @@ static int follow(struct walk *walk, int link_fd)
 	return 0;
 }
 
+/* Which mount a descriptor is on; before Linux 5.8, which device it shows, and that of its directories only: on an
+ * overlay, files may show those of its layers. */
+static int mount_of(int fd, uint64_t *mount)
+{
+	struct statx status;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &status) < 0)
+		return -errno;
+	if (status.stx_mask & STATX_MNT_ID)
+		*mount = status.stx_mnt_id;
+	else if (S_ISDIR(status.stx_mode))
+		*mount = makedev(status.stx_dev_major, status.stx_dev_minor);
+	return 0;
+}
+
+static int check_mount(const struct walk *walk, int fd)
+{
+	uint64_t mount = walk->mount;
+	int error = walk->resolve & RESOLVE_NO_XDEV ? mount_of(fd, &mount) : 0;
+
+	return !error && mount != walk->mount ? -EXDEV : error;
+}
+
 static int push(struct walk *walk, int fd)
 {
-	struct stat status;
-	int error = fstat(fd, &status) < 0 ? -errno : 0;
+	int error = check_mount(walk, fd);
 
-	if (!error && (walk->resolve & RESOLVE_NO_XDEV) && status.st_dev != walk->device)
-		error = -EXDEV;
 	if (!error && walk->depth == DEEPEST)
 		error = -ENAMETOOLONG;
 	if (error) {
@@ -133,8 +159,13 @@ static int open_last(struct walk *walk, int flags, unsigned int mode)
 	int fd = openat(current(walk), walk->name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
 	int wanted = !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL));
 
-	if (fd >= 0 && (!(flags & O_PATH) || !wanted || fstat(fd, &status) < 0 || !S_ISLNK(status.st_mode)))
-		return fd;
+	if (fd >= 0 && (!(flags & O_PATH) || !wanted || fstat(fd, &status) < 0 || !S_ISLNK(status.st_mode))) {
+		int error = check_mount(walk, fd);
+
+		if (error)
+			close(fd);
+		return error ? error : fd;
+	}
 	if (fd < 0 && (errno != ELOOP && errno != ENOTDIR))
 		return -errno;
 	int error = fd < 0 ? -errno : -ELOOP;
@@ -187,7 +218,6 @@ static int walk_path(struct walk *walk, int flags, unsigned int mode)
 int ck_walk_beneath(int dir_fd, const char *path, int flags, unsigned int mode, unsigned long long resolve)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
-	struct stat status;
 	int result = -ENAMETOOLONG;
 
 	if (!walk)
@@ -199,8 +229,7 @@ int ck_walk_beneath(int dir_fd, const char *path, int flags, unsigned int mode, 
 		strcpy(walk->left, path);
 		int fd = openat(dir_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-		result = fd < 0 || fstat(fd, &status) < 0 ? -errno : 0;
-		walk->device = status.st_dev;
+		result = fd < 0 ? -errno : mount_of(fd, &walk->mount);
 		if (fd >= 0)
 			walk->fds[walk->depth++] = fd;
 		if (!result)

@@ -32,13 +32,28 @@ struct listing {
 
 static int remove_entry(struct removal *removal, int dir_fd, const char *name, int type, int depth);
 
+/* By descriptor: a process that is still at work in the tree may put a link to elsewhere in the place of the name. */
+static int make_accessible(int dir_fd, const char *name)
+{
+	int fd = ck_openat2(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, CK_RESOLVE_ENTRY);
+	char path[32];
+
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int error = chmod(path, 0700) < 0 ? -errno : 0;
+
+	close(fd);
+	return error;
+}
+
 /* A directory that its owner closed for himself (mode 0) is opened by an unprivileged owner too. */
 static int open_directory(int dir_fd, const char *name)
 {
 	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 	int fd = ck_openat2(dir_fd, name, flags, 0, CK_RESOLVE_ENTRY);
 
-	if (fd == -EACCES && fchmodat(dir_fd, name, 0700, 0) == 0)
+	if (fd == -EACCES && make_accessible(dir_fd, name) == 0)
 		fd = ck_openat2(dir_fd, name, flags, 0, CK_RESOLVE_ENTRY);
 	return fd == -EXDEV ? -EBUSY : fd;
 }

@@ -128,14 +128,18 @@ def test_remove_tree_takes_a_name_not_a_path(root_fd: int, name: str) -> None:
 
 
 @pytest.mark.root
-def test_remove_tree_stops_at_a_mount_point(root: Path) -> None:
+@pytest.mark.parametrize("walk", [False, True])
+@pytest.mark.parametrize("mount", ["mount -t tmpfs none", "mount --bind {}/elsewhere"])
+def test_remove_tree_stops_at_a_mount_point(root: Path, walk: bool, mount: str) -> None:
     """A file system mounted in the tree is neither entered nor emptied."""
     script = f"""
-    mkdir -p {root}/tree/mnt && mount -t tmpfs none {root}/tree/mnt && touch {root}/tree/mnt/kept
+    mkdir -p {root}/tree/mnt {root}/elsewhere && {mount.format(root)} {root}/tree/mnt
+    touch {root}/tree/mnt/kept
     {sys.executable} -c 'import os
 from container_kit.errors import KernelError
 from container_kit.native._binding import lib
 from container_kit.native.trees import remove_tree
+lib.ck_beneath_force_walk({walk})
 try: remove_tree(os.open("{root}", os.O_PATH), "tree")
 except KernelError as error: print(error.errno)'
     ls {root}/tree/mnt
