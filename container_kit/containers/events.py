@@ -48,8 +48,8 @@ class Event:
     Attributes:
         time: When, in UTC.
         type: What it happened to: ``container``.
-        action: create, start, die, oom, kill, stop, pause, unpause, restart, rename, update, exec_create,
-            exec_die, health_status, attach, resize, commit, export, copy, destroy.
+        action: create, start, die, oom, kill, stop, pause, unpause, restart, rename, update, exec_start,
+            ``health_status: healthy`` or unhealthy, attach, resize, commit, export, copy, destroy.
         id: Of the container.
         attributes: Details as text, such as ``name``, ``image`` and ``exit_code``.
     """

@@ -96,6 +96,7 @@ def _launch(
             cgroup_fd=block.cgroup_fd,
             timeout_s=timeout_s,
         )
+        container.engine.note("exec_start", block.record, pid=str(launched.pid))
     streams.started()
     return words, launched
 
@@ -106,6 +107,7 @@ def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s:
     Raises:
         TimedOut: It did not in time.
     """
+    streams.talkative()
     talk = Talk(
         launched.pidfd,
         stdin_fd=streams.give_stdin(),

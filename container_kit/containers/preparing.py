@@ -245,6 +245,7 @@ def compile_execution(process: oci.Process, walls: Profile, cgroup: Cgroup) -> P
 class ExecBlock:
     """What executes one command in a running container: for `runtime.launch`."""
 
+    record: Record
     plan: Plan
     slots: tuple[int, ...]
     cgroup_fd: int
@@ -279,7 +280,7 @@ def prepare_exec(
             wishes = (words, env, str(user), working_dir, tty, privileged)
             make = _plan_in_bundle if record.bundle else _plan_in_image
             plan = make(engine, record, state, cgroup, *wishes)
-            yield ExecBlock(plan, (pidfd,), -1 if cgroup.v2 is None else cgroup.v2_fd)
+            yield ExecBlock(record, plan, (pidfd,), -1 if cgroup.v2 is None else cgroup.v2_fd)
         finally:
             cgroup.close()
     finally:

@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,15 @@ def test_executed_commands_are_like_popen(engine: Engine) -> None:
         assert container.exec(
             ["sh", "-c", "id; pwd; echo $A"], user="7:8", working_dir="/etc", env={"A": "b"}
         ).stdout.split("\n")[1:3] == ["/etc", "b"]
+
+
+def test_a_left_behind_child_does_not_hold_an_exec(engine: Engine) -> None:
+    """The call ends with the command even when a background child keeps its pipe; no output is lost."""
+    with engine.start("tools", ["sleep", "600"]) as container:
+        began = time.monotonic()
+        done = container.exec(["sh", "-c", "sleep 600 & echo done; exit 3"])
+        assert (done.exit_code, done.stdout) == (3, "done\n")
+        assert time.monotonic() - began < 10
+        with container.popen(["sh", "-c", "sleep 600 & cat; exit 4"], stdin=-1, stdout=-1) as process:
+            assert process.communicate("abc") == ("abc", None) and process.returncode == 4
+        assert "exec_start" in [event.action for event in container.events()]
