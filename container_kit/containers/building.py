@@ -139,11 +139,13 @@ def _all_mounts(options: ContainerOptions) -> list[Mount]:
 
 
 def _mount(mount: Mount) -> oci.Mount:
-    write = ("ro",) if mount.read_only else ()
     if mount.type == "tmpfs":
+        write = ("ro",) if mount.read_only else ()
         safe = ("nosuid", "nodev", *(() if "exec" in mount.options else ("noexec",)))
         given = tuple(word for word in mount.options if word != "exec")
         return oci.Mount(mount.target, "tmpfs", "tmpfs", (*safe, *given, *write))
+    # What is mounted below the source comes along, and is no more to be written than the source itself.
+    write = ("rro",) if mount.read_only else ()
     return oci.Mount(mount.target, "bind", mount.source, ("rbind", mount.propagation, *write, *mount.options))
 
 

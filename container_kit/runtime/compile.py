@@ -240,7 +240,8 @@ def _possible(mount: Mount, world: World) -> Mount:
     if not world.has_user_namespace:
         return mount
     if mount.type == "sysfs" and not world.new & NEWNET:
-        words = tuple(word for word in mount.options if word in ("ro", "nosuid", "nodev", "noexec"))
+        # In the recursive form: the host has mounted more below it.
+        words = tuple(f"r{word}" for word in mount.options if word in ("ro", "nosuid", "nodev", "noexec"))
         return attrs.evolve(mount, type="bind", source="/sys", options=("rbind", *words))
     if mount.type == "devpts":
         mapped = any(m.container_id <= 5 < m.container_id + m.size for m in world.spec.linux.gid_mappings)

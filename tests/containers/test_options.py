@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from container_kit.containers.building import _mount
 from container_kit.containers.mounts import Mount
 from container_kit.containers.options import (
     ContainerOptions,
@@ -17,6 +18,7 @@ from container_kit.containers.options import (
     signal_number,
 )
 from container_kit.errors import InvalidInput
+from container_kit.runtime.mount_steps import RDONLY, parse_options
 
 BAD = [
     {"name": "-dash"},
@@ -92,3 +94,11 @@ def test_a_bind_mount_is_written_as_docker_writes_it(source: str, target: str, r
     """SOURCE:TARGET[:ro] means the mount with these fields."""
     text = f"{source}:{target}{':ro' if read_only else ''}"
     assert Mount.parse(text) == Mount.bind(source, target, read_only=read_only)
+
+
+def test_a_read_only_bind_holds_for_what_is_mounted_below_it() -> None:
+    """File systems that the host has mounted below the source come along, and cannot be written either."""
+    options = parse_options(_mount(Mount.bind("/srv", "/data", read_only=True)).options)
+
+    assert options.recursive and options.recursive_attributes
+    assert options.attributes == RDONLY

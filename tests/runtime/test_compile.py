@@ -22,6 +22,7 @@ from container_kit.oci.runtime_spec import (
 from container_kit.runtime.cgroups import Layout
 from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.host import Host
+from container_kit.runtime.mount_steps import _RECURSIVE_ATTRIBUTES, NODEV, NOEXEC, NOSUID, RDONLY
 from container_kit.runtime.namespaces import NEWCGROUP, NEWNET, NEWNS, NEWPID, NEWUSER
 from container_kit.runtime.plan import Op, Plan, Step
 from tests.runtime.boxes import NAMESPACES, spec
@@ -69,6 +70,17 @@ def test_the_order_is_the_security_argument() -> None:
     ]  # fmt: skip
     assert [order.index(op) for op in places] == sorted(order.index(op) for op in places)
     assert order[-2:] == [Op.SECCOMP, Op.EXEC]
+
+
+def test_the_host_s_sysfs_is_read_only_with_all_below_it() -> None:
+    """Where the network is the host's, so is sysfs, with the cgroups and whatever else is mounted in it."""
+    maps = (IdMapping(0, 100000, 65536),)
+    kinds = tuple(Namespace(name) for name in (*NAMESPACES, "user") if name != "network")
+    plan = plan_of(spec(linux={"namespaces": kinds, "uid_mappings": maps, "gid_mappings": maps}))
+    step = only(plan, Op.MOUNT_TREE)
+
+    assert step.payload == b"/sys\0"
+    assert step.a == RDONLY | NOSUID | NODEV | NOEXEC and step.b & _RECURSIVE_ATTRIBUTES
 
 
 def test_without_no_new_privs_the_filter_comes_while_there_are_rights() -> None:
