@@ -9,9 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, overload
-
-from typing_extensions import Unpack
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
 

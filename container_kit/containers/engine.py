@@ -15,9 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-from typing_extensions import Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from container_kit.containers.catalogue import Catalogue
 from container_kit.containers.events import Event, Journal

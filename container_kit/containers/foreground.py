@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from typing import TYPE_CHECKING
-
-from typing_extensions import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from container_kit.containers.creation import find_image
 from container_kit.containers.foreground_life import ForegroundContainer

@@ -28,7 +28,6 @@ from container_kit.containers.state_file import (
     read_state,
     wait_released,
 )
-from container_kit.containers.statistics import running_cgroup
 from container_kit.containers.supervision import start_monitor
 from container_kit.containers.watching import Watch
 from container_kit.errors import CommandFailed, ContainerKitError, NotFound, TimedOut, WrongState
@@ -170,6 +169,8 @@ def pause(container: Container) -> None:
     """Freeze it; see :meth:`Container.pause`."""
     if _state(container).status != "running":
         raise WrongState(f"cannot pause container {container.short_id}: it is {container.status}")
+    from container_kit.containers.statistics import running_cgroup
+
     cgroup = running_cgroup(container, "pause")
     # Told first, the monitor is not just starting a health check, which would freeze and hold it up.
     _mark(container, True)
@@ -185,6 +186,8 @@ def resume(container: Container) -> None:
     """Thaw it; see :meth:`Container.resume`."""
     if _state(container).status != "paused":
         raise WrongState(f"cannot resume container {container.short_id}: it is {container.status}")
+    from container_kit.containers.statistics import running_cgroup
+
     running_cgroup(container, "resume").thaw()
     _mark(container, False)
     container.engine.note("unpause", container.engine.record(container.id))
