@@ -346,8 +346,10 @@ class Engine:
             self._closed = True
         from container_kit.containers.sweeping import sweep_removed
 
-        self._remove_owned()
-        self.janitor.drain()
+        self.janitor.drain()  # what is being cleared away already needs no second removal
+        if self._owned:
+            self._remove_owned()
+            self.janitor.drain()
         sweep_removed(self)
         if "cgroups" in self._lazy:
             self.cgroups.remove_parent()
@@ -359,8 +361,6 @@ class Engine:
         self.store.close()
 
     def _remove_owned(self) -> None:
-        if not self._owned:
-            return  # the usual end of a command that only looked: nothing needs to be imported for it
         from container_kit.containers.lifecycle import close_all
 
         close_all(self, list(self._owned))

@@ -10,7 +10,6 @@ two threads begin at the same moment, they share the work, since the queue gives
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -23,8 +22,6 @@ __all__ = ["Janitor"]
 _LINGER_S = 0.3
 _RETRY_S = 0.01
 _PATIENCE_S = 10.0
-
-_log = logging.getLogger(__name__)
 
 
 @attrs.define
@@ -107,5 +104,7 @@ class Janitor:
             problem = str(error)
         if time.monotonic() < job.give_up_at:
             return False
-        _log.warning("cannot clear away %s: %s", job.what, problem)
+        import logging  # rarely needed, and slow to import
+
+        logging.getLogger(__name__).warning("cannot clear away %s: %s", job.what, problem)
         return True
