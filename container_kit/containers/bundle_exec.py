@@ -13,13 +13,13 @@ from typing import Any
 import attrs
 
 from container_kit.containers.bundle import with_home
-from container_kit.containers.bundle_runtime import (
+from container_kit.containers.bundle_process import (
     CONFIG_COPY,
-    OciRuntime,
     seccomp_filter,
     send_terminal,
     write_pid_file,
 )
+from container_kit.containers.bundle_runtime import OciRuntime
 from container_kit.containers.bundle_state import Record
 from container_kit.errors import InvalidInput, WrongState
 from container_kit.oci.runtime_spec import Capabilities, Process, Spec, User

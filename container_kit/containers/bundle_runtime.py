@@ -9,41 +9,34 @@ Source: OCI runtime-spec 1.2, runtime.md.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pwd import getpwuid
 from typing import Any
 
 import attrs
 
-from container_kit.containers.bundle import Bundle, cgroup_place, with_home
-from container_kit.containers.bundle_hooks import run_hooks, run_hooks_leniently
-from container_kit.containers.bundle_state import Place, Record, StateRoot, Status, process_start_ticks
-from container_kit.errors import (
-    ContainerKitError,
-    InvalidInput,
-    NotFound,
-    TimedOut,
-    UnsupportedFeature,
-    WrongState,
+from container_kit.containers.bundle import Bundle
+from container_kit.containers.bundle_birth import Birth
+from container_kit.containers.bundle_hooks import run_hooks_leniently
+from container_kit.containers.bundle_process import (
+    CONFIG_COPY,
+    forget_parent,
+    send_signal,
+    send_terminal,
+    write_pid_file,
 )
+from container_kit.containers.bundle_state import Place, Record, StateRoot, Status
+from container_kit.errors import ContainerKitError, InvalidInput, NotFound, TimedOut, WrongState
 from container_kit.oci.runtime_spec import Resources, Spec
-from container_kit.runtime.cgroups import DEFAULT_PARENT, Cgroup, Cgroups
-from container_kit.runtime.compile import compile_plan
+from container_kit.runtime.cgroups import Cgroup, Cgroups
 from container_kit.runtime.host import Host
-from container_kit.runtime.launch import Launched, failure_of, launch
-from container_kit.runtime.plan import Op, Plan
-from container_kit.runtime.resources import device_rules, limits_of
-from container_kit.runtime.seccomp import compile_seccomp
+from container_kit.runtime.launch import Launched, failure_of
+from container_kit.runtime.resources import limits_of
 
-__all__ = ["CONFIG_COPY", "OciRuntime", "seccomp_filter", "send_terminal", "write_pid_file"]
+__all__ = ["OciRuntime"]
 
-CONFIG_COPY = "config.json"
 _KILL_WAIT_S = 10.0
 _LONGEST_ANSWER = 4096
 
@@ -93,7 +86,7 @@ class OciRuntime:
         place = self.state.claim(container_id)
         # Held while it is being made: whoever finds it free and no process knows that the maker died.
         with place.locked():
-            birth = _Birth(self, place, bundle, keyring)
+            birth = Birth(place, bundle, keyring=keyring, systemd_cgroup=self.systemd_cgroup)
             try:
                 launched = birth.launch(preserve_fds)
                 if console_socket is not None and launched.terminal_fd >= 0:
@@ -101,7 +94,8 @@ class OciRuntime:
                 if pid_file is not None:
                     write_pid_file(pid_file, launched.pid)
             except BaseException:
-                birth.undo()
+                for problem in birth.undo():
+                    self.warn(problem)
                 raise
         return launched
 
@@ -286,161 +280,3 @@ class OciRuntime:
             return
         hint = "container not running" if status == "stopped" else f"it is {status}"
         raise WrongState(f"cannot {verb} container {record.id}: {hint}")
-
-
-class _Birth:
-    """One create: what has been made so far, so that it can be undone."""
-
-    def __init__(self, runtime: OciRuntime, place: Place, bundle: Bundle, keyring: bool) -> None:
-        self._runtime, self._place, self._bundle, self._keyring = runtime, place, bundle, keyring
-        spec = bundle.spec
-        parent, name = cgroup_place(spec, place.id, systemd=runtime.systemd_cgroup)
-        self._cgroup: Cgroup | None = None
-        self._record = Record(
-            id=place.id,
-            bundle=bundle.path,
-            root=bundle.root,
-            created=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            owner=_user_name(),
-            oci_version=spec.oci_version,
-            cgroup_parent=parent,
-            cgroup_name=name,
-            annotations=spec.annotations,
-        )
-
-    def launch(self, preserve_fds: int) -> Launched:
-        """Start the process that waits; its record is complete when this returns."""
-        spec = self._bundle.spec
-        self._place.keep(CONFIG_COPY, self._bundle.document)
-        self._place.write(self._record)
-        cgroups = Cgroups(Host.probe().cgroups, self._record.cgroup_parent)
-        limits = limits_of(spec.linux.resources)
-        self._cgroup = cgroups.create(self._record.cgroup_name, limits, device_rules(spec.linux.resources))
-        with self._place.listen() as listener:
-            launched = launch(
-                self._plan(self._cgroup),
-                stdin=0,
-                stdout=1,
-                stderr=2,
-                slots=(listener.fileno(),),
-                preserve_fds=tuple(range(3, 3 + preserve_fds)),
-                cgroup_fd=self._cgroup.v2_fd if self._cgroup.v2 else -1,
-                on_sync=self._meet,
-            )
-        self._born(launched.pid)
-        return launched
-
-    def _plan(self, cgroup: Cgroup) -> Plan:
-        spec = self._bundle.spec
-        assert spec.process is not None
-        program, flags = seccomp_filter(spec)
-        plan = compile_plan(
-            attrs.evolve(spec, process=with_home(spec.process, self._bundle.root)),
-            self._bundle.rootfs,
-            host=Host.probe(),
-            cgroup_tasks=cgroup.tasks_files,
-            seccomp=program,
-            seccomp_flags=flags,
-            wait_for_start=True,
-        )
-        if self._keyring:
-            return plan
-        return attrs.evolve(plan, steps=tuple(step for step in plan.steps if step.op != Op.KEYRING))
-
-    def _meet(self, number: int, pid: int) -> bytes:
-        """The namespaces exist and the root is not entered yet: the hooks beside the container run."""
-        if self._record.pid == 0:
-            self._born(pid)
-            state = self._record.state("creating")
-            hooks = self._bundle.spec.hooks
-            run_hooks("prestart", hooks.prestart, state)
-            run_hooks("createRuntime", hooks.create_runtime, state)
-        return json.dumps(self._record.state("creating")).encode()
-
-    def _born(self, pid: int) -> None:
-        self._record = attrs.evolve(self._record, pid=pid, start_ticks=process_start_ticks(pid))
-        self._place.write(self._record)
-
-    def undo(self) -> None:
-        """Leave nothing of a container that could not be created; its poststop hooks still run."""
-        if self._record.is_alive():
-            with contextlib.suppress(WrongState):
-                send_signal(self._record, signal.SIGKILL)
-        if self._cgroup is not None:
-            self._cgroup.kill()
-            self._cgroup.try_remove(timeout_s=_KILL_WAIT_S)
-            forget_parent(self._record)
-        self._place.remove()
-        if self._record.pid:
-            hooks = self._bundle.spec.hooks.poststop
-            for problem in run_hooks_leniently("poststop", hooks, self._record.state("stopped")):
-                self._runtime.warn(problem)
-
-
-def forget_parent(record: Record) -> None:
-    """Remove the cgroup above the container's if it is ours and empty; that of another engine stays."""
-    if record.cgroup_parent == DEFAULT_PARENT:
-        Cgroups(Host.probe().cgroups, record.cgroup_parent).remove_parent()
-
-
-def seccomp_filter(spec: Spec) -> tuple[bytes, int]:
-    """The filter that a specification asks for, and its flags.
-
-    Raises:
-        UnsupportedFeature: It wants a listener, for which there is no way out of here.
-    """
-    if spec.linux.seccomp is None:
-        return b"", 0
-    found = compile_seccomp(spec.linux.seccomp, Host.probe().machine)
-    if found.notifies:
-        raise UnsupportedFeature("linux.seccomp.listenerPath is not supported: leave out SCMP_ACT_NOTIFY")
-    return found.program, found.flags
-
-
-def send_signal(record: Record, number: int) -> None:
-    """Send a signal to the very process of *record*, never to another one with its number.
-
-    Raises:
-        WrongState: It has ended.
-    """
-    try:
-        pidfd = os.pidfd_open(record.pid)
-    except ProcessLookupError:
-        raise WrongState(f"cannot kill container {record.id}: container not running") from None
-    try:
-        if not record.is_alive():
-            raise WrongState(f"cannot kill container {record.id}: container not running")
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        raise WrongState(f"cannot kill container {record.id}: container not running") from None
-    finally:
-        os.close(pidfd)
-
-
-def send_terminal(path: str, terminal_fd: int) -> None:
-    """Hand the master side of a terminal to whoever listens on the unix socket *path*.
-
-    Raises:
-        InvalidInput: Nobody listens there.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
-        try:
-            connection.connect(path)
-            socket.send_fds(connection, [b"/dev/ptmx"], [terminal_fd])
-        except OSError as error:
-            raise InvalidInput(f"cannot send the terminal to {path!r}: {error.strerror or error}") from error
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Write a process number to a file; whoever waits for the file never sees it without its number."""
-    draft = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}")
-    with open(draft, "w", encoding="ascii") as file:
-        file.write(str(pid))
-    os.rename(draft, path)
-
-
-def _user_name() -> str:
-    try:
-        return getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

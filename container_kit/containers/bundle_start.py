@@ -16,7 +16,7 @@ import attrs
 
 from container_kit.containers.bundle import Bundle, with_home
 from container_kit.containers.bundle_exec import ExecRequest, foreign_namespaces
-from container_kit.containers.bundle_runtime import seccomp_filter
+from container_kit.containers.bundle_process import seccomp_filter
 from container_kit.containers.identity import resolve_in_process
 from container_kit.containers.monitor_config import MonitorConfig
 from container_kit.containers.options import ContainerOptions, signal_number
