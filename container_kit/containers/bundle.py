@@ -169,7 +169,7 @@ def container_from_bundle(path: str, *, engine: Engine, detach: bool = True, **o
         created_ns=time.time_ns(),
         command=process.args,
         options=asked,
-        owner="" if detach else engine.own(container_id),
+        owner="" if detach else engine.owner_token.token,
         bundle=bundle.path,
     )
     return establish(engine, record, lambda directory: None)

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from container_kit.containers.files import RootFiles
 from container_kit.containers.roots import open_root
 from container_kit.containers.treecopy import DIRECTORY, TreeCopy
-from container_kit.errors import InvalidInput, NotFound
+from container_kit.errors import ContainerKitError, InvalidInput, KernelError, NotFound
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -105,6 +105,16 @@ def _lstat(folder: int, name: str, path: str) -> os.stat_result:
 
 def _copy(copier: TreeCopy, folder: int, name: str, contents: bool, root: RootFiles, path: str) -> None:
     """Copy the entry *name* of *folder* to *path* below *root*, by the rules of ``docker cp``."""
+    try:
+        _copy_entry(copier, folder, name, contents, root, path)
+    except OSError as error:
+        if isinstance(error, ContainerKitError):
+            raise
+        # What was there at the first look may be gone, or something else, at the second.
+        raise KernelError.of(error.errno or 0, f"cannot copy {name!r}", path) from error
+
+
+def _copy_entry(copier: TreeCopy, folder: int, name: str, contents: bool, root: RootFiles, path: str) -> None:
     is_directory = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     if root.is_dir(path):
         fd = root.open_fd(path, DIRECTORY)

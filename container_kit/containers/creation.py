@@ -67,7 +67,7 @@ def create(
         arguments=words,
         labels={**found.defaults.labels, **dict(options.labels)},
         options=options,
-        owner="" if detach else engine.own(container_id),
+        owner="" if detach else engine.owner_token.token,
     )
     return establish(engine, record, lambda directory: engine.snapshotter.prepare(directory, found.layers))
 
@@ -107,6 +107,7 @@ class _Draft:
         if record.options.name:
             names.claim(engine.catalogue.names_fd, record.name, record.id, directory)
         if record.owner:
+            engine.own(record.id)
             # Its cgroups are the business of the monitor, which sees its owner's end by itself.
             engine.guardian.add(record.id, directory, name_file=engine.name_file(record.options.name))
         if record.image_digest:

@@ -41,6 +41,8 @@ __all__ = ["Engine"]
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _default_lock = threading.Lock()
+# After so many owned containers it is looked which of them are gone.
+_MANY = 64
 
 
 class Engine:
@@ -308,6 +310,7 @@ class Engine:
 
     def _on_idle(self) -> None:
         """Nothing has been cleared away for a while: what is only needed by owned containers may go."""
+        self._disown_gone()
         if "spares" in self._lazy:
             self.spares.drop()
         if "guardian" in self._lazy:
@@ -315,10 +318,17 @@ class Engine:
 
     # Owning.
 
-    def own(self, container_id: str) -> str:
-        """Remember that this process owns a container; returns the token for its record."""
+    def own(self, container_id: str) -> None:
+        """Remember that this process owns a container, whose directory has been made."""
+        if len(self._owned) % _MANY == _MANY - 1:
+            self._disown_gone()
         self._owned.add(container_id)
-        return self.owner_token.token
+
+    def _disown_gone(self) -> None:
+        """Forget containers that removed themselves, or that another process has removed."""
+        for container_id in list(self._owned):
+            if not os.path.isdir(self.catalogue.directory(container_id)):
+                self.disown(container_id)
 
     def disown(self, container_id: str) -> None:
         """Forget a container that is gone."""

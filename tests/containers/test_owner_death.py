@@ -116,3 +116,13 @@ def test_fifty_owned_and_five_detached(engine: Engine) -> None:
     owner, facts = _begin(engine, "mixed", 50)
     _end(owner, signal.SIGKILL)
     wait_for(lambda: _nothing_left(engine, facts["owned"]), PROMISE_S)
+
+
+def test_containers_that_removed_themselves_are_forgotten(engine: Engine) -> None:
+    """An owner keeps no list of what is gone, and its guardian leaves while the owner lives on."""
+    for _ in range(3):
+        engine.start("tools", ["true"], auto_remove=True)
+    wait_for(lambda: os.listdir(engine.catalogue.containers) == [])
+    engine.janitor.drain()
+    assert not engine._owned
+    assert engine.guardian.close_if_idle()
