@@ -45,8 +45,14 @@ static long open_target(const char *path, long directory)
 	return fd < 0 ? fd : root_open(path, O_PATH);
 }
 
-/* For the kernel's own file systems, in which paths are masked later by their names: behind a link, a mount that
- * comes in between could change where those names lead, and the file system stay unmasked under another name. */
+/* For the file systems in which paths are masked, and nodes made, later by their names: behind a link, a mount that
+ * comes in between could change where those names lead, and procfs stay unmasked under another name. */
+static int is_system(const char *type, const char *path)
+{
+	return ck_streq(type, "proc") || ck_streq(type, "sysfs") || ck_streq(path, "/proc") ||
+	       ck_streq(path, "/sys") || ck_streq(path, "/dev");
+}
+
 static long open_system_target(const char *path)
 {
 	long fd = root_open_no_links(path, O_PATH | O_DIRECTORY);
@@ -112,7 +118,7 @@ long op_mount(const struct plan_step *step)
 	long tree, target, result;
 
 	init.about = plan_text(step, 2);
-	if (ck_streq(type, "proc") || ck_streq(type, "sysfs"))
+	if (is_system(type, init.about))
 		target = open_system_target(init.about);
 	else
 		target = open_target(init.about, 1);
@@ -152,7 +158,7 @@ long op_mount_tree(const struct plan_step *step)
 			     AT_EMPTY_PATH | (step->b & TREE_ATTRIBUTES_BELOW ? AT_RECURSIVE : 0), &attr, sizeof attr);
 	if (result < 0)
 		return result;
-	if (ck_streq(init.about, "/proc") || ck_streq(init.about, "/sys"))
+	if (directory && is_system("", init.about))
 		target = open_system_target(init.about);
 	else
 		target = open_target(init.about, directory);

@@ -148,7 +148,7 @@ DEFAULT_NODES = (
     Device("/dev/tty", "c", 5, 0),
 )
 
-# The nodes above, the multiplexer and the terminals of the container's own devpts.  Not 5:1, the host's console,
+# The nodes above, the multiplexer, and the terminals of the container's devpts.  Not 5:1, the host's console,
 # for which an image may bring a node: what a container has as /dev/console is one of its terminals.
 DEFAULT_RULES = (
     *(DeviceRule("c", node.major, node.minor) for node in DEFAULT_NODES),

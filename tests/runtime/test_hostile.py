@@ -131,6 +131,18 @@ def test_kernel_file_systems_are_not_mounted_behind_links(box: Box, where: str) 
         box.run(spec("/bin/probe", "exit", "0"))
 
 
+def test_nodes_are_not_made_where_a_link_leads(box: Box, tmp_path: Path) -> None:
+    """S03: /dev behind a link could, by the time its nodes are made, lie in a directory of the host."""
+    (box.lower / "data" / "dev").mkdir(parents=True)
+    (box.lower / "dev").symlink_to("/data/dev")
+    (tmp_path / "data").mkdir()
+    mounts = (*MOUNTS, Mount("/data", "bind", str(tmp_path / "data"), ("bind",)))
+
+    with pytest.raises(StartFailed, match=r"'/dev'.* link"):
+        box.run(spec("/bin/probe", "exit", "0", mounts=mounts))
+    assert list((tmp_path / "data").iterdir()) == []
+
+
 def test_control_unmasked_paths_can_be_read(box: Box) -> None:
     """The control of S03: without the mask, the same probe reads the same files."""
     done = box.run(spec("/bin/probe", "open", "/proc/keys", "/proc/timer_list", linux={"masked_paths": ()}))
