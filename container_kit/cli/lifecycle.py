@@ -18,7 +18,7 @@ from container_kit.cli.humanise import decimal_size, parse_moment
 from container_kit.cli.limit_options import limit_options, limits_from
 from container_kit.cli.listing import written_bytes
 from container_kit.cli.session import each, fail, pass_engine
-from container_kit.cli.terminal import attach_to
+from container_kit.cli.terminal import attach_to, follow_output
 from container_kit.errors import NotFound
 
 if TYPE_CHECKING:
@@ -55,8 +55,11 @@ def start(engine: Engine, names: tuple[str, ...], attach: bool, interactive: boo
     if len(names) > 1:
         raise fail("cannot attach to several containers: name one of them")
     container = engine.container(names[0])
+    again = container.info().started_at is not None
     container.start()
-    raise SystemExit(attach_to(container, stdin=interactive, detach_keys=detach_keys, logs=True))
+    if again and not interactive and not container.options.tty:
+        raise SystemExit(follow_output(container, container.info().started_at))
+    raise SystemExit(attach_to(container, stdin=interactive, detach_keys=detach_keys, logs=not again))
 
 
 @click.command()

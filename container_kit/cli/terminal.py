@@ -17,14 +17,25 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 from threading import Thread
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from container_kit.errors import ContainerKitError, InvalidInput, WrongState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from container_kit.containers import Attachment, Container
 
-__all__ = ["AttachedPeer", "KeyDetector", "Peer", "TerminalPeer", "attach_to", "parse_detach_keys", "relay"]
+__all__ = [
+    "AttachedPeer",
+    "KeyDetector",
+    "Peer",
+    "TerminalPeer",
+    "attach_to",
+    "follow_output",
+    "parse_detach_keys",
+    "relay",
+]
 
 _CHUNK = 32 * 1024
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -146,7 +157,8 @@ def attach_to(
     except WrongState:
         if not logs:
             raise
-        return _show_logs(container)  # it was quicker than we were
+        _show_logs(container)  # it was quicker than we were
+        return int(container.wait())
     has_terminal = container.options.tty
     with contextlib.closing(attachment):
         ended = _Waiter(container)
@@ -182,12 +194,22 @@ class _Waiter(Thread):
         return self._code
 
 
-def _show_logs(container: Container) -> int:
-    for line in container.logs():
+def follow_output(container: Container, since: datetime | None) -> int:
+    """Show what a container that has just been started writes from *since* on; its exit code at the end.
+
+    By its log, which has the beginning too, and of which earlier lives of the container can be left out.
+    """
+    ended = _Waiter(container)
+    with _forward_to(container):
+        _show_logs(container, follow=True, since=since)
+    return ended.exit_code()
+
+
+def _show_logs(container: Container, **which: Any) -> None:
+    for line in container.logs(**which):
         stream = sys.stderr if line.stream == "stderr" else sys.stdout
         stream.buffer.write(line.data + (b"\n" if line.complete else b""))
         stream.flush()
-    return int(container.wait())
 
 
 def relay(peer: Peer, *, stdin: bool, terminal: bool, keys: bytes = b"") -> bool:

@@ -101,6 +101,16 @@ def test_run_without_rm_leaves_the_container(ckit: Ckit) -> None:
     assert ckit.ok("rm", "kept") == "kept\n"
 
 
+def test_start_with_attach_shows_this_life_only(ckit: Ckit) -> None:
+    """`start -a` shows what the container writes from this start on, and ends with its exit code."""
+    ckit.ok("create", "--name", "again", "tools", "sh", "-c", "echo hello; exit 4")
+    for _ in range(2):
+        done = ckit("start", "-a", "again")
+        assert (done.returncode, done.stdout) == (4, "hello\n")
+    assert ckit.ok("logs", "again") == "hello\n" * 2
+    ckit.ok("rm", "again")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "phrase"),
     [
