@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -20,6 +21,8 @@ __all__ = ["cli", "run_app", "run_command"]
 
 _USAGE_ERROR = 125
 _INTERRUPTED = 130
+# How click from 8.2 on tells that a group was called alone; before, it printed the help by itself.
+_NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 _HELP = {"help_option_names": ["--help"], "max_content_width": 110}
 
 CONTAINER_COMMANDS: dict[str, Row] = {
@@ -142,6 +145,9 @@ def run_command(command: click.Command, program: str) -> None:
     except click.exceptions.Abort:
         sys.exit(_INTERRUPTED)
     except click.UsageError as error:
+        if isinstance(error, _NO_COMMAND) and error.ctx is not None:
+            click.echo(error.ctx.get_help())
+            sys.exit(0)
         error.show()
         sys.exit(1 if command.name == "runtime" or _is_runtime(error.ctx) else _USAGE_ERROR)
     except click.ClickException as error:

@@ -75,6 +75,14 @@ def test_wrong_command_lines_exit_with_125(words: list[str]) -> None:
     assert result.stderr and not result.stdout
 
 
+@pytest.mark.parametrize("words", [[], ["image"]])
+def test_a_group_alone_shows_its_commands(words: list[str]) -> None:
+    """Asked for nothing, the program and its groups show what they can do, and that is no error."""
+    result = ckit(*words)
+
+    assert result.returncode == 0 and "Commands:" in result.stdout and not result.stderr
+
+
 def test_runtime_usage_errors_exit_with_1() -> None:
     """Engines expect 1 from a runtime that was called wrongly."""
     assert ckit("runtime", "create").returncode == 1
