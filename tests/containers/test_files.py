@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from container_kit.containers.engine import Engine
+from container_kit.containers.files import ContainerFiles, RootFiles
+from container_kit.containers.roots import open_root
 from container_kit.errors import ContainerKitError, InvalidInput, KernelError, NotFound
 from container_kit.images import Image
 from tests.containers.waiting import wait_for
@@ -30,7 +32,8 @@ def canary(tmp_path: Path) -> Path:
 
 
 def _look(folder: Path) -> list[tuple[str, bytes]]:
-    return sorted((path.name, path.read_bytes()) for path in folder.iterdir())
+    found = sorted(folder.rglob("*"))
+    return [(path.name, path.read_bytes() if path.is_file() else b"") for path in found]
 
 
 def test_files_are_read_and_written_in_every_state(engine: Engine) -> None:
@@ -151,8 +154,6 @@ def test_only_harmless_kinds_leave_a_container(engine: Engine, tmp_path: Path) -
         container.fs.mkdir("/d")
         container.fs.write_text("/d/setuid", "x")
         container.fs.chmod("/d/setuid", 0o4755)
-        from container_kit.containers.roots import open_root
-
         with open_root(container) as root:
             os.mkfifo("d/fifo", dir_fd=root)
             os.mknod("d/device", 0o666 | stat.S_IFBLK, os.makedev(7, 99), dir_fd=root)
@@ -177,8 +178,8 @@ def _swap(container: object, stop: threading.Event, canary: Path) -> None:
         os.close(root)
 
 
-def test_a_race_of_links_reaches_nothing_outside(engine: Engine, canary: Path, tmp_path: Path) -> None:
-    """While a directory turns into a link to the host and back, copies in, out, commits and exports go on."""
+def _race(engine: Engine, canary: Path, tmp_path: Path, rounds: int) -> bool:
+    """Swap a directory inside for a link to the canary while copies go on; whether the canary was reached."""
     before = _look(canary)
     (tmp_path / "payload").write_text("payload")
     with engine.start("tools", ["sleep", "600"]) as container:
@@ -188,14 +189,40 @@ def test_a_race_of_links_reaches_nothing_outside(engine: Engine, canary: Path, t
         swapper = threading.Thread(target=_swap, args=(container, stop, canary))
         swapper.start()
         try:
-            for number in range(150):
+            for number in range(rounds):
                 _hammer(container, tmp_path, number)
         finally:
             stop.set()
             swapper.join()
-    assert _look(canary) == before
     copied = [path.read_text() for path in tmp_path.glob("out*/**/secret") if not path.parent.is_symlink()]
-    assert "of the host" not in copied
+    return _look(canary) != before or "of the host" in copied
+
+
+def test_a_race_of_links_reaches_nothing_outside(engine: Engine, canary: Path, tmp_path: Path) -> None:
+    """While a directory turns into a link to the host and back, copies in, out, diffs and exports go on."""
+    assert not _race(engine, canary, tmp_path, 150)
+
+
+@pytest.mark.trial
+def test_a_long_race(engine: Engine, canary: Path, tmp_path: Path) -> None:
+    """The same for long."""
+    assert not _race(engine, canary, tmp_path, 5000)
+
+
+def test_without_descriptors_the_race_is_lost(
+    engine: Engine, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: when paths are put together as text instead, the canary is reached."""
+
+    def naive(self: RootFiles, path: str, flags: int, mode: int = 0o644) -> int:
+        with open_root(self._container) as root_fd:  # type: ignore[attr-defined]
+            try:
+                return os.open(f"/proc/self/fd/{root_fd}/{path}", flags | os.O_CLOEXEC, mode)
+            except OSError as error:
+                raise KernelError.of(error.errno or 0, "cannot open", path) from None
+
+    monkeypatch.setattr(ContainerFiles, "open_fd", naive)
+    assert any(_race(engine, canary, tmp_path, 200) for _ in range(20))
 
 
 def _hammer(container: object, tmp_path: Path, number: int) -> None:
