@@ -7,6 +7,8 @@ every change of a file moves its change time, which no program can set back.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -15,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from container_kit.errors import NotFound
+from container_kit.errors import KernelError, NotFound
 from container_kit.images.layers import stream
 from container_kit.images.overlay import measure
 from container_kit.images.snapshot import Change, Usage
@@ -66,21 +68,25 @@ class CopySnapshotter:
             Change(path, "C" if path in before else "A") for path in now if before.get(path) != now[path]
         ]
         gone = {path for path in before if path not in now}
-        return sorted(changed + [Change(path, "D") for path in gone if os.path.dirname(path) not in gone])
+        return sorted(
+            changed + [Change(path, "D") for path in gone if _is_directory(os.path.dirname(path), now)]
+        )
 
     def pack(self, directory: str, out_fd: int) -> None:
         """A layer of the changes: they are linked into a tree of overlay form, which is packed."""
         with tempfile.TemporaryDirectory(prefix=".pack-", dir=directory) as staging:
             changes = self.changes(directory)
-            for change in changes:
-                _stage(f"{directory}/{_ROOT}", staging, change)
-            for change in reversed(changes):  # children first: making them moved their parents' times
-                _copy_directory_attributes(f"{directory}/{_ROOT}", staging, change)
+            root_fd = os.open(f"{directory}/{_ROOT}", _DIRECTORY)
             fd = os.open(staging, _DIRECTORY)
             try:
+                for change in changes:
+                    _stage(root_fd, fd, change)
+                for change in reversed(changes):  # children first: making them moved their parents' times
+                    _copy_directory_attributes(root_fd, fd, change)
                 native.pack(fd, out_fd, form="overlay")
             finally:
                 os.close(fd)
+                os.close(root_fd)
 
     def usage(self, directory: str) -> Usage:
         return measure(f"{directory}/{_ROOT}")
@@ -122,6 +128,11 @@ def _states(prefix: str, fd: int) -> Iterator[tuple[str, _State]]:
                 os.close(child)
 
 
+def _is_directory(path: str, now: dict[str, _State]) -> bool:
+    """Whether *path* is a directory still: what else stands there hides all that was in it."""
+    return path == "/" or (path in now and stat.S_ISDIR(now[path][2]))
+
+
 def _write_list(path: str, states: dict[str, _State]) -> None:
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(states, file)
@@ -132,22 +143,44 @@ def _read_list(path: str) -> dict[str, _State]:
         return {name: (inode, time, mode) for name, (inode, time, mode) in json.load(file).items()}
 
 
-def _stage(root: str, staging: str, change: Change) -> None:
+def _stage(root_fd: int, staging_fd: int, change: Change) -> None:
     """Put one change into the tree to pack: a whiteout, a directory, or one more name of the file."""
-    target = staging + change.path
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if change.kind == "D":
-        os.mknod(target, stat.S_IFCHR, os.makedev(0, 0))
-    elif stat.S_ISDIR(os.lstat(root + change.path).st_mode):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.link(root + change.path, target, follow_symlinks=False)
+    folder, name = os.path.split(change.path)
+    target_fd = native.mkdirs_beneath(staging_fd, folder)
+    try:
+        if change.kind == "D":
+            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=target_fd)
+            return
+        with _opened(root_fd, folder) as source_fd:
+            if stat.S_ISDIR(os.stat(name, dir_fd=source_fd, follow_symlinks=False).st_mode):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=target_fd)
+            else:
+                os.link(name, name, src_dir_fd=source_fd, dst_dir_fd=target_fd, follow_symlinks=False)
+    finally:
+        os.close(target_fd)
 
 
-def _copy_directory_attributes(root: str, staging: str, change: Change) -> None:
-    source, target = root + change.path, staging + change.path
-    if change.kind == "D" or not stat.S_ISDIR(os.lstat(target).st_mode):
-        return
-    info = os.lstat(source)
-    os.chown(target, info.st_uid, info.st_gid)
-    shutil.copystat(source, target)
+def _copy_directory_attributes(root_fd: int, staging_fd: int, change: Change) -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            source, target = (stack.enter_context(_opened(fd, change.path)) for fd in (root_fd, staging_fd))
+        except KernelError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT):
+                return  # no directory: a link or a file has its attributes with it
+            raise
+        info = os.fstat(source)
+        os.chown(f"/proc/self/fd/{target}", info.st_uid, info.st_gid)
+        shutil.copystat(f"/proc/self/fd/{source}", f"/proc/self/fd/{target}")
+
+
+@contextlib.contextmanager
+def _opened(fd: int, path: str) -> Iterator[int]:
+    """The directory *path* below *fd*; a link that a running container has put in its place is not followed."""
+    opened = native.open_beneath(
+        fd, path.lstrip("/"), os.O_PATH | os.O_DIRECTORY, in_root=False, no_symlinks=True
+    )
+    try:
+        yield opened
+    finally:
+        os.close(opened)

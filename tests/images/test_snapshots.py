@@ -4,6 +4,7 @@ import ctypes
 import os
 import shutil
 import stat
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +145,21 @@ def test_links_of_a_container_lead_nowhere_outside(root: Root, tmp_path: Path) -
     shutil.rmtree(root.path / "dir")
     (root.path / "dir").symlink_to(tmp_path / "outside")
     assert not any("secret" in path for path in root.changes())
+
+
+def test_a_directory_that_became_a_link_is_packed_as_that(root: Root, tmp_path: Path) -> None:
+    """What was in the directory is hidden by the link: nothing is marked as deleted where the link leads."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(root.path / "dir")
+    (root.path / "dir").symlink_to(outside)
+    assert root.changes() == {"/dir": "C"}
+    with open(tmp_path / "layer.tar", "wb") as out:
+        root.snapshots.pack(root.directory, out.fileno())
+
+    assert list(outside.iterdir()) == []
+    with tarfile.open(tmp_path / "layer.tar") as packed:
+        assert [entry.name.strip("./") for entry in packed if entry.name.strip("./")] == ["dir"]
 
 
 def test_layers_that_are_not_there_are_named(engine: Engine, tmp_path: Path) -> None:
