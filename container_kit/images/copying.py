@@ -176,7 +176,7 @@ def _copy_directory_attributes(root_fd: int, staging_fd: int, change: Change) ->
 
 @contextlib.contextmanager
 def _opened(fd: int, path: str) -> Iterator[int]:
-    """The directory *path* below *fd*; a link that a running container has put in its place is not followed."""
+    """The directory *path* below *fd*; a link that a container has put in its place is not followed."""
     opened = native.open_beneath(
         fd, path.lstrip("/"), os.O_PATH | os.O_DIRECTORY, in_root=False, no_symlinks=True
     )
