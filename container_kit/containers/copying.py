@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING
 
 from container_kit.containers.files import RootFiles
 from container_kit.containers.roots import open_root
-from container_kit.containers.treecopy import DIRECTORY, TreeCopy
-from container_kit.errors import ContainerKitError, InvalidInput, KernelError, NotFound
+from container_kit.containers.treecopy import DEEPEST, DIRECTORY, TreeCopy
+from container_kit.errors import ContainerKitError, InvalidInput, KernelError, LimitExceeded, NotFound
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -191,6 +191,8 @@ def _write_tar(folder: int, name: str, destination: IO[bytes]) -> None:
 
 
 def _add(archive: tarfile.TarFile, folder: int, name: str, shown: str) -> None:
+    if shown.count("/") > DEEPEST:
+        raise LimitExceeded(f"cannot copy {name!r}: it lies more than {DEEPEST} directories deep")
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         status = os.fstat(fd)

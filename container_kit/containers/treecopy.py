@@ -15,12 +15,13 @@ import attrs
 
 from container_kit.errors import KernelError, LimitExceeded
 
-__all__ = ["DIRECTORY", "TreeCopy"]
+__all__ = ["DEEPEST", "DIRECTORY", "TreeCopy"]
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
-_DEEPEST = 400  # each level holds descriptors; a tree of a container can be of any depth
+# Each level holds descriptors and calls of functions; a tree of a container can be of any depth.
+DEEPEST = 150
 
 
 @attrs.frozen
@@ -46,9 +47,9 @@ class TreeCopy:
             KernelError: As the errno says; names the entry.
             LimitExceeded: The tree is too deep.
         """
-        if depth > _DEEPEST:
+        if depth > DEEPEST:
             raise LimitExceeded(
-                f"cannot copy {name!r}: it lies {depth} directories deep, at most {_DEEPEST} may"
+                f"cannot copy {name!r}: it lies {depth} directories deep, at most {DEEPEST} may"
             )
         try:
             fd = os.open(name, _LOOK, dir_fd=folder)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from container_kit.errors import NotFound
+from container_kit.errors import LimitExceeded, NotFound
 from container_kit.images.snapshot import Change, Usage
 from container_kit.native.trees import remove_tree
 from container_kit.oci import Digest, Overlay
@@ -23,6 +23,10 @@ _UPPER, _WORK = "upper", "work"
 _EMPTY = "empty"  # the lower directory of an image without layers, since overlay needs one
 _OPAQUE = "trusted.overlay.opaque"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+# As deep as layers may be; a container can build a tree of any depth.
+_DEEPEST = 256
 
 
 @attrs.frozen
@@ -140,6 +144,8 @@ def _compare(prefix: str, upper_fd: int, lowers: list[str]) -> Iterator[Change]:
 
 
 def _compare_directory(path: str, name: str, parent_fd: int, lowers: list[str]) -> Iterator[Change]:
+    if path.count("/") > _DEEPEST:
+        raise LimitExceeded(f"cannot compare {name!r}: it lies more than {_DEEPEST} directories deep")
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent_fd)
     except OSError:

@@ -15,7 +15,7 @@ import pytest
 from container_kit.containers.engine import Engine
 from container_kit.containers.files import ContainerFiles, RootFiles
 from container_kit.containers.roots import open_root
-from container_kit.errors import ContainerKitError, InvalidInput, KernelError, NotFound
+from container_kit.errors import ContainerKitError, InvalidInput, KernelError, LimitExceeded, NotFound
 from container_kit.images import Image
 from tests.containers.waiting import wait_for
 
@@ -105,6 +105,20 @@ def test_special_files_are_not_opened(engine: Engine) -> None:
         for path in ("/dev/null", "/proc/self/exe"):
             with pytest.raises(ContainerKitError):
                 container.fs.open(path, "w")
+
+
+def test_a_tree_too_deep_is_an_error_of_ours(engine: Engine, tmp_path: Path) -> None:
+    """A container can build a tree of any depth: reading it stops at a limit, and removing it does not."""
+    container = engine.create("tools", ["true"])
+    container.fs.mkdir("/d" * 600, parents=True)
+    for read in (
+        lambda: container.copy_out("/d", tmp_path / "copy"),
+        lambda: container.copy_out("/d", io.BytesIO()),
+        container.diff,
+    ):
+        with pytest.raises(LimitExceeded, match="directories deep"):
+            read()
+    container.remove()
 
 
 def test_copying_follows_the_rules_of_docker(engine: Engine, tmp_path: Path) -> None:
