@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.containers.health import HealthCheck as HealthCheck
     from container_kit.containers.monitor_config import LogOptions as LogOptions
     from container_kit.containers.mounts import Mount as Mount
+    from container_kit.containers.options import ContainerOptions as ContainerOptions
     from container_kit.containers.restart import RestartPolicy as RestartPolicy
     from container_kit.containers.results import ContainerInfo as ContainerInfo
     from container_kit.containers.results import ExecResult as ExecResult
@@ -34,6 +35,7 @@ _HOMES = {
     "container_kit.containers.health": "HealthCheck",
     "container_kit.containers.monitor_config": "LogOptions",
     "container_kit.containers.mounts": "Mount",
+    "container_kit.containers.options": "ContainerOptions",
     "container_kit.containers.restart": "RestartPolicy",
     "container_kit.containers.results": "ContainerInfo ExecResult RunResult",
     "container_kit.errors": """

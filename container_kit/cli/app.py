@@ -14,6 +14,7 @@ import click
 
 from container_kit._version import __version__
 from container_kit.cli.lazy import LazyGroup, Row
+from container_kit.cli.not_yet import explained, without_command
 from container_kit.cli.session import Session
 from container_kit.errors import ContainerKitError, StartFailed
 
@@ -107,6 +108,12 @@ system_group = LazyGroup("system", help="Manage the store.", table=SYSTEM_COMMAN
 class _App(LazyGroup):
     """Turns the library's errors into one sentence and docker's exit code."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            without_command(ctx, cmd_name)
+        return command
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -148,7 +155,7 @@ def run_command(command: click.Command, program: str) -> None:
         if isinstance(error, _NO_COMMAND) and error.ctx is not None:
             click.echo(error.ctx.get_help())
             sys.exit(0)
-        error.show()
+        explained(error).show()
         sys.exit(1 if command.name == "runtime" or _is_runtime(error.ctx) else _USAGE_ERROR)
     except click.ClickException as error:
         error.show()

@@ -54,7 +54,8 @@ def read_env_file(path: str) -> list[str]:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.lstrip().rstrip("\r\n") for line in file]
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read the environment file {path!r}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"cannot read the file of variables or labels {path!r}: {reason}") from error
     words = [line for line in lines if line and not line.startswith("#")]
     for word in words:
         if " " in word.partition("=")[0]:

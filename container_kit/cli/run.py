@@ -61,6 +61,8 @@ def run(
     """Create and start a container."""
     with _exit_code_125():
         arguments = container_arguments(flags)
+        if remove and arguments.get("restart", "no") != "no":
+            raise fail("--rm and --restart exclude each other: give one of them", _COULD_NOT)
         parse_detach_keys(detach_keys)
         if flags["tty"] and flags["interactive"] and not detach and not os.isatty(0):
             raise fail("the input device is not a terminal: leave out -t, or run this on one", _COULD_NOT)
@@ -123,7 +125,7 @@ def _write_id(path: str | None, container_id: str) -> None:
             file.write(container_id)
     except OSError as error:
         raise InvalidInput(
-            f"cannot write the id to {path!r}: {error.strerror}; remove the file first"
+            f"cannot write the id to {path!r}: {error.strerror}; name a new file in a directory that exists"
         ) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from container_kit.containers.roots import open_root
-from container_kit.errors import InvalidInput
+from container_kit.errors import InvalidInput, KernelError
 from container_kit.images import Change, Image
 from container_kit.native.layers import pack
 from container_kit.oci import Digest
@@ -84,7 +84,10 @@ def _write(tree_fd: int, destination: str | os.PathLike[str] | IO[bytes]) -> Non
         destination.flush()
         pack(tree_fd, destination.fileno(), form="archive")
         return
-    fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, "cannot export", os.fspath(destination)) from None
     try:
         pack(tree_fd, fd, form="archive")
     finally:

@@ -35,6 +35,8 @@ def find_image(engine: Engine, image: Image | str) -> Image:
     """The image itself, or the one that a name, digest or id stands for; raises NotFound."""
     if isinstance(image, str):
         return Image.get(image, engine=engine)
+    if not hasattr(image, "store"):
+        raise InvalidInput(f"image must be an Image or the name of one, not {image!r}")
     if image.store.root != engine.store.root:
         raise InvalidInput(
             f"image {image!r} is in the store at {image.store.root}, not in {engine.root}: "
@@ -52,7 +54,9 @@ def create(
 ) -> Container:
     """A new container; see :meth:`Container.create`."""
     engine.check_open()
-    options = ContainerOptions(**arguments)
+    options = ContainerOptions.of(
+        arguments, "Container.start and Container.create", ("detach", "engine", "command")
+    )
     found = find_image(engine, image)
     words = as_command(command)
     container_id = names.new_id()

@@ -7,6 +7,7 @@ that a wish costs is done once and remembered.  What an image says is merged els
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Command", "ContainerOptions", "OptionArguments", "Rlimit", "as_command", "signal_number"]
 
-Command: TypeAlias = str | Iterable[str]
+Command: TypeAlias = str | Iterable[str | os.PathLike[str]]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 Rlimit: TypeAlias = tuple[str, int, int]
 
@@ -40,6 +41,26 @@ _JOINABLE = {
     "userns": ("", "host", "private"),
 }
 _RESERVED_LABELS = "container-kit."
+
+# What subprocess and docker-py call it.
+_OTHER_WORDS = {
+    "cwd": "working_dir",
+    "environment": "env",
+    "healthcheck": "health",
+    "log_config": "log",
+    "mem_limit": "limits",
+    "memory": "limits",
+    "cpus": "limits",
+    "network_mode": "network",
+    "pids_limit": "limits",
+    "remove": "auto_remove",
+    "restart_policy": "restart",
+    "rm": "auto_remove",
+    "ulimits": "rlimits",
+    "volumes": "mounts",
+    "workdir": "working_dir",
+}
+_NOT_YET = ("ports", "publish", "publish_all_ports", "networks", "dns", "links", "extra_hosts")
 
 
 class OptionArguments(TypedDict, total=False):
@@ -97,7 +118,8 @@ def as_command(command: Command | None) -> tuple[str, ...] | None:
     if command is None:
         return None
     try:
-        words = tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
+        given = shlex.split(command) if isinstance(command, str) else command
+        words = tuple(os.fspath(word) if isinstance(word, os.PathLike) else word for word in given)
     except ValueError as error:
         raise InvalidInput(f"command {command!r} cannot be split into words: {error}") from None
     for word in words:
@@ -133,13 +155,24 @@ def _pairs(value: Mapping[str, Any] | Iterable[Any] | None, what: str, *, needs_
     if not value:
         return ()
     if isinstance(value, Mapping):
-        found = {str(key): str(text) for key, text in value.items()}
+        found = {str(key): _text(what, key, text) for key, text in value.items()}
     else:
-        found = dict(_split(word, what, needs_value) for word in value)
+        found = dict(_split(word, what, needs_value) for word in _one_or_many(value))
     for key, text in found.items():
         if not key or "=" in key or "\0" in key or "\0" in text:
             raise InvalidInput(f"{what} {key!r}={text!r} cannot be used: no empty name, '=' in it, or NUL")
     return tuple(sorted(found.items()))
+
+
+def _text(what: str, key: Any, value: Any) -> str:
+    if value is None:
+        raise InvalidInput(f"{what} {key!r} has no value: leave it out, or give '' for an empty one")
+    return str(value)
+
+
+def _one_or_many(value: Any) -> Any:
+    """A string stands for a list of itself, not for its letters."""
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def _split(word: Any, what: str, needs_value: bool) -> tuple[str, str]:
@@ -173,9 +206,7 @@ def _annotations(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
 
 
 def _words(value: Iterable[Any] | None) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(str(word) for word in value or ())
+    return tuple(str(word) for word in _one_or_many(value))
 
 
 def _optional_words(value: Iterable[Any] | None) -> tuple[str, ...] | None:
@@ -183,13 +214,14 @@ def _optional_words(value: Iterable[Any] | None) -> tuple[str, ...] | None:
 
 
 def _mounts(value: Iterable[Mount | str] | None) -> tuple[Mount, ...]:
-    return tuple(Mount.parse(one) if isinstance(one, str) else one for one in value or ())
+    return tuple(Mount.parse(one) if isinstance(one, str) else one for one in _one_or_many(value))
 
 
 def _tmpfs(value: Mapping[str, str] | Iterable[Any] | None) -> Pairs:
     if isinstance(value, Mapping):
         return tuple(sorted(value.items()))
-    split = [tuple(one) if isinstance(one, tuple | list) else one.partition(":")[::2] for one in value or ()]
+    many = _one_or_many(value)
+    split = [tuple(one) if isinstance(one, tuple | list) else one.partition(":")[::2] for one in many]
     return tuple(sorted((str(target), str(options)) for target, options in split))
 
 
@@ -220,6 +252,18 @@ def _capabilities(value: Iterable[str] | None) -> tuple[str, ...]:
 
 def _optional_size(value: int | str | None) -> int | None:
     return None if value is None else parse_size(value, "shm_size")
+
+
+def _remedy(name: str, known: list[str]) -> str:
+    """What to write instead of an option that there is not."""
+    from difflib import get_close_matches
+
+    if name in _NOT_YET:
+        return ": networks and published ports are not there yet"
+    near = get_close_matches(name, [*known, *_OTHER_WORDS], 1)
+    if not near:
+        return ": help(container_kit.ContainerOptions) lists them"
+    return f": did you mean {_OTHER_WORDS.get(near[0], near[0])!r}?"
 
 
 @attrs.frozen(kw_only=True)
@@ -306,7 +350,25 @@ class ContainerOptions:
     masked_paths: tuple[str, ...] | None = attrs.field(default=None, converter=_optional_words)
     readonly_paths: tuple[str, ...] | None = attrs.field(default=None, converter=_optional_words)
 
+    @classmethod
+    def of(cls, wishes: Mapping[str, Any], function: str, others: Iterable[str]) -> ContainerOptions:
+        """The options that a caller gave to the public *function*, which has *others* of its own.
+
+        Raises:
+            InvalidInput: A value cannot be used; the message names the field.
+            TypeError: There is no such option; the message names the nearest.
+        """
+        known = [field.name for field in attrs.fields(cls)]
+        for name in wishes:
+            if name not in known:
+                raise TypeError(
+                    f"there is no option {name!r} of {function}{_remedy(name, [*others, *known])}"
+                )
+        return cls(**wishes)
+
     def __attrs_post_init__(self) -> None:
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise InvalidInput(f"limits must be such as ck.Limits(memory='64m'), not {self.limits!r}")
         if self.name is not None:
             check_name(self.name)
         if self.working_dir and not self.working_dir.startswith("/"):

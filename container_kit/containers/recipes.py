@@ -137,6 +137,10 @@ class Recipe:
         )
 
 
+# The keywords of ck.run that say nothing about the container.
+_KEYWORDS = ("check", "text", "input", "timeout", "capture_output", "stdin", "stdout", "stderr", "engine")
+
+
 def recipe_for(
     engine: Engine,
     image: Image,
@@ -154,7 +158,7 @@ def recipe_for(
     found = recipes.get(key) if key is not None else None
     if found is not None:
         return found
-    recipe = _make(image, name, arguments, ContainerOptions(**options))
+    recipe = _make(image, name, arguments, ContainerOptions.of(options, "ck.run", _KEYWORDS))
     if key is not None:
         if len(recipes) >= _MOST_RECIPES:
             recipes.clear()

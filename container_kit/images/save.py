@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import attrs
 
-from container_kit.errors import InvalidInput
+from container_kit.errors import InvalidInput, KernelError
 from container_kit.images import records
 from container_kit.images.tarwriter import TarWriter
 from container_kit.oci import Descriptor, Digest, Index
@@ -164,7 +164,8 @@ def _save_directory(images: list[Image], path: str) -> None:
     if os.path.isdir(path) and os.listdir(path):
         raise InvalidInput(f"cannot save a layout to {path!r}: the directory is not empty")
     draft = f"{path.rstrip('/')}.{secrets.token_hex(4)}.part"
-    os.mkdir(draft)
+    with _speaking_of(path):
+        os.mkdir(draft)
     try:
         _write(images, _DirectoryTarget(draft), with_docker=False)
         os.rename(draft, path)
@@ -194,9 +195,19 @@ def _opened(target: str | os.PathLike[str] | IO[bytes]) -> Iterator[int]:
 
 
 @contextmanager
+def _speaking_of(path: str) -> Iterator[None]:
+    """What goes wrong is told with the path that the caller gave, not with the draft's."""
+    try:
+        yield
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, "cannot save images", path) from None
+
+
+@contextmanager
 def _replaced(path: str) -> Iterator[int]:
     draft = f"{path}.{secrets.token_hex(4)}.part"
-    fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    with _speaking_of(path):
+        fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
     try:
         yield fd
         os.rename(draft, path)

@@ -57,7 +57,8 @@ class Reference:
         if not _is_domain(self.domain):
             raise InvalidInput(f"{self.domain!r} is not the name of a registry")
         if not _is_path(self.path):
-            raise InvalidInput(f"{self.path!r} is not the name of an image: use lower-case words and '/'")
+            given = self.path.removeprefix(_OFFICIAL)
+            raise InvalidInput(f"{given!r} is not the name of an image: use lower-case words and '/'")
         if self.tag is not None and not _is_tag(self.tag):
             raise InvalidInput(
                 f"{self.tag[:140]!r} is not a tag: up to 128 letters, digits, '_', '.' and '-'"

@@ -72,7 +72,9 @@ def _in_range(low: float, high: float, *, unlimited: bool = False) -> Any:
             return
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             besides = ", or -1 for no limit" if unlimited else ""
-            raise InvalidInput(f"{attribute.name} must be from {low} to {high}{besides}, not {value!r}")
+            raise InvalidInput(
+                f"{attribute.name} must be a number from {low} to {high}{besides}, not {value!r}"
+            )
 
     return validate
 

@@ -47,6 +47,22 @@ def test_every_row_of_the_tables_is_a_command(name: str) -> None:
         assert command.get_help(click.Context(command, info_name=row)), row
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["pull", "alpine"], "registries are not there yet"),
+        (["build", "."], "Dockerfiles are not there yet"),
+        (["run", "-itp", "80:80", "tools"], "published ports are not there yet"),
+        (["create", "--publish", "80:80", "tools"], "published ports are not there yet"),
+    ],
+)
+def test_words_of_docker_that_are_not_there_yet_say_so(words: list[str], reason: str) -> None:
+    """A habit of docker that does not work here is answered with the reason, not with a guess."""
+    done = ckit(*words)
+    assert done.returncode == 125
+    assert "No such" in done.stderr and reason in done.stderr and "Did you mean" not in done.stderr
+
+
 def test_help_imports_no_command() -> None:
     """Help and completion of command names come from the table alone."""
     code = (

@@ -122,6 +122,14 @@ def test_start_with_attach_shows_this_life_only(ckit: Ckit) -> None:
         (("run", "--rm", "-u", "nobody-here", "tools", "true"), 125, "nobody-here"),
         (("run", "--rm", "-m", "1m", "tools", "true"), 125, "memory"),
         (("run", "--rm", "-it", "tools", "true"), 125, "terminal"),
+        (("run", "--rm", "--restart", "always", "tools", "true"), 125, "--rm and --restart exclude"),
+        (("run", "--cidfile", "/nowhere/id", "tools", "true"), 125, "'/nowhere/id': No such file"),
+        (("run", "--env-file", "/nowhere", "tools", "true"), 125, "'/nowhere': No such file"),
+        (
+            ("save", "-o", "/nowhere/a.tar", "tools"),
+            1,
+            "cannot save images: No such file or directory: '/nowhere/a.tar'",
+        ),
         (("run", "--rm", "--init", "tools", "sh", "-c", "kill -9 $$"), 137, ""),
         (("exec", "nobody", "true"), 1, "nobody"),
         (("stop", "nobody"), 1, "nobody"),
@@ -227,6 +235,13 @@ def test_logs_follow_until_the_end(ckit: Ckit) -> None:
     assert stamped[0].endswith("Z 1")
     assert ckit.ok("logs", "--since", "1h", "--until", "30m", "chatty") == ""
     ckit.ok("rm", "chatty")
+
+
+def test_export_to_nowhere_is_one_sentence(ckit: Ckit, running: str) -> None:
+    """A file that cannot be written is told by its path, without a traceback."""
+    done = ckit("export", running, "-o", "/nowhere/a.tar")
+    assert done.returncode == 1
+    assert done.stderr == "Error: cannot export: No such file or directory: '/nowhere/a.tar'\n"
 
 
 def test_copy_commit_and_archives(ckit: Ckit, running: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 
 import attrs
 import pytest
@@ -27,6 +28,8 @@ BAD = [
     {"env": {"": "x"}},
     {"env": ["NOVALUE"]},
     {"env": {"A": "b\0c"}},
+    {"env": {"A": None}},
+    {"limits": {"memory": "64m"}},
     {"working_dir": "relative"},
     {"oom_score_adj": 1001},
     {"stop_signal": "NOSUCH"},
@@ -64,6 +67,39 @@ def test_every_keyword_is_an_option_and_the_other_way_round() -> None:
     """The keywords that type checkers know are exactly the fields that are checked."""
     fields = {field.name for field in attrs.fields(ContainerOptions)}
     assert fields == set(OptionArguments.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("enviroment", "did you mean 'env'"),
+        ("nmae", "did you mean 'name'"),
+        ("timeout_s", "did you mean 'timeout'"),
+        ("volumes", "did you mean 'mounts'"),
+        ("cwd", "did you mean 'working_dir'"),
+        ("ports", "not there yet"),
+        ("zzz", "ContainerOptions"),
+    ],
+)
+def test_an_option_that_there_is_not_is_told_with_the_nearest(name: str, remedy: str) -> None:
+    """A misspelt keyword, or one of docker's or subprocess's, is a TypeError that says what to write."""
+    with pytest.raises(TypeError, match=f"no option '{name}' of ck.run.*{remedy}"):
+        ContainerOptions.of({name: 1}, "ck.run", ["timeout"])
+
+
+def test_one_string_is_a_list_of_one() -> None:
+    """A str where a list may be given is never taken for its letters."""
+    alone = ContainerOptions(env="A=b", mounts="/a:/b", tmpfs="/run:size=1m", labels="x=y", group_add="5")
+    assert alone == ContainerOptions(
+        env=["A=b"], mounts=["/a:/b"], tmpfs=["/run:size=1m"], labels=["x=y"], group_add=["5"]
+    )
+
+
+def test_a_word_of_a_command_may_be_a_path() -> None:
+    """As with subprocess, a Path stands for its text; other things are refused."""
+    assert as_command([Path("/bin/ls"), "/"]) == ("/bin/ls", "/")
+    with pytest.raises(InvalidInput, match="0 is not text"):
+        as_command(["sleep", 0])  # type: ignore[list-item]
 
 
 def test_a_string_command_is_split_as_a_shell_would_but_runs_none() -> None:

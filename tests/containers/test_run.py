@@ -84,6 +84,7 @@ def test_a_program_that_cannot_start_raises(engine: Engine, command: list[str], 
     "wish",
     [
         {"user": "nobody-knows"},
+        {"limits": {"memory": "64m"}},
         {"mounts": ["/no/such/source:/x"]},
         {"limits": Limits(cpuset_cpus="4000")},
         {"working_dir": "/etc/passwd"},
@@ -109,6 +110,8 @@ def test_an_unknown_image_is_not_found(engine: Engine) -> None:
     """The error names the image."""
     with pytest.raises(NotFound, match="no-such-image"):
         engine.run("no-such-image", ["true"])
+    with pytest.raises(InvalidInput, match="image must be an Image"):
+        engine.run(None, ["true"])  # type: ignore[arg-type]
 
 
 def test_check_raises_with_all_that_is_known(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from container_kit.errors import CorruptData, InvalidInput
+from container_kit.errors import CorruptData, InvalidInput, KernelError
 from container_kit.images import Image, save_images
 from container_kit.store import Store
 from tests.images.archives import docker_archive, entry, layer, layout_files, write_tar
@@ -90,7 +90,7 @@ def test_a_damaged_layer_leaves_no_archive(tmp_path: Path, plain: Image) -> None
 
 
 def test_targets_that_cannot_be_are_refused(tmp_path: Path, plain: Image) -> None:
-    """No images, an unknown format, a directory with something in it, and an object without a descriptor."""
+    """No images, an unknown format, a full or missing directory, and an object without a descriptor."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").write_text("")
     with pytest.raises(InvalidInput, match="no image"):
@@ -99,6 +99,9 @@ def test_targets_that_cannot_be_are_refused(tmp_path: Path, plain: Image) -> Non
         plain.save(str(tmp_path / "x"), "zip")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="not empty"):
         plain.save(str(tmp_path / "full"), "oci-dir")
+    for format in ("docker-archive", "oci-dir"):
+        with pytest.raises(KernelError, match="No such file or directory: '/nowhere/saved'"):
+            plain.save("/nowhere/saved", format)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="open file"):
         plain.save(io.BytesIO())
     with pytest.raises(InvalidInput, match="path"):

@@ -1,0 +1,58 @@
+"""Words of docker that this release does not have, and what to do instead."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["explained", "without_command"]
+
+_REGISTRIES = "registries are not there yet; bring images as archives with `load` or `import`"
+_NETWORKS = "networks and published ports are not there yet; `--network host` uses this host's network"
+_COMMANDS = {
+    "build": "Dockerfiles are not there yet; make an image with `import` or `commit`",
+    "buildx": "Dockerfiles are not there yet; make an image with `import` or `commit`",
+    "compose": "it is not there yet",
+    "login": _REGISTRIES,
+    "logout": _REGISTRIES,
+    "network": _NETWORKS,
+    "port": _NETWORKS,
+    "pull": _REGISTRIES,
+    "push": _REGISTRIES,
+    "search": _REGISTRIES,
+    "volume": "named volumes are not there yet; `-v` mounts a path of this host",
+}
+_OPTIONS = {
+    "--add-host": _NETWORKS,
+    "--dns": _NETWORKS,
+    "--expose": _NETWORKS,
+    "--gpus": "give devices one by one with `--device`",
+    "--ip": _NETWORKS,
+    "--link": _NETWORKS,
+    "--platform": "an image runs on the platform that it is made for",
+    "--publish": _NETWORKS,
+    "--publish-all": _NETWORKS,
+    "--pull": _REGISTRIES,
+    "-P": _NETWORKS,
+    "-p": _NETWORKS,
+}
+
+
+def without_command(ctx: click.Context, name: str) -> None:
+    """Say why there is no command *name*, when docker has one.
+
+    Raises:
+        UsageError: With the reason and what to do.
+    """
+    reason = _COMMANDS.get(name)
+    if reason is not None and not ctx.resilient_parsing:
+        raise click.UsageError(f"No such command '{name}': {reason}.", ctx)
+
+
+def explained(error: click.UsageError) -> click.UsageError:
+    """The same error; an option of docker's ``run`` comes with its reason instead of a guess."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    reason = _OPTIONS.get(error.option_name)
+    if reason is None or error.ctx.info_name not in ("run", "create"):
+        return error
+    return click.UsageError(f"No such option '{error.option_name}': {reason}.", error.ctx)
