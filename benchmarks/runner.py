@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from types import TracebackType
 
@@ -48,19 +49,16 @@ def _serve() -> None:
         subprocess.run(["umount", "/sys/fs/cgroup/unified"], check=True)
     for line in sys.stdin:
         command = json.loads(line)
-        start = time.perf_counter()
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            close_fds=False,
-        )
-        elapsed = (time.perf_counter() - start) * 1e3
-        print(
-            json.dumps({"ms": elapsed, "status": done.returncode, "output": done.stdout.decode()[-500:]}),
-            flush=True,
-        )
+        # A file, not a pipe: what a detached container inherits must not keep us reading.
+        with tempfile.TemporaryFile() as output:
+            start = time.perf_counter()
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, close_fds=False
+            )
+            elapsed = (time.perf_counter() - start) * 1e3
+            output.seek(0)
+            text = output.read().decode(errors="replace")[-500:]
+        print(json.dumps({"ms": elapsed, "status": done.returncode, "output": text}), flush=True)
 
 
 if __name__ == "__main__":
