@@ -334,18 +334,18 @@ def update(container: Container, limits: Limits | None, restart: RestartPolicy |
     """Change limits and restart policy; see :meth:`Container.update`."""
     engine = container.engine
     record = engine.record(container.id)
-    options = record.options
-    live = read_state(_directory(container)).is_live
+    options, before = record.options, record.options.limits
     if limits is not None:
-        if live:
-            engine.cgroups.open(container.id).update(limits)
-        merged = limits if options.limits is None else options.limits.updated_by(limits)
-        options = attrs.evolve(options, limits=merged)
+        options = attrs.evolve(options, limits=limits)  # refuses what are no limits
+        if before is not None:
+            options = attrs.evolve(options, limits=before.updated_by(limits))
     if restart is not None:
-        policy = RestartPolicy.parse(restart) if isinstance(restart, str) else restart
-        if live:
-            _client(container).update_restart(policy)
-        options = attrs.evolve(options, restart=policy)
+        options = attrs.evolve(options, restart=restart)
+    if read_state(_directory(container)).is_live:
+        if limits is not None and options.limits is not None:
+            engine.cgroups.open(container.id).update(options.limits)
+        if restart is not None:
+            _client(container).update_restart(options.restart)
     write_record(_directory(container), attrs.evolve(record, options=options))
     engine.note("update", record)
 

@@ -348,3 +348,17 @@ def test_a_call_of_run_is_waited_for_and_stopped_from_elsewhere(engine: Engine) 
         waiter.join()
     caller.join()
     assert codes == [137, 137]
+
+
+def test_an_update_that_makes_no_sense_changes_nothing(engine: Engine) -> None:
+    """It is refused before anything is written, and what was set stays when another limit changes."""
+    with engine.start("tools", ["sleep", "60"], limits=Limits(memory="64m", pids=32)) as container:
+        with pytest.raises(InvalidInput):
+            container.update(limits={"memory": "96m"})  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput):
+            container.update(limits=Limits(pids=16), restart="sometimes")
+        assert container.stats().pids.limit == 32  # type: ignore[union-attr]
+        container.update(limits=Limits(pids=16))
+        stats = container.stats()
+        assert stats.pids is not None and stats.pids.limit == 16
+        assert stats.memory is not None and stats.memory.limit == 64 << 20
