@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
 
-__all__ = ["Bundle", "bundle_root", "cgroup_place", "container_from_bundle", "with_home"]
+__all__ = ["DEFAULT_PARENT", "Bundle", "bundle_root", "cgroup_place", "container_from_bundle", "with_home"]
 
 _CONFIG = "config.json"
 _OWN_NODES = ("/dev/ptmx", "/dev/console")
 _LARGEST_CONFIG_BYTES = 4 << 20
-_DEFAULT_PARENT = "container-kit"  # as in container_kit.runtime.cgroups
+DEFAULT_PARENT = "container-kit-runtime"  # not that of an engine, which sweeps its own
 
 
 @attrs.frozen
@@ -117,13 +117,13 @@ def cgroup_place(spec: Spec, container_id: str, *, systemd: bool = False) -> tup
     """
     path = spec.linux.cgroups_path
     if not path:
-        return _DEFAULT_PARENT, container_id
+        return DEFAULT_PARENT, container_id
     if systemd:
         path = _scope_path(path)
     parts = [part for part in path.split("/") if part]
     if ".." in parts or not parts:
         raise InvalidInput(f"linux.cgroupsPath {path!r} does not name a cgroup")
-    return "/".join(parts[:-1]) or _DEFAULT_PARENT, parts[-1]
+    return "/".join(parts[:-1]) or DEFAULT_PARENT, parts[-1]
 
 
 def _scope_path(path: str) -> str:

@@ -6,10 +6,11 @@ import os
 import signal
 import socket
 
+from container_kit.containers.bundle import DEFAULT_PARENT
 from container_kit.containers.bundle_state import Record
 from container_kit.errors import InvalidInput, UnsupportedFeature, WrongState
 from container_kit.oci.runtime_spec import Spec
-from container_kit.runtime.cgroups import DEFAULT_PARENT, Cgroups
+from container_kit.runtime.cgroups import Cgroups
 from container_kit.runtime.host import Host
 from container_kit.runtime.seccomp import compile_seccomp
 

@@ -18,6 +18,7 @@ from container_kit.containers.health import HealthCheck
 from container_kit.containers.monitor_config import LogOptions
 from container_kit.containers.mounts import Mount
 from container_kit.containers.options import ContainerOptions
+from container_kit.containers.state_file import write_private
 from container_kit.errors import CorruptData, KernelError, StoreFull
 from container_kit.runtime.limits import Limits
 
@@ -127,14 +128,11 @@ def write_record(directory: str, record: Record) -> None:
     Not synced: after a loss of power the container is whole or swept away, the images are not touched.
     """
     path = os.path.join(directory, _FILE)
-    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, record.to_json())
+        write_private(f"{path}.new", record.to_json())
     except OSError as error:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else KernelError
         raise kind(error.errno or 0, f"cannot write {path}: {os.strerror(error.errno or 0)}") from None
-    finally:
-        os.close(fd)
     os.rename(f"{path}.new", path)
 
 

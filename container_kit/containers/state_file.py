@@ -19,6 +19,7 @@ import os
 import struct
 import time
 import weakref
+from io import FileIO
 from typing import Any, Literal, cast, get_args
 
 import attrs
@@ -36,6 +37,7 @@ __all__ = [
     "read_state",
     "start_ticks",
     "wait_released",
+    "write_private",
     "write_state",
 ]
 
@@ -120,12 +122,18 @@ _TEXTS = ("boot_id", "started_at", "finished_at", "error")
 def write_state(directory: str, state: ContainerState) -> None:
     """Replace the state of the container in *directory*; only the holder of its lock may."""
     path = os.path.join(directory, "state")
-    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, state.to_bytes())
-    finally:
-        os.close(descriptor)
+    write_private(f"{path}.new", state.to_bytes())
     os.rename(f"{path}.new", path)
+
+
+def write_private(path: str, data: bytes) -> None:
+    """Write a file that only its owner may read.
+
+    A file object, unlike a bare descriptor, is closed even when a signal handler raises before it is kept.
+    """
+    with FileIO(path, "w") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(data)
 
 
 def read_state(directory: str) -> ContainerState:

@@ -49,6 +49,7 @@ def sweep(engine: Engine) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(catalogue.owners, token))
     _sweep_holds(engine)
+    _sweep_cgroups(engine)
 
 
 def sweep_removed(engine: Engine) -> None:
@@ -104,3 +105,15 @@ def _sweep_holds(engine: Engine) -> None:
     for owner in engine.store.roots():
         if owner.startswith(prefix) and not os.path.exists(catalogue.directory(owner[len(prefix) :])):
             engine.store.remove_root(owner)
+
+
+def _sweep_cgroups(engine: Engine) -> None:
+    """Remove the cgroups of this root whose container is gone: whoever removed it was cut off, or gave up.
+
+    A container's directory is there before its cgroup and longer, so one without belongs to nobody.
+    """
+    catalogue = engine.catalogue
+    for name in engine.cgroups.names():
+        if not any(os.path.exists(catalogue.directory(known)) for known in (name, GONE_PREFIX + name)):
+            with contextlib.suppress(ContainerKitError, OSError):
+                engine.cgroups.open(name).try_remove()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Sequence
+from io import FileIO
 
 import attrs
 
@@ -85,10 +86,12 @@ def launch(
     """
     encoded = plan if isinstance(plan, bytes) else plan.encode()
     start = process.Start()
-    null = -1
+    nothing = None
     try:
         if min(stdin, stdout, stderr) < 0:
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            # A file object is closed even when a signal handler raises before it is kept.
+            nothing = FileIO(os.devnull, "r+")
+        null = -1 if nothing is None else nothing.fileno()
         stdio = (null if stdin < 0 else stdin, null if stdout < 0 else stdout, null if stderr < 0 else stderr)
         result = start.begin(
             encoded, stdio, cgroup_fd=cgroup_fd, preserve=preserve_fds, slots=slots, timeout_s=timeout_s
@@ -99,8 +102,8 @@ def launch(
         start.abandon()
         raise
     finally:
-        if null >= 0:
-            os.close(null)
+        if nothing is not None:
+            nothing.close()
     return _finished(start, result)
 
 

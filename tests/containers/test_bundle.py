@@ -27,9 +27,9 @@ def spec_with(cgroups_path: str) -> Spec:
 @pytest.mark.parametrize(
     ("path", "systemd", "place"),
     [
-        ("", False, ("container-kit", "c1")),
+        ("", False, ("container-kit-runtime", "c1")),
         ("/a/b/c", False, ("a/b", "c")),
-        ("only", False, ("container-kit", "only")),
+        ("only", False, ("container-kit-runtime", "only")),
         ("user.slice:crio:abc", True, ("user.slice", "crio-abc.scope")),
         ("a-b.slice:p:n", True, ("a.slice/a-b.slice", "p-n.scope")),
         (":p:n", True, ("system.slice", "p-n.scope")),

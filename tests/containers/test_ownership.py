@@ -6,6 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
+from container_kit.containers.engine import Engine
 from container_kit.containers.ownership import OwnerToken, dead_owners
 
 
@@ -50,3 +53,13 @@ def test_a_forked_child_does_not_keep_its_parents_token_alive(tmp_path: Path) ->
         assert len(dead_owners(str(tmp_path))) == 1
     finally:
         os.kill(grandchild, signal.SIGKILL)
+
+
+@pytest.mark.root
+def test_a_cgroup_without_a_container_is_swept(tmp_path: Path) -> None:
+    """Whoever removed the container was killed before its cgroup went; the next open of the root goes on."""
+    with Engine(tmp_path / "root") as engine:
+        left = engine.cgroups.create("0" * 64)
+        left.close()
+    with Engine(tmp_path / "root") as engine:
+        assert engine.cgroups.names() == []

@@ -24,12 +24,12 @@ def run_daemon(path: str, *words: str) -> bytes:
     reader, writer = os.pipe()
     program = os.open(path, os.O_RDONLY)
     nothing = os.open(os.devnull, os.O_RDWR)
-    try:
-        spawn_daemon(program, words, [nothing, writer, nothing])
-    finally:
-        for fd in (writer, program, nothing):
-            os.close(fd)
     with open(reader, "rb") as output:
+        try:
+            spawn_daemon(program, words, [nothing, writer, nothing])
+        finally:
+            for fd in (writer, program, nothing):
+                os.close(fd)
         return output.read()
 
 

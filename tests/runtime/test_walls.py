@@ -7,6 +7,7 @@ filter left out, which is the control.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -131,8 +132,8 @@ class Walled:
             seccomp=filter.program if filter else b"",
             landlock=walls.ruleset(host.landlock_abi),
         )
-        launched = launch(plan, cgroup_fd=group.v2_fd, **pipes.inside)
-        group.close()
+        with contextlib.closing(group):
+            launched = launch(plan, cgroup_fd=group.v2_fd, **pipes.inside)
         self.box.running.append(launched)
         return launched
 
