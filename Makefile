@@ -32,7 +32,7 @@ bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: setup
-	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/pip install --quiet --config-settings editable_mode=compat --editable '.[docs]'
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -47,7 +47,7 @@ system:
 $(VENV)/.built: $(NATIVE)
 	@test -d $(VENV) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the package and its tools into $(VENV)"
-	$(BIN)/pip install --quiet --editable '.[test,lint,cli]'
+	$(BIN)/pip install --quiet --config-settings editable_mode=compat --editable '.[test,lint,cli]'
 	@touch $@
 
 clean:

@@ -113,11 +113,14 @@ def _load(folder: Path, archive: Path) -> Side:
 
 def _peak(folder: Path, archive: Path) -> Measured:
     program = (
-        "import resource, sys, container_kit as ck\n"
+        "import sys, container_kit as ck\n"
+        "def peak():\n"
+        "    lines = open('/proc/self/status')\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))\n"
         "engine = ck.Engine(root=sys.argv[1]); ck.Image\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
         "ck.Image.load(sys.argv[2], engine=engine)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(peak() - before)\n"
         "engine.close()\n"
     )
     root = folder / "peak-store"
