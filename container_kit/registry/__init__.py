@@ -1,0 +1,1 @@
+"""Registries: the OCI distribution protocol as client and as server, and who may do what."""
