@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cdef/descriptors.h"
 #include "cdef/monitor.h"
 #include "cdef/layers.h"
 #include "cdef/layers_inflate.h"

@@ -1,0 +1,27 @@
+/* Descriptors that belong to a cell of memory before the system call that makes them: a cell that is freed
+ * closes what is in it.  Each function returns 0 or -errno, and closes first what was in the cells it fills. */
+
+struct ck_descriptor {
+	int number; /* -1: none */
+};
+
+/* May be repeated. */
+void ck_descriptor_close(struct ck_descriptor *held);
+/* Moves *number into the cell and leaves -1 there. */
+void ck_descriptor_take(struct ck_descriptor *held, int *number);
+
+/* All close-on-exec. */
+int ck_descriptor_open(struct ck_descriptor *held, int folder, const char *path, int flags, unsigned int mode);
+int ck_descriptor_open_beneath(struct ck_descriptor *held, int root_fd, const char *path, int flags,
+			       unsigned int mode, int in_root, int no_symlinks);
+int ck_descriptor_mkdirs_beneath(struct ck_descriptor *held, int root_fd, const char *path, unsigned int mode);
+int ck_descriptor_duplicate(struct ck_descriptor *held, int fd);
+int ck_descriptor_memory(struct ck_descriptor *held, const char *name, unsigned int flags);
+int ck_descriptor_process(struct ck_descriptor *held, int pid);
+int ck_descriptor_event(struct ck_descriptor *held, unsigned int value);
+int ck_descriptor_pipe(struct ck_descriptor *reading, struct ck_descriptor *writing, int flags);
+/* One message of at most size bytes and at most `room` descriptors with it (more are closed); the length. */
+int ck_descriptor_receive(struct ck_descriptor **held, int room, int *count, int socket, char *data, size_t size);
+
+/* A pair of sockets under two numbers that somebody owns already: what was under them is closed. */
+int ck_socket_pair_over(int first, int second, int kind);
