@@ -165,7 +165,7 @@ def pipe(flags: int = 0) -> tuple[Descriptor, Descriptor]:
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
-    """As :func:`socket.socketpair`, AF_UNIX and SOCK_SEQPACKET, with no moment in which a number has no owner."""
+    """As :func:`socket.socketpair` of AF_UNIX and SOCK_SEQPACKET; at no time has a number no owner."""
     import socket
 
     kind = socket.SOCK_SEQPACKET
