@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from container_kit.images.image import HasStore, Image, Pruned, Removed
     from container_kit.images.save import save_images
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
+    from container_kit.images.views import view
 
 _HOME = {
     "Change": ".snapshot",
@@ -28,6 +29,7 @@ _HOME = {
     "Usage": ".snapshot",
     "save_images": ".save",
     "snapshotter": ".snapshot",
+    "view": ".views",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Usage",
     "save_images",
     "snapshotter",
+    "view",
 ]
 
 __getattr__ = resolver(__name__, _HOME)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import attrs
 
 from container_kit.errors import UnsupportedFeature
+from container_kit.images.views import view
 
 if TYPE_CHECKING:
     from container_kit.oci import Digest
     from container_kit.oci.rootfs import RootFs
     from container_kit.store import Store
 
-__all__ = ["Change", "Snapshotter", "Usage", "snapshotter"]
+__all__ = ["Change", "Snapshotter", "Usage", "snapshotter", "view"]
 
 
 @attrs.frozen(order=True)

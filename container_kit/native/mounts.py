@@ -10,16 +10,16 @@ import ctypes
 import errno
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from container_kit.errors import KernelError
 
-__all__ = ["detached_overlay"]
+__all__ = ["detached_overlay", "detached_view"]
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _SET_STRING, _CREATE = 1, 6
-_MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOEXEC = 0x2, 0x4, 0x8
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
 # The kernel copies at most so many bytes of a parameter's value.
 _LONGEST_VALUE = 255
 
@@ -42,15 +42,25 @@ def detached_overlay(lowers: Sequence[str], upper: str, work: str) -> int:
 
     Source: Linux, Documentation/filesystems/overlayfs.rst; fsopen(2).
     """
+    return _detached(lowers, {"upperdir": upper, "workdir": work}, 0)
+
+
+def detached_view(lowers: Sequence[str]) -> int:
+    """The same without an upper directory: read-only, of two directories or more, uppermost first."""
+    return _detached(lowers, {}, _MOUNT_ATTR_RDONLY)
+
+
+def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: int) -> int:
+    what = writable.get("upperdir", lowers[0])
     context = _call("open an overlay", "overlay", _FSOPEN, b"overlay", _FSOPEN_CLOEXEC)
     try:
         for lower in lowers:
             _set(context, "lowerdir+", lower)
-        _set(context, "upperdir", upper)
-        _set(context, "workdir", work)
-        _call("mount an overlay", upper, _FSCONFIG, context, _CREATE, None, None, 0)
-        attributes = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOEXEC
-        return _call("mount an overlay", upper, _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
+        for key, path in writable.items():
+            _set(context, key, path)
+        _call("mount an overlay", what, _FSCONFIG, context, _CREATE, None, None, 0)
+        attributes |= _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOEXEC
+        return _call("mount an overlay", what, _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
     finally:
         os.close(context)
 
