@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 __all__ = [
+    "AccessDenied",
     "CommandFailed",
     "Conflict",
     "ContainerKitError",
@@ -23,7 +24,9 @@ __all__ = [
     "StoreFull",
     "StoreTooNew",
     "TimedOut",
+    "Unreachable",
     "UnsupportedFeature",
+    "Untrusted",
     "WrongState",
 ]
 
@@ -87,6 +90,27 @@ class UnsupportedFeature(ContainerKitError):
 
 class TimedOut(ContainerKitError, TimeoutError):
     """Something did not happen within the time that the caller gave."""
+
+
+class AccessDenied(ContainerKitError):
+    """A registry wants other credentials, or these have not the rights: log in, or ask for the rights."""
+
+
+class Untrusted(ContainerKitError):
+    """A certificate or signature is not one that is trusted here; the message says whose and why."""
+
+
+class Unreachable(ContainerKitError):
+    """A registry did not answer, or only with errors, after all tries: look at the network or try later.
+
+    Attributes:
+        host: Name and port, as asked for.
+        tries: How often it was tried.
+    """
+
+    def __init__(self, message: str, host: str = "", tries: int = 0) -> None:
+        super().__init__(message)
+        self.host, self.tries = host, tries
 
 
 class KernelError(ContainerKitError, OSError):

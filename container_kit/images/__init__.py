@@ -12,7 +12,7 @@ from container_kit._lazy import resolver
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
-    from container_kit.images.image import HasStore, Image, Pruned, Removed
+    from container_kit.images.image import HasStore, Image, Pruned, Pushed, Removed
     from container_kit.images.save import save_images
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
     from container_kit.images.views import view
@@ -23,6 +23,7 @@ _HOME = {
     "HistoryEntry": ".describe",
     "Image": ".image",
     "Pruned": ".image",
+    "Pushed": ".image",
     "Removed": ".image",
     "RunDefaults": ".defaults",
     "Snapshotter": ".snapshot",
@@ -38,6 +39,7 @@ __all__ = [
     "HistoryEntry",
     "Image",
     "Pruned",
+    "Pushed",
     "Removed",
     "RunDefaults",
     "Snapshotter",

@@ -17,12 +17,24 @@ from container_kit.images import records
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
-    from container_kit.oci import Digest, ImageConfig, Manifest
+    from container_kit.oci import Digest, ImageConfig, Manifest, Platform, ProgressCallback
+    from container_kit.registry.client import Credentials, RegistryOptions
     from container_kit.store import Store
 
-__all__ = ["HasStore", "Image", "Pruned", "Removed"]
+__all__ = [
+    "ArchiveFormat",
+    "HasStore",
+    "Image",
+    "Pruned",
+    "PullPolicy",
+    "PushCompression",
+    "Pushed",
+    "Removed",
+]
 
 ArchiveFormat = Literal["docker-archive", "oci", "oci-dir"]
+PullPolicy = Literal["always", "missing", "never"]
+PushCompression = Literal["auto", "keep", "gzip"]
 
 
 class HasStore(Protocol):
@@ -38,6 +50,15 @@ class Removed:
 
     untagged: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Pushed:
+    """What `Image.push` did: the name, and the digest and size that the manifest has in the registry."""
+
+    reference: str
+    digest: Digest
+    size: int
 
 
 @attrs.frozen
@@ -200,6 +221,42 @@ class Image:
         return load(_store(engine), source)
 
     @classmethod
+    def pull(
+        cls,
+        reference: str,
+        *,
+        platform: Platform | str | None = None,
+        policy: PullPolicy = "always",
+        progress: ProgressCallback | None = None,
+        credentials: Credentials | None = None,
+        options: RegistryOptions | None = None,
+        engine: HasStore | None = None,
+    ) -> Image:
+        """The image of this name, from its registry where it is newer there or not here.
+
+        Each layer streams once: received, digested, unpacked; several at a time.  What an interrupted pull
+        has received is used by the next.  Layers that are here are not fetched.
+
+        Args:
+            reference: As docker reads it: ``alpine``, ``host:5000/team/app:1``, ``name@sha256:...``.
+            platform: Such as ``linux/arm64``; None means this host's.
+            policy: "always" asks the registry which image the name means now; "missing" takes one that is
+                here; "never" asks no registry at all.
+            progress: Called with each `Progress`.
+            credentials: Instead of those that `container-kit login`, docker or podman have stored.
+
+        Raises:
+            NotFound: The registry has no such image, or none for the platform (and says which it has).
+            AccessDenied: It wants (other) credentials.
+            Unreachable: It did not answer; says which host and address, and how often it was tried.
+            Untrusted: Its certificate is not trusted.
+            CorruptData: What it sent is not what the digests promise.
+        """
+        from container_kit.images.pulling import pull
+
+        return pull(_store(engine), reference, platform, policy, progress, _options(options, credentials))
+
+    @classmethod
     def get(cls, reference: str, *, engine: HasStore | None = None) -> Image:
         """The image of this name, ``name@digest``, digest, id, or unique prefix of an id.
 
@@ -301,6 +358,33 @@ class Image:
 
         save_images([self], target, format)
 
+    def push(
+        self,
+        target: str | None = None,
+        *,
+        compression: PushCompression = "auto",
+        progress: ProgressCallback | None = None,
+        credentials: Credentials | None = None,
+        options: RegistryOptions | None = None,
+    ) -> Pushed:
+        """Send it to the registry that *target* names; None means its one name.
+
+        Blobs that the registry has are not sent; those that another repository of it has are mounted.  Layers
+        that are compressed keep their bytes.
+
+        Args:
+            compression: What becomes of plain layers.  "gzip" compresses them, which gives the image another
+                digest there; "keep" sends them as they are; "auto" does the one for registries elsewhere and
+                the other for those of this host, to which sending costs less than compressing.
+
+        Raises:
+            InvalidInput: *target* is no name of an image, or has a digest; or None, and it has not one name.
+            AccessDenied, Unreachable, Untrusted: As for `pull`.
+        """
+        from container_kit.images.pushing import push
+
+        return push(self, target, compression, progress, _options(options, credentials))
+
     def remove(self, *, force: bool = False, name: str | None = None) -> Removed:
         """Take *name* away, or all names; without a name left the image goes too.
 
@@ -320,6 +404,13 @@ class Image:
 
     def __repr__(self) -> str:
         return f"<Image {', '.join(self.names) or str(self.digest)[:19]}>"
+
+
+def _options(options: RegistryOptions | None, credentials: Credentials | None) -> RegistryOptions:
+    from container_kit.registry.client import RegistryOptions
+
+    options = options or RegistryOptions()
+    return attrs.evolve(options, credentials=credentials) if credentials is not None else options
 
 
 def _store(engine: HasStore | None) -> Store:

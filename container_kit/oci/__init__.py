@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from container_kit.oci.image_config import ContainerConfig, Healthcheck, History, ImageConfig
     from container_kit.oci.manifest import Index, Manifest, parse_manifest
     from container_kit.oci.platform import Platform
+    from container_kit.oci.progress import Progress, ProgressCallback, Reporter
     from container_kit.oci.reference import Reference
     from container_kit.oci.rootfs import Directory, Overlay, RootFs
 
@@ -30,7 +31,10 @@ __all__ = [
     "Manifest",
     "Overlay",
     "Platform",
+    "Progress",
+    "ProgressCallback",
     "Reference",
+    "Reporter",
     "RootFs",
     "parse_manifest",
 ]
@@ -47,7 +51,10 @@ _HOME = {
     "Manifest": ".manifest",
     "Overlay": ".rootfs",
     "Platform": ".platform",
+    "Progress": ".progress",
+    "ProgressCallback": ".progress",
     "Reference": ".reference",
+    "Reporter": ".progress",
     "RootFs": ".rootfs",
     "parse_manifest": ".manifest",
 }
