@@ -1,0 +1,38 @@
+"""Dockerfiles as text: parsing, expansion of variables, ignore files and build checks; nothing is run.
+
+`parse` gives values with every word as written; `expand` replaces the variables of one word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from container_kit._lazy import resolver
+
+if TYPE_CHECKING:
+    from container_kit.build.dockerfile.errors import DockerfileError as DockerfileError
+    from container_kit.build.dockerfile.expansion import expand as expand
+    from container_kit.build.dockerfile.expansion import expand_document as expand_document
+    from container_kit.build.dockerfile.expansion import expand_words as expand_words
+    from container_kit.build.dockerfile.instructions import *  # noqa: F403
+    from container_kit.build.dockerfile.mounts import RunMount as RunMount
+    from container_kit.build.dockerfile.mounts import parse_mount as parse_mount
+    from container_kit.build.dockerfile.parser import parse as parse
+    from container_kit.build.dockerfile.parser import parse_trigger as parse_trigger
+
+_HOMES = {
+    ".errors": "DockerfileError",
+    ".expansion": "expand expand_document expand_words",
+    ".instructions": """
+        Add Arg ArgDecl Check Cmd CommandLine Copy Directives Dockerfile Entrypoint Env Expose Healthcheck
+        Heredoc Instruction Label Maintainer MountFlag Onbuild Pair Run Shell Stage Stopsignal User Volume
+        Warning Workdir
+    """,
+    ".mounts": "RunMount parse_mount",
+    ".parser": "parse parse_trigger",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = list(_HOME)
+
+__getattr__ = resolver(__name__, _HOME)
