@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from container_kit.containers.log_history import receive_fds
 from container_kit.containers.monitor_client import connect, send
 from container_kit.containers.state_file import is_held
-from container_kit.errors import LimitExceeded, WrongState
+from container_kit.containers.watching import NO_WATCHES_LEFT, POLL_S
+from container_kit.errors import KernelError, LimitExceeded, WrongState
 from container_kit.native.monitor import watch_file, watch_new
 
 __all__ = ["LogFiles"]
@@ -108,9 +109,10 @@ class LogFiles:
             self._begin_watch(fd)
             return True  # what was written before the watch was set is yet to be read
         poller = select.poll()
-        poller.register(self._watch, select.POLLIN)
+        if self._watch >= 0:
+            poller.register(self._watch, select.POLLIN)
         poller.register(self._connection, select.POLLIN)
-        for ready, _ in poller.poll():
+        for ready, _ in poller.poll(None if self._watch >= 0 else POLL_S * 1000):
             if ready == self._watch:
                 os.read(self._watch, 4096)
             else:
@@ -120,9 +122,15 @@ class LogFiles:
     def _begin_watch(self, fd: int) -> None:
         if self._watch >= 0:
             os.close(self._watch)
-        self._watch = watch_new()
-        watch_file(self._watch, fd)
+            self._watch = -1
         self._watched = fd
+        try:
+            self._watch = watch_new()
+        except KernelError as error:
+            if error.errno not in NO_WATCHES_LEFT:
+                raise
+            return  # none is left: look now and then
+        watch_file(self._watch, fd)
 
     def _take_message(self) -> bool:
         """Take one message of the monitor; true when all present files are known."""

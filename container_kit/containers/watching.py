@@ -1,18 +1,25 @@
-"""Waiting for changes of the entries of a directory (inotify), without polling.
+"""Waiting for changes of the entries of a directory: by inotify, or by looking again and again.
 
-Through libc by ctypes: three calls, none of them on a hot path.
+The kernel counts watches per user, and a container without a user namespace of its own takes from the same
+count: when it has used them up, we look now and then instead of failing.  Through libc by ctypes: three
+calls, none of them on a hot path.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 import select
+import time
 
 from container_kit.errors import KernelError
 
-__all__ = ["Watch"]
+__all__ = ["NO_WATCHES_LEFT", "POLL_S", "Watch"]
+
+NO_WATCHES_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)
+POLL_S = 0.02
 
 _MODIFY, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF = 0x2, 0x80, 0x100, 0x200, 0x400
 _WRITTEN_AND_CLOSED, _MOVE_SELF = 0x8, 0x800
@@ -28,7 +35,7 @@ class Watch:
     """Tells when something in a directory, or the directory itself, has changed.
 
     Raises:
-        KernelError: The directory is gone, or the limit of watches is reached.
+        KernelError: The directory is gone.
     """
 
     def __init__(self, directory: str) -> None:
@@ -36,12 +43,16 @@ class Watch:
         self._fd = libc.inotify_init1(_NONBLOCK_CLOEXEC)
         mask = _MODIFY | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _WRITTEN_AND_CLOSED | _MOVE_SELF
         if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(directory), mask) < 0:
-            errno = ctypes.get_errno()
+            error = ctypes.get_errno()
             self.close()
-            raise KernelError.of(errno, "cannot watch the directory", directory)
+            if error not in NO_WATCHES_LEFT:
+                raise KernelError.of(error, "cannot watch the directory", directory)
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Wait for a change since the last call; False when there was none in time."""
+        """Wait for a change since the last call, or until it is time to look; False when it was in vain."""
+        if self._fd < 0:
+            time.sleep(POLL_S if timeout_s is None else max(0.0, min(POLL_S, timeout_s)))
+            return timeout_s is None or timeout_s > 0
         poller = select.poll()
         poller.register(self._fd, select.POLLIN)
         if not poller.poll(None if timeout_s is None else max(0, timeout_s * 1000)):

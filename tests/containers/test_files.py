@@ -6,14 +6,12 @@ import io
 import os
 import stat
 import tarfile
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from container_kit.containers.engine import Engine
-from container_kit.containers.files import ContainerFiles, RootFiles
 from container_kit.containers.roots import open_root
 from container_kit.errors import ContainerKitError, InvalidInput, KernelError, LimitExceeded, NotFound
 from container_kit.images import Image
@@ -176,86 +174,6 @@ def test_only_harmless_kinds_leave_a_container(engine: Engine, tmp_path: Path) -
     assert sorted(os.listdir(tmp_path / "out")) == ["link", "setuid"]
     assert stat.S_IMODE((tmp_path / "out" / "setuid").stat().st_mode) == 0o755
     assert (tmp_path / "out" / "link").is_symlink()
-
-
-def _swap(container: object, stop: threading.Event, canary: Path) -> None:
-    """Inside, exchange a directory and a link to the host's canary as fast as can be."""
-    pid = container.pid  # type: ignore[attr-defined]
-    root = os.open(f"/proc/{pid}/root/work", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        while not stop.is_set():
-            os.rename("dir", "aside", src_dir_fd=root, dst_dir_fd=root)
-            os.symlink(str(canary), "dir", dir_fd=root)
-            os.unlink("dir", dir_fd=root)
-            os.rename("aside", "dir", src_dir_fd=root, dst_dir_fd=root)
-    finally:
-        os.close(root)
-
-
-def _race(engine: Engine, canary: Path, tmp_path: Path, rounds: int) -> bool:
-    """Swap a directory inside for a link to the canary while copies go on; whether the canary was reached."""
-    before = _look(canary)
-    (tmp_path / "payload").write_text("payload")
-    with engine.start("tools", ["sleep", "600"]) as container:
-        container.fs.mkdir("/work/dir", parents=True)
-        container.fs.write_text("/work/dir/secret", "of the container")
-        stop = threading.Event()
-        swapper = threading.Thread(target=_swap, args=(container, stop, canary))
-        swapper.start()
-        try:
-            for number in range(rounds):
-                _hammer(container, tmp_path, number)
-        finally:
-            stop.set()
-            swapper.join()
-    copied = [path.read_text() for path in tmp_path.glob("out*/**/secret") if not path.parent.is_symlink()]
-    return _look(canary) != before or "of the host" in copied
-
-
-def test_a_race_of_links_reaches_nothing_outside(engine: Engine, canary: Path, tmp_path: Path) -> None:
-    """While a directory turns into a link to the host and back, copies in, out, diffs and exports go on."""
-    assert not _race(engine, canary, tmp_path, 150)
-
-
-@pytest.mark.trial
-def test_a_long_race(engine: Engine, canary: Path, tmp_path: Path) -> None:
-    """The same for long."""
-    assert not _race(engine, canary, tmp_path, 5000)
-
-
-def test_without_descriptors_the_race_is_lost(
-    engine: Engine, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The control: when paths are put together as text instead, the canary is reached."""
-
-    def naive(self: RootFiles, path: str, flags: int, mode: int = 0o644) -> int:
-        with open_root(self._container) as root_fd:  # type: ignore[attr-defined]
-            try:
-                return os.open(f"/proc/self/fd/{root_fd}/{path}", flags | os.O_CLOEXEC, mode)
-            except OSError as error:
-                raise KernelError.of(error.errno or 0, "cannot open", path) from None
-
-    monkeypatch.setattr(ContainerFiles, "open_fd", naive)
-    assert any(_race(engine, canary, tmp_path, 200) for _ in range(20))
-
-
-def _hammer(container: object, tmp_path: Path, number: int) -> None:
-    calls = [
-        lambda: container.copy_in(tmp_path / "payload", "/work/dir/payload"),  # type: ignore[attr-defined]
-        lambda: container.copy_out("/work/dir", tmp_path / f"out{number}"),  # type: ignore[attr-defined]
-        lambda: container.fs.write_text("/work/dir/secret", "of the container"),  # type: ignore[attr-defined]
-        lambda: container.fs.mkdir("/work/dir/new", exist_ok=True),  # type: ignore[attr-defined]
-        lambda: container.fs.unlink("/work/dir/payload", missing_ok=True),  # type: ignore[attr-defined]
-    ]
-    for call in calls:
-        try:
-            call()
-        except ContainerKitError:
-            continue  # the race was lost in a harmless way
-    if number % 50 == 0:
-        container.diff()  # type: ignore[attr-defined]
-        with open(tmp_path / "export.tar", "wb") as file:
-            container.export(file)  # type: ignore[attr-defined]
 
 
 def test_diff_commit_and_export_show_what_was_changed(engine: Engine, tmp_path: Path) -> None:

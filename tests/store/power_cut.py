@@ -6,7 +6,8 @@ would have left.  Run it in a mount namespace of its own:
 
     unshare --mount python -m tests.store.power_cut DIRECTORY CUTS SEED [--no-sync]
 
-It prints one JSON object: how many cuts were made, how many operations they saw, and each broken promise.
+It prints one JSON object: how many cuts were made, how many operations they saw, how many of the cuts left
+files without their bytes, and each broken promise.
 """
 
 from __future__ import annotations
@@ -150,16 +151,23 @@ def without_sync() -> None:
         setattr(files, name, lambda *_: None)
 
 
-def cut(work: Work, place: Path, writer: int, number: int) -> tuple[int, list[str]]:
-    """One power cut: the operations begun so far, and the promises that it broke."""
+def zero_byte_files(root: Path) -> int:
+    """Contents that have their name and none of their bytes: the signature of a missing sync."""
+    blobs = root.glob("blobs/sha256/*")
+    return sum(path.stat().st_size == 0 and path.name != Digest.of(b"").hex for path in blobs)
+
+
+def cut(work: Work, place: Path, writer: int, number: int) -> tuple[int, int, list[str]]:
+    """One power cut: the operations begun so far, the files that lost their bytes, the broken promises."""
     os.kill(writer, signal.SIGSTOP)
     os.waitpid(writer, os.WUNTRACED)
     journal = (place / "journal").read_bytes()
     shutil.copyfile(place / "disk", place / "copy")
     os.kill(writer, signal.SIGCONT)
     with mounted(place / "copy", place / "after", "noatime") as after:
+        empty = zero_byte_files(after / "root")
         problems = broken_promises(work, after / "root", acceptable(journal))
-    return journal.count(b"begin"), [f"cut {number}: {problem}" for problem in problems]
+    return journal.count(b"begin"), empty, [f"cut {number}: {problem}" for problem in problems]
 
 
 def cut_often(work: Work, place: Path, cuts: int, seed: int, sync: bool) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def cut_often(work: Work, place: Path, cuts: int, seed: int, sync: bool) -> dict
     os.truncate(place / "disk", DISK_BYTES)
     run("mkfs.ext4", "-q", "-F", str(place / "disk"))
     journal = os.open(place / "journal", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    rng, problems, seen = random.Random(seed), [], 0
+    rng, problems, seen, with_empty = random.Random(seed), [], 0, 0
     with mounted(place / "disk", place / "live", "noatime,commit=300") as live:
         writer = os.fork()
         if writer == 0:
@@ -177,12 +185,13 @@ def cut_often(work: Work, place: Path, cuts: int, seed: int, sync: bool) -> dict
         try:
             for number in range(cuts):
                 time.sleep(rng.uniform(0.001, 0.06))
-                seen, broken = cut(work, place, writer, number)
+                seen, empty, broken = cut(work, place, writer, number)
+                with_empty += empty > 0
                 problems += broken
         finally:
             os.kill(writer, signal.SIGKILL)
             os.waitpid(writer, 0)
-    return {"cuts": cuts, "operations": seen, "problems": problems}
+    return {"cuts": cuts, "operations": seen, "cuts_with_zero_byte_files": with_empty, "problems": problems}
 
 
 def main(work: Work) -> None:
