@@ -1,6 +1,6 @@
 """Dockerfiles as text: parsing, expansion of variables, ignore files and build checks; nothing is run.
 
-`parse` gives values with every word as written; `expand` replaces the variables of one word.
+`parse` gives values with every word as written; `evaluate` replaces the variables of one instruction.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
     from container_kit.build.dockerfile.errors import DockerfileError as DockerfileError
+    from container_kit.build.dockerfile.evaluation import evaluate as evaluate
+    from container_kit.build.dockerfile.evaluation import mounts_of as mounts_of
     from container_kit.build.dockerfile.expansion import expand as expand
     from container_kit.build.dockerfile.expansion import expand_document as expand_document
     from container_kit.build.dockerfile.expansion import expand_words as expand_words
+    from container_kit.build.dockerfile.ignore import IgnoreRules as IgnoreRules
     from container_kit.build.dockerfile.instructions import *  # noqa: F403
     from container_kit.build.dockerfile.mounts import RunMount as RunMount
     from container_kit.build.dockerfile.mounts import parse_mount as parse_mount
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     ".errors": "DockerfileError",
+    ".evaluation": "evaluate mounts_of",
     ".expansion": "expand expand_document expand_words",
+    ".ignore": "IgnoreRules",
     ".instructions": """
         Add Arg ArgDecl Check Cmd CommandLine Copy Directives Dockerfile Entrypoint Env Expose Healthcheck
         Heredoc Instruction Label Maintainer MountFlag Onbuild Pair Run Shell Stage Stopsignal User Volume
