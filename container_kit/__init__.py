@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.oci.progress import Progress as Progress
     from container_kit.registry.client import Credentials as Credentials
     from container_kit.registry.client import RegistryOptions as RegistryOptions
+    from container_kit.registry.server import Registry as Registry
     from container_kit.runtime.limits import Limits as Limits
     from container_kit.runtime.profiles import Profile as Profile
 
@@ -49,6 +50,7 @@ _HOMES = {
     "container_kit.images": "Image",
     "container_kit.oci.progress": "Progress",
     "container_kit.registry.client": "Credentials RegistryOptions",
+    "container_kit.registry.server": "Registry",
     "container_kit.runtime.limits": "Limits",
     "container_kit.runtime.profiles": "Profile",
 }

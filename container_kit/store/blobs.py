@@ -17,7 +17,7 @@ from container_kit.store.leases import Lease
 if TYPE_CHECKING:
     from container_kit.store.store import Store
 
-__all__ = ["Ingest", "digest_of_file"]
+__all__ = ["Ingest", "adopt", "digest_of_file"]
 
 _CHUNK: Final = 1 << 20
 
@@ -77,14 +77,8 @@ class Ingest:
         """
         size = os.fstat(self.fd).st_size
         found = self._checked(digest or self._computed(size), size)
-        layout = self._store.layout
-        content = Content(blob_key(found), size, refs=keys_of(references, trees))
-        with files.translated("store a blob", layout.blobs):
-            files.sync_file(self.fd, "blob.sync")
-            with self._store.publishing(content, self._lease):
-                target = layout.blob(found)
-                files.rename(self._path, target, "blob.rename")
-                files.sync_directory(os.path.dirname(target), "blob.sync-dir")
+        refs = keys_of(references, trees)
+        adopt(self._store, self._path, self.fd, found, self._lease, refs)
         self._store.drafts.close(self.fd)
         self._path = ""
         return found
@@ -127,6 +121,23 @@ class Ingest:
                 f"the bytes received for {self._expected} have the digest {found}: fetch them again"
             )
         return found
+
+
+def adopt(
+    store: Store, path: str, fd: int, digest: Digest, lease: Lease | None, refs: tuple[str, ...] = ()
+) -> None:
+    """Make the verified file *path*, open as *fd*, the blob *digest*; it leaves its place.
+
+    It must stand on the file system of the store.
+    """
+    layout = store.layout
+    content = Content(blob_key(digest), os.fstat(fd).st_size, refs=refs)
+    with files.translated("store a blob", layout.blobs):
+        files.sync_file(fd, "blob.sync")
+        with store.publishing(content, lease):
+            target = layout.blob(digest)
+            files.rename(path, target, "blob.rename")
+            files.sync_directory(os.path.dirname(target), "blob.sync-dir")
 
 
 def digest_of_file(fd: int, algorithm: str = "sha256") -> Digest:

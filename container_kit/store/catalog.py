@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from container_kit.errors import Conflict, NotFound
@@ -18,6 +18,7 @@ from container_kit.store.schema import seal, unsealed
 
 __all__ = ["ANY", "Catalog", "Content", "blob_key", "digest_of", "keys_of", "tree_key"]
 
+_LAST: Final = "\U0010ffff"
 ANY: Final = object()  # "whatever it is now", in a compare-and-set
 
 
@@ -84,9 +85,12 @@ class Catalog:
             known = self._names[kind, name] = Digest.parse(unsealed("names", rows[0])[2])  # type: ignore[arg-type]
         return known
 
-    def names(self, kind: str | None = None) -> dict[tuple[str, str], Digest]:
-        """All names (of one kind), sorted."""
-        where, arguments = ("", ()) if kind is None else ("WHERE kind = ?", (kind,))
+    def names(self, kind: str | None = None, prefix: str = "") -> dict[tuple[str, str], Digest]:
+        """All names (of one kind, beginning with *prefix*), sorted."""
+        where, arguments = "", []
+        if kind is not None:
+            # No name holds the last character of Unicode, so it stands behind all that begin alike.
+            where, arguments = "WHERE kind = ? AND name BETWEEN ? AND ?", [kind, prefix, prefix + _LAST]
         rows = self._database.read(f"SELECT * FROM names {where} ORDER BY kind, name", arguments)  # noqa: S608
         fields: list[Any] = [unsealed("names", row) for row in rows]
         return {(kind, name): Digest.parse(digest) for kind, name, digest in fields}
@@ -128,6 +132,22 @@ class Catalog:
         _compare(kind, name, old, expected)
         tx.execute("DELETE FROM names WHERE kind = ? AND name = ?", (kind, name))
         return old
+
+    def change_names(
+        self,
+        tx: sqlite3.Connection,
+        add: Mapping[tuple[str, str], Digest],
+        remove: Iterable[tuple[str, str]],
+        require: Iterable[tuple[str, str]],
+    ) -> None:
+        """Set and remove names, each a (kind, name); those of *require* must be there."""
+        for kind, name in require:
+            if _current_name(tx, kind, name) is None:
+                raise NotFound(kind, name)
+        for kind, name in remove:
+            self.delete_name(tx, kind, name, ANY)
+        for (kind, name), digest in add.items():
+            self.set_name(tx, kind, name, digest, ANY)
 
     def set_root(self, tx: sqlite3.Connection, owner: str, keys: Iterable[str]) -> None:
         columns = (owner, " ".join(keys))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -288,9 +288,23 @@ class Store:
         """What *name* means now, or None if nothing has that name."""
         return self.catalog.name(kind, name)
 
-    def names(self, kind: str) -> dict[str, Digest]:
-        """All names of one kind, sorted, with what they mean."""
-        return {name: digest for (_, name), digest in self.catalog.names(kind).items()}
+    def change_names(
+        self,
+        add: Mapping[tuple[str, str], Digest],
+        remove: Iterable[tuple[str, str]] = (),
+        require: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Set and remove several names, each a (kind, name), durably: all of it happens, or nothing.
+
+        Raises:
+            NotFound: A name in *remove* or *require*, or a blob in *add*, is not there.
+        """
+        with locks.held(self.layout.write_lock), self.database.transaction() as tx:
+            self.catalog.change_names(tx, add, remove, require)
+
+    def names(self, kind: str, prefix: str = "") -> dict[str, Digest]:
+        """All names of one kind that begin with *prefix*, sorted, with what they mean."""
+        return {name: digest for (_, name), digest in self.catalog.names(kind, prefix).items()}
 
     def remove_name(self, kind: str, name: str, expected: Any = ANY) -> Digest:
         """Forget *name*; what it meant.  Contents stay until the next collection.

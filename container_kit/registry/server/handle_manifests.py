@@ -1,0 +1,102 @@
+"""Manifests: reading, pushing, removing, and who refers to them.
+
+Source: OCI distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting Manifests", "Listing
+Referrers".
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from container_kit.errors import ContainerKitError, LimitExceeded
+from container_kit.oci import Digest
+from container_kit.oci.media_types import OCI_INDEX
+from container_kit.registry.server.documents import Document, read_document
+from container_kit.registry.server.errors import Refusal
+from container_kit.registry.server.exchange import Exchange, answer, in_thread
+from container_kit.registry.server.handle_blobs import is_unchanged
+
+__all__ = ["accepts", "delete_manifest", "get_manifest", "list_referrers", "put_manifest"]
+
+
+def accepts(headers: list[str], media_type: str) -> bool:
+    """Whether a client with these ``Accept`` headers takes *media_type*; one without takes anything."""
+    ranges = [one.partition(";") for line in headers for one in line.split(",") if one.strip()]
+    wanted = {name.strip().lower() for name, _, parameters in ranges if parameters.strip() != "q=0"}
+    return not ranges or bool(wanted & {media_type, "*/*", "application/*"})
+
+
+async def get_manifest(exchange: Exchange) -> web.StreamResponse:
+    """GET and HEAD."""
+    document = await _find(exchange)
+    headers = {
+        "Docker-Content-Digest": str(document.digest),
+        "ETag": f'"{document.digest}"',
+        "Vary": "Accept",
+        "Content-Type": document.media_type,
+        "Cache-Control": "private, max-age=31536000, immutable" if exchange.route.digest else "no-cache",
+    }
+    if not accepts(exchange.request.headers.getall("Accept", []), document.media_type):
+        raise Refusal(
+            "MANIFEST_UNKNOWN", f"the manifest is of type {document.media_type}, which Accept leaves out"
+        )
+    if is_unchanged(exchange, document.digest):
+        return answer(304, headers=headers)
+    if exchange.request.method == "HEAD":
+        return answer(200, headers={**headers, "Content-Length": str(len(document.raw))})
+    return answer(200, document.raw, headers)
+
+
+async def put_manifest(exchange: Exchange) -> web.StreamResponse:
+    raw = await exchange.body(exchange.behaviour.limits.manifest_bytes)
+    route = exchange.route
+    if route.digest is not None and not route.digest.matches(raw):
+        found = Digest.of(raw, route.digest.algorithm)
+        raise Refusal("DIGEST_INVALID", f"the manifest has the digest {found}, not {route.digest}")
+    document = _checked(raw, exchange.request.headers.get("Content-Type"), route.digest)
+    await in_thread(exchange.repositories.push_manifest, route.repository, document, route.tag)
+    headers = {
+        "Location": f"/v2/{route.repository}/manifests/{document.digest}",
+        "Docker-Content-Digest": str(document.digest),
+    }
+    if document.subject is not None:
+        headers["OCI-Subject"] = str(document.subject)
+    return answer(201, headers=headers)
+
+
+async def delete_manifest(exchange: Exchange) -> web.StreamResponse:
+    """DELETE of a tag forgets the tag; of a digest, the manifest and its tags."""
+    route = exchange.route
+    if route.tag is not None:
+        await in_thread(exchange.repositories.delete_tag, route.repository, route.tag)
+    else:
+        await in_thread(exchange.repositories.delete_manifest, route.repository, route.digest)
+    return answer(202)
+
+
+async def list_referrers(exchange: Exchange) -> web.StreamResponse:
+    subject = exchange.route.digest
+    assert subject is not None
+    artifact_type = exchange.parameter("artifactType") or ""
+    index = await in_thread(
+        exchange.repositories.referrers, exchange.route.repository, subject, artifact_type
+    )
+    headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
+    return answer(200, index, headers, OCI_INDEX)
+
+
+async def _find(exchange: Exchange) -> Document:
+    route = exchange.route
+    reference = route.digest or route.tag
+    assert reference is not None
+    digest = exchange.repositories.resolve(route.repository, reference)
+    return exchange.repositories.document(digest)
+
+
+def _checked(raw: bytes, content_type: str | None, digest: Digest | None) -> Document:
+    try:
+        return read_document(raw, content_type, digest)
+    except LimitExceeded as error:
+        raise Refusal("MANIFEST_INVALID", str(error), status=413) from None
+    except ContainerKitError as error:
+        raise Refusal("MANIFEST_INVALID", str(error)) from None
