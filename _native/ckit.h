@@ -12,6 +12,7 @@
 #include "cdef/layers_inflate.h"
 #include "cdef/process.h"
 #include "cdef/sha256.h"
+#include "cdef/surroundings.h"
 #include "cdef/trees.h"
 #include "cdef/bpf.h"
 #include "cdef/durability.h"

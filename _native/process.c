@@ -111,6 +111,43 @@ int ck_launch_answer(struct ck_started *started, const char *answer, unsigned in
 	return result < 0 ? result : 0;
 }
 
+/* The streams that a parked process gets, as ancillary data, and as bits in the plan's header. */
+static void pass_streams(const int *stdio, struct plan_header *header, struct plan_stream_rights *rights,
+			 struct ck_message *message)
+{
+	int count = 0;
+
+	for (int stream = 0; stream < 3; stream++)
+		if (stdio[stream] >= 0) {
+			rights->fds[count++] = stdio[stream];
+			header->streams |= 1 << stream;
+		}
+	rights->length = PLAN_RIGHTS_HEAD + count * sizeof(int);
+	rights->level = rights->type = 1; /* SOL_SOCKET, SCM_RIGHTS */
+	if (count > 0) {
+		message->control = rights;
+		message->control_length = (rights->length + 7) & ~7UL;
+	}
+}
+
+int ck_launch_go(struct ck_started *started, const char *plan, unsigned int plan_size, const int *stdio)
+{
+	unsigned int first = plan_size < SPAWN_CHUNK ? plan_size : SPAWN_CHUNK;
+	struct plan_header header;
+	struct ck_iovec iov[2] = { { &header, sizeof header },
+				   { (void *)(plan + sizeof header), first - sizeof header } };
+	struct ck_message message = { .iov = iov, .iov_length = 2 };
+	struct plan_stream_rights rights = { 0 };
+	long sent;
+
+	memcpy(&header, plan, sizeof header);
+	pass_streams(stdio, &header, &rights, &message);
+	RETRY(sent, sys(sendmsg, started->status_fd, &message, SPAWN_NO_SIGNAL));
+	if (sent >= 0)
+		sent = spawn_send_plan(started->status_fd, plan, plan_size, sent, 0);
+	return sent < 0 ? sent : 0;
+}
+
 void ck_launch_abandon(struct ck_started *started)
 {
 	struct launch l;

@@ -13,13 +13,16 @@ struct ck_started {
 int ck_seal_init(const char *path);
 
 /* Begin a plan.  0: the program runs.  STATUS_* (see init/plan.h) when the caller must act: 1 failed, 4 meet
- * (answer, then ck_launch_next), 5 waits for its start.  -EBADF: init_fd is not a sealed copy.
+ * (answer, then ck_launch_next), 5 waits for its start, 7 is parked.  -EBADF: init_fd is not a sealed copy.
  * -ETIMEDOUT: nothing was heard of it for timeout_ms (0: no limit). */
 int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
 	      const int *preserve, int preserve_count, const int *slots, int slot_count, int timeout_ms,
 	      struct ck_started *started);
 int ck_launch_next(struct ck_started *started);
 int ck_launch_answer(struct ck_started *started, const char *answer, unsigned int size);
+/* Let a parked start (7) go on with another plan, and with those of stdio that are not -1; then ck_launch_next tells
+ * what came of it.  -EPIPE or -ECONNRESET: it is no more. */
+int ck_launch_go(struct ck_started *started, const char *plan, unsigned int plan_size, const int *stdio);
 void ck_launch_abandon(struct ck_started *started);
 
 /* A conversation with a child: feed it, keep what it says, learn how it ended. */

@@ -50,6 +50,11 @@ uint32_t plan_text_count(const struct plan_step *step);
 void status_send(uint32_t kind, uint64_t value, int fd);
 void status_fail(const struct plan_step *step, uint32_t index, long error);
 
+/* plan.c: another plan after the first */
+void *plan_next_room(void); /* PLAN_MAX_BYTES */
+long plan_continue(uint32_t have); /* receive the rest, `have` bytes are there */
+uint64_t plan_streams(void);
+
 /* paths.c: everything below init.root_fd */
 long root_open(const char *path, uint64_t flags);
 long root_open_no_links(const char *path, uint64_t flags);
@@ -113,6 +118,7 @@ long op_sync(const struct plan_step *step);
 long op_find_program(const struct plan_step *step);
 long op_wait_start(const struct plan_step *step);
 long op_init(const struct plan_step *step);
+long op_park(const struct plan_step *step);
 long op_exec(const struct plan_step *step);
 
 #endif

@@ -5,7 +5,9 @@
 
 struct init init = { .root_fd = -1, .proc_fd = -1, .null_fd = -1, .mask_dir_fd = -1, .mask_file_fd = -1 };
 
-static char plan[PLAN_MAX_BYTES + 8] __attribute__((aligned(8)));
+/* Two plans at most: that of a parked process, and the one it goes on with. */
+static char plans[2][PLAN_MAX_BYTES + 8] __attribute__((aligned(8)));
+static char *plan = plans[0];
 
 static long (*const operation[OP_COUNT])(const struct plan_step *) = {
 	[OP_JOIN_CGROUP] = op_join_cgroup,
@@ -55,6 +57,7 @@ static long (*const operation[OP_COUNT])(const struct plan_step *) = {
 	[OP_INIT] = op_init,
 	[OP_EXEC] = op_exec,
 	[OP_TIME_OFFSETS] = op_time_offsets,
+	[OP_PARK] = op_park,
 };
 
 uint32_t plan_text_count(const struct plan_step *step)
@@ -121,25 +124,35 @@ static const struct plan_step *plan_next(const struct plan_step *step)
 	return (const void *)((const char *)(step + 1) + ((step->size + 7) & ~7U));
 }
 
-/* The plan comes as messages on the status socket. */
-static long plan_read(void)
+void *plan_next_room(void)
+{
+	return plan = plans[1];
+}
+
+uint64_t plan_streams(void)
+{
+	return ((const struct plan_header *)(const void *)plan)->streams;
+}
+
+/* The plan comes as messages on the status socket; `have` bytes of it are there. */
+long plan_continue(uint32_t have)
 {
 	const struct plan_header *header = (const void *)plan;
-	uint32_t have = 0, want = sizeof *header;
+	uint32_t want = sizeof *header;
 
-	while (have < want) {
-		long n = sys(recvfrom, init.status_fd, plan + have, PLAN_MAX_BYTES - have, 0, NULL, NULL);
-		if (n == -EINTR)
-			continue;
+	for (;;) {
+		long n;
+		if (have >= sizeof *header)
+			want = header->size;
+		if (have >= sizeof *header && (want > PLAN_MAX_BYTES || header->magic != PLAN_MAGIC))
+			return -EBADMSG;
+		if (have >= want)
+			return 0;
+		RETRY(n, sys(recvfrom, init.status_fd, plan + have, PLAN_MAX_BYTES - have, 0, NULL, NULL));
 		if (n <= 0)
 			return n ? n : -EPIPE;
 		have += n;
-		if (have >= sizeof *header)
-			want = header->size;
-		if (want > PLAN_MAX_BYTES || header->magic != PLAN_MAGIC)
-			return -EBADMSG;
 	}
-	return 0;
 }
 
 /* Whether a step lies within the plan and its texts end within it. */
@@ -166,6 +179,8 @@ static long plan_run(void)
 			status_fail(step, i, result);
 			return result;
 		}
+		if (step->op == OP_PARK) /* `plan` is the one to go on with now */
+			return plan_run();
 	}
 	status_fail(NULL, header->count, -EBADMSG);
 	return -EBADMSG;
@@ -190,7 +205,7 @@ int init_main(int argc, char **argv)
 	init.status_fd = number_of(argv[1]);
 	init.preserve_fds = init.status_fd - 3;
 	sys(close_range, init.status_fd, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
-	result = plan_read();
+	result = plan_continue(0);
 	if (result < 0) {
 		status_fail(NULL, 0, result);
 		return 125;

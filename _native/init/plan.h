@@ -16,7 +16,7 @@ struct plan_header {
 	uint32_t count;	       /* of steps */
 	uint32_t slots;	       /* the first slots, filled by the launcher with open descriptors */
 	uint64_t clone_flags;  /* namespaces that begin with the first process */
-	uint64_t reserved;
+	uint64_t streams;      /* of a plan for a parked process: which of 0, 1 and 2 come with it, as bits */
 };
 
 struct plan_step {
@@ -81,6 +81,7 @@ enum plan_op {
 	OP_INIT,	 /* stay as PID 1: forward signals, reap; the child goes on */
 	OP_EXEC,	 /* a: number of arguments; texts: arguments, environment */
 	OP_TIME_OFFSETS, /* text: lines for /proc/self/timens_offsets */
+	OP_PARK,	 /* wait for another plan, whose steps follow these */
 	OP_COUNT
 };
 
@@ -92,6 +93,14 @@ enum plan_op {
 #define TREE_ATTRIBUTES_BELOW (1ULL << 32)
 #define TREE_PROPAGATE_BELOW (1ULL << 33)
 #define CONSOLE_BIND 1
+
+/* The standard streams that come with a plan, as ancillary data (a cmsghdr with SCM_RIGHTS). */
+struct plan_stream_rights {
+	unsigned long length;
+	int level, type;
+	int fds[4]; /* three at most; padded to 8 bytes */
+};
+#define PLAN_RIGHTS_HEAD 16
 
 struct plan_credentials {
 	uint32_t uid, gid;
@@ -119,6 +128,7 @@ enum status_kind {
 	STATUS_SYNC,	  /* value: number; an answer is awaited */
 	STATUS_READY,	  /* waits for its start */
 	STATUS_LISTENER,  /* with the seccomp listener */
+	STATUS_PARKED,	  /* waits for another plan */
 };
 
 struct status_record {

@@ -80,7 +80,7 @@ class Engine:
             raise InvalidInput(f"cgroup_parent {cgroup_parent!r} is not a relative path such as 'my-program'")
         self.catalogue = Catalogue(self.root)
         self.journal = Journal(self.root)
-        self.janitor = Janitor(self._on_idle)
+        self.janitor = Janitor(self.on_idle)
         self._lock = threading.RLock()
         self._lazy: dict[str, Any] = {}
         self._owned: set[str] = set()
@@ -308,13 +308,17 @@ class Engine:
         found: Spares = self.kept("spares", make)
         return found
 
-    def _on_idle(self) -> None:
+    def on_idle(self) -> None:
         """Nothing has been cleared away for a while: what is only needed by owned containers may go."""
         self._disown_gone()
-        if "spares" in self._lazy:
-            self.spares.drop()
         if "guardian" in self._lazy:
             self.guardian.close_if_idle()
+
+    def settle(self) -> None:
+        """Return when what ended has been cleared away, and what was made ahead."""
+        if "spares" in self._lazy:
+            self.spares.close()
+        self.janitor.drain()
 
     # Owning.
 
@@ -356,7 +360,7 @@ class Engine:
             self._closed = True
         from container_kit.containers.sweeping import sweep_removed
 
-        self.janitor.drain()  # what is being cleared away already needs no second removal
+        self.settle()  # what is being cleared away already needs no second removal
         if self._owned:
             self._remove_owned()
             self.janitor.drain()

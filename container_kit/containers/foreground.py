@@ -12,6 +12,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Unpack
 
+import attrs
+
 from container_kit.containers.creation import find_image
 from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.options import as_command
@@ -24,6 +26,7 @@ from container_kit.native.process import Completed, Talk
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.options import Command, OptionArguments
+    from container_kit.containers.recipes import Recipe
     from container_kit.images import Image
 
 __all__ = ["run"]
@@ -77,28 +80,46 @@ def run(
 
         engine = Engine.default()
     engine.check_open()
-    data = as_bytes(input, text)
+    call = _Call(as_bytes(input, text), text, check, timeout, began)
     recipe = recipe_for(engine, find_image(engine, image), image, as_command(command), options)
     captured = _PIPE if capture_output else None
     streams = Streams.open(
-        stdin if data is None else _PIPE,
+        stdin if call.input is None else _PIPE,
         captured if stdout is None else stdout,
         captured if stderr is None else stderr,
     )
     try:
-        with engine.spares.take(recipe) as container:
-            container.launch(streams)
-            done = _talk(container, streams, data, timeout, began)
-            container.ended(done.exit_code)
-        engine.spares.order(recipe)
+        return _run(engine, recipe, streams, call)
     finally:
         streams.close()
-    return _result(container, streams, done, text, check, began)
 
 
-def _talk(
-    container: ForegroundContainer, streams: Streams, data: bytes | None, timeout: float | None, began: float
-) -> Completed:
+@attrs.frozen
+class _Call:
+    """What a caller asked for beside the container: see :func:`run`; *began* is on the monotonic clock."""
+
+    input: bytes | None
+    text: bool
+    check: bool
+    timeout: float | None
+    began: float
+
+    @property
+    def left_s(self) -> float | None:
+        """How long the program may still run; None for ever."""
+        return None if self.timeout is None else self.began + self.timeout - time.monotonic()
+
+
+def _run(engine: Engine, recipe: Recipe, streams: Streams, call: _Call) -> RunResult:
+    with engine.spares.take(recipe) as container:
+        container.launch(streams)
+        engine.spares.order(recipe, missed=not container.was_spare)
+        done = _talk(container, streams, call)
+        container.ended(done.exit_code)
+    return _result(container, streams, done, call)
+
+
+def _talk(container: ForegroundContainer, streams: Streams, call: _Call) -> Completed:
     """Feed and drain until the program has ended.
 
     Raises:
@@ -109,30 +130,28 @@ def _talk(
         stdin_fd=streams.give_stdin(),
         stdout_fd=streams.our_stdout,
         stderr_fd=streams.our_stderr,
-        input=data or b"",
+        input=call.input or b"",
     )
     try:
-        return talk.run(None if timeout is None else began + timeout - time.monotonic())
+        return talk.run(call.left_s)
     except TimedOut:
         words = list(container.recipe.command)
         raise TimedOut(
-            f"command {words!r} did not end within {timeout} s and was killed: give a longer timeout"
+            f"command {words!r} did not end within {call.timeout} s and was killed: give a longer timeout"
         ) from None
 
 
-def _result(
-    container: ForegroundContainer, streams: Streams, done: Completed, text: bool, check: bool, began: float
-) -> RunResult:
+def _result(container: ForegroundContainer, streams: Streams, done: Completed, call: _Call) -> RunResult:
     result = RunResult(
         exit_code=done.exit_code,
-        stdout=as_output(done.stdout, text) if streams.our_stdout >= 0 else None,
-        stderr=as_output(done.stderr, text) if streams.our_stderr >= 0 else None,
-        duration_s=time.monotonic() - began,
+        stdout=as_output(done.stdout, call.text) if streams.our_stdout >= 0 else None,
+        stderr=as_output(done.stderr, call.text) if streams.our_stderr >= 0 else None,
+        duration_s=time.monotonic() - call.began,
         command=container.recipe.command,
         oom_killed=container.oom_killed,
         container_id=container.id,
     )
-    if check and result.exit_code != 0:
+    if call.check and result.exit_code != 0:
         raise CommandFailed(
             result.command,
             result.exit_code,

@@ -27,12 +27,14 @@ from container_kit.containers.state_file import (
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.native.process import send_signal, wait
 from container_kit.runtime.launch import Launched, launch
+from container_kit.runtime.parking import Parked
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
-    from container_kit.containers.recipes import Recipe
+    from container_kit.containers.recipes import Plans, Recipe
     from container_kit.containers.record import Record
     from container_kit.containers.streams import Streams
+    from container_kit.oci.rootfs import RootFs
     from container_kit.runtime.cgroups import Cgroup
     from container_kit.store import Lease
 
@@ -47,6 +49,7 @@ class ForegroundContainer:
     Attributes:
         id: 64 hex digits.
         launched: The running program, after :meth:`launch`.
+        was_spare: It had been made ahead.
         oom_killed: Whether the kernel killed a process for the memory limit, after :meth:`ended`.
     """
 
@@ -57,11 +60,15 @@ class ForegroundContainer:
         self.engine, self.recipe = engine, recipe
         self.id = names.new_id()
         self.oom_killed = False
+        self.was_spare = False
         self._directory = engine.catalogue.directory(self.id)
         self._record: Record | None = None
         self._lease: Lease | None = None
         self._cgroup: Cgroup | None = None
         self._lock: HeldLock | None = None
+        self._root: RootFs | None = None
+        self._plans: Plans | None = None
+        self._parked: Parked | None = None
         self._is_running = self._is_made = False
         self._process = os.getpid()
         self._is_submitted = False
@@ -100,40 +107,95 @@ class ForegroundContainer:
             name_file=engine.name_file(recipe.options.name),
         )
 
+    def park(self) -> None:
+        """Have a process wait in the container's world for its program.
+
+        Raises:
+            StartFailed, KernelError: The world cannot be made.
+        """
+        self._plans = self._plans_of(self.recipe)
+        self._parked = Parked(self._plans.world, cgroup_fd=self._cgroup_fd)
+
+    def can_be(self, recipe: Recipe, surroundings: bytes) -> bool:
+        """Whether it is what a thread with these `surroundings` would make for *recipe* now."""
+        if self._parked is not None and not self._parked.suits(surroundings):
+            return False
+        if recipe is self.recipe:
+            return True
+        if self._plans is None or not recipe.has_pattern or recipe.kind != self.recipe.kind:
+            return False
+        return recipe.is_parkable and self._plans_of(recipe).world == self._plans.world
+
+    def become(self, recipe: Recipe) -> bool:
+        """Be the container of *recipe*, which it can be; False when its process is no more."""
+        if self._parked is not None and not self._parked.is_alive():
+            return False
+        if recipe is not self.recipe:
+            self.recipe, self._plans = recipe, self._plans_of(recipe)
+        self.was_spare = True
+        return True
+
+    def _plans_of(self, recipe: Recipe) -> Plans:
+        assert self._root is not None and self._cgroup is not None
+        return recipe.plans_for(self.engine, self.id, self._root, self._cgroup)
+
+    @property
+    def _cgroup_fd(self) -> int:
+        assert self._cgroup is not None
+        return -1 if self._cgroup.v2 is None else self._cgroup.v2_fd
+
     def launch(self, streams: Streams) -> None:
-        """Start the program, then write down that it runs.
+        """Start the program, and write down that it runs.
 
         Raises:
             StartFailed: 127 when it is not in the image, 126 when it cannot be executed, else 125.
             StoreFull: Its record cannot be written; it has been killed.
         """
-        assert self._cgroup is not None
+        if self._parked is None:
+            self._launch(streams)
+        else:
+            self._let_go(self._parked, streams)
+        assert self._record is not None
+        self.engine.note("create", self._record)
+        self.engine.note("start", self._record)
+
+    def _launch(self, streams: Streams) -> None:
         self.launched = launch(
-            self.recipe.plan_for(self.engine, self.id, self._root, self._cgroup),
+            self._plans_of(self.recipe).whole,
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
-            cgroup_fd=-1 if self._cgroup.v2 is None else self._cgroup.v2_fd,
+            cgroup_fd=self._cgroup_fd,
         )
         self._is_running = True
         streams.started()
         streams.talkative()
-        self._write_down()
+        self._record = self._write_down(self.launched.pid)
 
-    def _write_down(self) -> None:
-        started = format_time(time.time_ns())
+    def _let_go(self, parked: Parked, streams: Streams) -> None:
+        """The parked process goes on; while it does, it is written down that it runs."""
+        assert self._plans is not None
+        parked.go(self._plans.process, stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr)
+        streams.started()
+        streams.talkative()
+        record = self._write_down(parked.pid)
+        self.launched = parked.follow()
+        self._is_running = True
+        self._parked = None
+        self._record = record
+
+    def _write_down(self, pid: int) -> Record:
         state = ContainerState(
             status="running",
-            pid=self.launched.pid,
-            start_ticks=start_ticks(self.launched.pid),
+            pid=pid,
+            start_ticks=start_ticks(pid),
             boot_id=self.engine.kept("boot_id", boot_id),
-            started_at=started,
+            started_at=format_time(time.time_ns()),
         )
-        self._record = self.recipe.record_for(self.id, self.engine.owner_token.token)
+        record = self.recipe.record_for(self.id, self.engine.owner_token.token)
         write_state(self._directory, state)
-        write_record(self._directory, self._record)
-        self.engine.note("create", self._record)
-        self.engine.note("start", self._record)
+        write_record(self._directory, record)
+        return record
 
     def ended(self, exit_code: int) -> None:
         """The program has ended and been reaped."""
@@ -163,6 +225,7 @@ class ForegroundContainer:
 
     def _leave(self) -> None:
         """Free the name, for whoever comes next, and have the rest cleared away."""
+        self.engine.spares.left(self.id)
         if self.recipe.options.name:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
         self._submit()
@@ -186,7 +249,11 @@ class ForegroundContainer:
         """Free everything; False when the cgroup is still busy. In the janitor's thread; may be repeated."""
         if self._is_running:
             self._kill()
-        if self._cgroup is not None and (self.recipe.shares_processes or self._launched_fds() is None):
+        was_parked = self._parked is not None
+        if self._parked is not None:
+            self._parked.abandon()
+        has_ended = was_parked or self._launched_fds() is not None
+        if self._cgroup is not None and (self.recipe.shares_processes or not has_ended):
             # Only the end of an own pid namespace takes all processes along; and one that was cut off in the
             # middle of its start may have some.
             with contextlib.suppress(ContainerKitError):

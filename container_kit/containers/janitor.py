@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Janitor"]
+__all__ = ["LINGER_S", "Janitor"]
 
-_LINGER_S = 0.3
+LINGER_S = 0.3
 _RETRY_S = 0.01
 _PATIENCE_S = 10.0
 
@@ -73,7 +73,7 @@ class Janitor:
 
     def _live(self) -> None:
         while True:
-            self._work_off(linger_s=_LINGER_S)
+            self._work_off(linger_s=LINGER_S)
             self._threads.remove(threading.current_thread())
             if self._jobs.empty():
                 break

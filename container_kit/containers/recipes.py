@@ -1,7 +1,7 @@
 """Recipes: all of a foreground container that is the same for every run of an image with the same options.
 
-The first run's plan is kept in its encoded form.  The plan of a later container is those bytes with one id
-in place of the other, which takes microseconds instead of a millisecond: ids are random and of one length.
+The first run's plans are kept in their encoded form.  Those of a later container are the same bytes with one
+id in place of the other, which takes microseconds instead of a millisecond: ids are random and of one length.
 """
 
 from __future__ import annotations
@@ -35,23 +35,53 @@ if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.runtime.devices import DeviceRule
 
-__all__ = ["Recipe", "recipe_for"]
+__all__ = ["Plans", "Recipe", "recipe_for"]
 
 _MOST_RECIPES = 512
 _SHORT = 12
+_OWN_NAMESPACES = {"pid", "network", "ipc", "uts", "mount", "cgroup"}
 
 
 @attrs.frozen
-class _Pattern:
-    """An encoded plan, and the id of the container that it is for."""
+class Plans:
+    """The encoded plans of a container, whole and in halves, made for the container *id*."""
 
     id: str
-    data: bytes
+    _whole: bytes
+    _world: bytes
+    _process: bytes
+    _made_for: str
 
-    def for_container(self, container_id: str) -> bytes:
-        """The plan for another container."""
-        data = self.data.replace(self.id.encode(), container_id.encode())
-        return data.replace(self.id[:_SHORT].encode(), container_id[:_SHORT].encode())
+    @classmethod
+    def of(cls, container_id: str, plan: Plan) -> Plans:
+        """Encode *plan*, of the container with this id."""
+        world, process = plan.halves()
+        return cls(container_id, plan.encode(), world.encode(), process.encode(), container_id)
+
+    def for_container(self, container_id: str) -> Plans:
+        """The plans of another container."""
+        return attrs.evolve(self, id=container_id)
+
+    @property
+    def whole(self) -> bytes:
+        """From nothing to the program."""
+        return self._renamed(self._whole)
+
+    @property
+    def world(self) -> bytes:
+        """From nothing to a process that waits in the container's world."""
+        return self._renamed(self._world)
+
+    @property
+    def process(self) -> bytes:
+        """From there to the program."""
+        return self._renamed(self._process)
+
+    def _renamed(self, data: bytes) -> bytes:
+        if self.id == self._made_for:
+            return data
+        data = data.replace(self._made_for.encode(), self.id.encode())
+        return data.replace(self._made_for[:_SHORT].encode(), self.id[:_SHORT].encode())
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -62,7 +92,9 @@ class Recipe:
         image: Whose layers are its root; *image_name* is what it was asked for as.
         command: The whole command line; *arguments* what the caller gave of it.
         walls: The profile as the options change it.
-        runs: How often it was used.
+
+    Attributes:
+        kind: What two containers have in common when one's world can be alike the other's.
     """
 
     image: Image
@@ -73,8 +105,12 @@ class Recipe:
     walls: Profile
     limits: Limits
     device_rules: tuple[DeviceRule, ...]
-    runs: int = 0
-    _pattern: _Pattern | None = None
+    kind: tuple[str, ...] = attrs.field(init=False)
+    _plans: Plans | None = None
+
+    @kind.default
+    def _kind_from_parts(self) -> tuple[str, ...]:
+        return (str(self.image.digest), repr(self.limits), repr(self.device_rules))
 
     @property
     def is_repeatable(self) -> bool:
@@ -94,16 +130,29 @@ class Recipe:
             text.startswith("container:") for text in (options.network, options.pid, options.ipc, options.uts)
         )
 
-    def plan_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> bytes:
-        """The encoded plan of the container with this id."""
-        pattern = self._pattern
-        if pattern is not None:
-            return pattern.for_container(container_id)
-        plan = self._compile(engine, container_id, root, cgroup).encode()
-        if not self._joins and not self.walls.user_namespace:
-            # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
-            self._pattern = _Pattern(container_id, plan)
-        return plan
+    @property
+    def is_parkable(self) -> bool:
+        """Whether its process may wait in its world.
+
+        What it would share with this process, or show of the host, could be another by the time it goes on.
+        """
+        own = set(self.walls.namespaces) >= _OWN_NAMESPACES
+        return self.is_repeatable and own and all(mount.type == "tmpfs" for mount in self.options.mounts)
+
+    @property
+    def has_pattern(self) -> bool:
+        """Whether the plans of one container are, but for its id, those of any other."""
+        # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
+        return not self._joins and not self.walls.user_namespace
+
+    def plans_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plans:
+        """The plans of the container with this id."""
+        if self._plans is not None:
+            return self._plans.for_container(container_id)
+        plans = Plans.of(container_id, self._compile(engine, container_id, root, cgroup))
+        if self.has_pattern:
+            self._plans = plans
+        return plans
 
     def _compile(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan:
         defaults, options = self.image.defaults, self.options

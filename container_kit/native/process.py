@@ -16,10 +16,11 @@ import attrs
 from container_kit.errors import KernelError, TimedOut
 from container_kit.native._binding import check, ffi, lib
 
-__all__ = ["Completed", "Start", "Talk", "init_fd", "reap", "send_signal", "wait"]
+__all__ = ["Completed", "Start", "Talk", "init_fd", "reap", "send_signal", "surroundings", "wait"]
 
-FAILED, MEETING, WAITING = 1, 4, 5
+FAILED, MEETING, WAITING, PARKED = 1, 4, 5, 7
 _LONGEST_MS = (1 << 31) - 1
+_SURROUNDINGS_SIZE = 1024
 _EXECUTABLE = os.path.join(os.path.dirname(__file__), "ckit-init")
 
 _lock = threading.Lock()
@@ -75,7 +76,7 @@ class Start:
         slots: Sequence[int] = (),
         timeout_s: float | None = None,
     ) -> int:
-        """Start the plan: 0 when its program runs, or `FAILED`, `MEETING`, `WAITING`.
+        """Start the plan: 0 when its program runs, or `FAILED`, `MEETING`, `WAITING`, `PARKED`.
 
         Raises:
             TimedOut: Nothing was heard of it for *timeout_s*; it has been killed.
@@ -114,6 +115,18 @@ class Start:
     def answer(self, data: bytes) -> int:
         """Answer at a meeting point and go on; returns as `begin`."""
         check(lib.ck_launch_answer(self.state, data, len(data)), "cannot answer ckit-init")
+        return self.follow()
+
+    def go(self, plan: bytes, stdio: tuple[int, int, int]) -> None:
+        """Let a parked process go on with *plan*; `follow` tells what came of it. -1 keeps a stream as it is.
+
+        Raises:
+            KernelError: With EPIPE or ECONNRESET when it is no more.
+        """
+        check(lib.ck_launch_go(self.state, plan, len(plan), stdio), "cannot reach the parked process")
+
+    def follow(self) -> int:
+        """Wait for what becomes of a start that goes on; returns as `begin`."""
         return self._follow(lib.ck_launch_next(self.state))
 
     def _follow(self, result: int) -> int:
@@ -228,3 +241,13 @@ def send_signal(pidfd: int, number: int) -> bool:
     if result < 0:
         raise KernelError.of(-result, f"cannot send signal {number}")
     return True
+
+
+def surroundings() -> bytes:
+    """What a child of this thread inherits beside what a plan sets: processors, limits, rights, priorities.
+
+    Two answers are equal when a child that was made then could as well be made now, by this thread.
+    """
+    out = ffi.new("char[]", _SURROUNDINGS_SIZE)
+    size = lib.ck_surroundings(out, _SURROUNDINGS_SIZE)
+    return bytes(ffi.buffer(out, check(size, "cannot look at the surroundings")))

@@ -88,20 +88,31 @@ def compile_plan(
     if spec.process is None:
         raise InvalidInput("there is no program to start: the configuration has no process")
     world = World.of(spec, host, MountSteps(next_slot=int(wait_for_start)))
-    steps = [
+    around = [
         *_first_steps(spec.process, cgroup_tasks),
         *_world_steps(spec, root, world, cgroup_tasks, sync_create),
-        *process_steps(
-            spec.process,
-            host,
-            Walls(seccomp, seccomp_flags, landlock),
-            own_user_namespace=world.has_user_namespace,
-            keep_groups=world.keep_groups,
-            init=init,
-            before_program=_before_program(spec, wait_for_start),
-        ),
     ]
-    return Plan(tuple(steps), world.clone_flags, int(wait_for_start))
+    within = process_steps(
+        spec.process,
+        host,
+        Walls(seccomp, seccomp_flags, landlock),
+        own_user_namespace=world.has_user_namespace,
+        keep_groups=world.keep_groups,
+        init=init,
+        before_program=_before_program(spec, wait_for_start),
+    )
+    steps = (*around, *within)
+    return Plan(steps, world.clone_flags, int(wait_for_start), _parking_place(steps, len(around)))
+
+
+def _parking_place(steps: Sequence[Step], world: int) -> int:
+    """How many of *steps* a process may have done that then waits for its program; *world* in any case.
+
+    As many as do not depend on the program.  But behind a filter of system calls it could not wait.
+    """
+    kinds = [step.op for step in steps]
+    program = kinds.index(Op.FIND_PROGRAM)
+    return world if Op.SECCOMP in kinds[:program] else program
 
 
 def compile_exec(

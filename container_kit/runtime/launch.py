@@ -17,7 +17,7 @@ from container_kit.native import process
 from container_kit.runtime.plan import Plan
 from container_kit.runtime.start_errors import start_failed
 
-__all__ = ["Launched", "execute", "failure_of", "launch"]
+__all__ = ["Launched", "execute", "failure_of", "finished", "launch"]
 
 _MAX_ANSWER = 65536
 _RECORD = struct.Struct("<IiIIQ232s")  # struct status_record in _native/init/plan.h
@@ -104,7 +104,7 @@ def launch(
     finally:
         if nothing is not None:
             nothing.close()
-    return _finished(start, result)
+    return finished(start, result)
 
 
 def execute(
@@ -156,7 +156,8 @@ def _answer(start: process.Start, on_sync: Callable[[int, int], bytes] | None) -
     return answer or b"\n"
 
 
-def _finished(start: process.Start, result: int) -> Launched:
+def finished(start: process.Start, result: int) -> Launched:
+    """What came of a start; raises StartFailed when a step of it failed."""
     state = start.state
     if result == process.FAILED:
         error = start_failed(state.op, state.error, start.about)

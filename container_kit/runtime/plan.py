@@ -74,6 +74,7 @@ class Op(enum.IntEnum):
     INIT = enum.auto()
     EXEC = enum.auto()
     TIME_OFFSETS = enum.auto()
+    PARK = enum.auto()
 
 
 class Step(NamedTuple):
@@ -111,11 +112,18 @@ class Plan:
         steps: What to do, in this order; the last one is `Op.EXEC`.
         clone_flags: ``CLONE_NEW*`` bits of the namespaces that begin with the first process.
         slots: How many open descriptors the launcher must pass; they are slots 0, 1, ...
+        world: How many steps do not depend on the program; after them a process can wait for it.
     """
 
     steps: tuple[Step, ...]
     clone_flags: int = 0
     slots: int = 0
+    world: int = 0
+
+    def halves(self) -> tuple[Plan, Plan]:
+        """What can be done ahead, ending with `Op.PARK`, and what is done when the program is known."""
+        world = Plan((*self.steps[: self.world], Step(Op.PARK)), self.clone_flags, self.slots)
+        return world, Plan(self.steps[self.world :])
 
     def encode(self) -> bytes:
         """The plan as bytes: self-contained, so that another process can carry it out again later.

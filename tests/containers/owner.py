@@ -41,6 +41,10 @@ def main(root: str, what: str, count: int = 1) -> None:
         while len(engine.infos()) < count:
             pass
         _print(owned=[info.id for info in engine.infos()])
+    elif what == "spares":
+        while not engine.spares._ready:
+            engine.run("tools", ["true"])
+        _print(owned=list(engine.spares._ready))
     elif what == "exit":
         _print(owned=start(engine, count, detach=False), detached=start(engine, 1, detach=True))
         return

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -55,13 +56,13 @@ def _nothing_runs(engine: Engine, besides: set[str] = frozenset()) -> bool:  # t
     return not [name for name in groups.names() if name not in besides and groups.open(name).pids()]
 
 
-def _runs(engine: Engine, rounds: int) -> None:
+def _runs(engine: Engine, rounds: int, **options: Any) -> None:
     chance = random.Random(23)
     for _ in range(rounds):
-        _cut_off(lambda: engine.run("tools", ["sleep", "0.004"], name="box"), chance.uniform(0.0001, 0.012))
-        wait_for(lambda: _nothing_runs(engine))
-    assert engine.run("tools", ["true"], name="box").exit_code == 0
-    engine.janitor.drain()
+        _cut_off(lambda: engine.run("tools", ["sleep", "0.004"], **options), chance.uniform(0.0001, 0.012))
+        wait_for(lambda: _nothing_runs(engine, besides=set(engine.spares._ready)))
+    assert engine.run("tools", ["true"], **options).exit_code == 0
+    engine.settle()
     assert engine.infos(all=True) == []
     assert os.listdir(engine.catalogue.names_fd) == []
 
@@ -69,6 +70,12 @@ def _runs(engine: Engine, rounds: int) -> None:
 @pytest.mark.cut_off
 def test_runs_that_are_cut_off_leave_nothing(engine: Engine) -> None:
     """At random moments from the first step to the last."""
+    _runs(engine, 40, name="box")
+
+
+@pytest.mark.cut_off
+def test_runs_in_spares_that_are_cut_off_leave_nothing(engine: Engine) -> None:
+    """The same where the containers are made ahead."""
     _runs(engine, 40)
 
 
@@ -76,7 +83,8 @@ def test_runs_that_are_cut_off_leave_nothing(engine: Engine) -> None:
 @pytest.mark.trial
 def test_a_thousand_runs_that_are_cut_off(engine: Engine) -> None:
     """The same, often."""
-    _runs(engine, 1000)
+    _runs(engine, 500, name="box")
+    _runs(engine, 500)
 
 
 def _lives(engine: Engine, rounds: int) -> None:

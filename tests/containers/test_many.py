@@ -37,7 +37,7 @@ def _at_once(engine: Engine, count: int) -> None:
 
 
 def _assert_nothing_left(engine: Engine) -> None:
-    engine.janitor.drain()
+    engine.settle()
     assert os.listdir(engine.catalogue.containers) == []
     assert engine.cgroups.names() == []
 
@@ -65,12 +65,12 @@ def _soak(engine: Engine, rounds: int) -> tuple[int, int]:
         for _ in range(rounds // 10):
             engine.run("tools", ["true"])
             container.exec(["true"])
-        engine.janitor.drain()
+        engine.settle()
         before = _resident_kb(), len(os.listdir("/proc/self/fd"))
         for _ in range(rounds):
             engine.run("tools", ["true"])
             container.exec(["true"])
-        engine.janitor.drain()
+        engine.settle()
         return _resident_kb() - before[0], len(os.listdir("/proc/self/fd")) - before[1]
 
 

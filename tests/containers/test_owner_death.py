@@ -71,6 +71,13 @@ def test_foreground_calls_end_with_their_caller(engine: Engine) -> None:
     assert os.listdir(engine.catalogue.names_fd) == []
 
 
+def test_spares_end_with_their_owner(engine: Engine) -> None:
+    """A process that waits in a world made ahead does not outlive who made it, nor does that world."""
+    owner, facts = _begin(engine, "spares", 1)
+    _end(owner, signal.SIGKILL)
+    wait_for(lambda: _nothing_left(engine, facts["owned"]), PROMISE_S)
+
+
 def test_containers_that_nobody_closed_end_with_the_interpreter(engine: Engine) -> None:
     """Also when the object was dropped and the engine never closed."""
     owner, facts = _begin(engine, "exit", 3)
@@ -123,6 +130,6 @@ def test_containers_that_removed_themselves_are_forgotten(engine: Engine) -> Non
     for _ in range(3):
         engine.start("tools", ["true"], auto_remove=True)
     wait_for(lambda: os.listdir(engine.catalogue.containers) == [])
-    engine.janitor.drain()
+    engine.settle()
     assert not engine._owned
     assert engine.guardian.close_if_idle()

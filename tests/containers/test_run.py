@@ -102,7 +102,7 @@ def test_bad_wishes_raise_and_leave_nothing(engine: Engine, wish: dict[str, obje
     with pytest.raises(ContainerKitError) as caught:
         engine.run("tools", ["true"], **wish)
     assert str(caught.value)
-    engine.janitor.drain()
+    engine.settle()
     assert os.listdir(engine.catalogue.containers) == []
 
 

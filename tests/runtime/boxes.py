@@ -21,6 +21,8 @@ from container_kit.oci.runtime_spec import Capabilities, Linux, Mount, Namespace
 from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.host import Host
 from container_kit.runtime.launch import Launched, execute, launch
+from container_kit.runtime.parking import Parked
+from container_kit.runtime.plan import Plan
 
 PROBE_SOURCE = Path(__file__).parents[1] / "probe" / "probe.c"
 TIMEOUT_S = 60.0
@@ -70,6 +72,14 @@ def spec(
     return Spec(
         process=Process(**(own | dict(process or {}))), linux=Linux(**(kernel | dict(linux or {}))), **values
     )
+
+
+def launch_parked(plan: Plan, *, cgroup_fd: int = -1, **streams: int) -> Launched:
+    """As `launch`, but the world is made first and the program started in it afterwards."""
+    world, rest = plan.halves()
+    parked = Parked(world.encode(), cgroup_fd=cgroup_fd)
+    parked.go(rest.encode(), **streams)
+    return parked.follow()
 
 
 @attrs.define

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ from container_kit.runtime.launch import execute, launch
 from container_kit.runtime.policy import apply, own_ids
 from container_kit.runtime.profiles import Profile, profile
 from container_kit.runtime.seccomp import named_profile
-from tests.runtime.boxes import Box, Pipes
+from tests.runtime.boxes import Box, Pipes, launch_parked
 from tests.runtime.bpf_machine import ALLOW
 from tests.runtime.bpf_machine import run as verdict
 
@@ -89,10 +90,10 @@ class Walled:
     cgroups: Cgroups
 
     def ask(self, case: Case, how: str) -> dict[str, Any]:
-        """What the probe tells when it is run, or executed beside one that waits."""
-        if how == "run":
-            return self._json(self._run(case, ("/bin/probe",)))
-        return self._json(self.execute(case, ("/bin/probe",)))
+        """What the probe tells when it is run, run in a parked world, or executed beside one that waits."""
+        if how == "exec":
+            return self._json(self.execute(case, ("/bin/probe",)))
+        return self._json(self._run(case, ("/bin/probe",), how == "parked"))
 
     @staticmethod
     def _json(text: str) -> dict[str, Any]:
@@ -111,15 +112,15 @@ class Walled:
         process = Process(args, env=("PATH=/bin",), user=case.user)
         return apply(walls, Spec(process, Root("rootfs"), "box"), container_id="walls")
 
-    def _run(self, case: Case, args: tuple[str, ...]) -> str:
+    def _run(self, case: Case, args: tuple[str, ...], is_parked: bool = False) -> str:
         with Pipes() as pipes:
-            launched = self._start(case, args, pipes)
+            launched = self._start(case, args, pipes, is_parked)
             pipes.close_inside()
             done = pipes.talk(launched.pidfd, b"")
         assert done.exit_code == 0, done
         return done.stdout.decode()
 
-    def _start(self, case: Case, args: tuple[str, ...], pipes: Pipes) -> Any:
+    def _start(self, case: Case, args: tuple[str, ...], pipes: Pipes, is_parked: bool = False) -> Any:
         host, walls = Host.probe(), case.walls
         group = self.cgroups.create(f"c{len(self.box.running)}", walls.limits, walls.device_rules)
         filter = walls.filter(host.machine)
@@ -133,7 +134,10 @@ class Walled:
             landlock=walls.ruleset(host.landlock_abi),
         )
         with contextlib.closing(group):
-            launched = launch(plan, cgroup_fd=group.v2_fd, **pipes.inside)
+            if is_parked:
+                launched = launch_parked(plan, cgroup_fd=group.v2_fd, **pipes.inside)
+            else:
+                launched = launch(plan, cgroup_fd=group.v2_fd, **pipes.inside)
         self.box.running.append(launched)
         return launched
 
@@ -179,7 +183,7 @@ def _filtered(case: Case, name: str, number: int, free: int, *arguments: int) ->
     return free if action == ALLOW else action & 0xFFFF
 
 
-@pytest.mark.parametrize("how", ["run", "exec"])
+@pytest.mark.parametrize("how", ["run", "parked", "exec"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_walls_are_those_that_are_published(walled: Walled, name: str, how: str) -> None:
     """S07: capabilities, privileges, filter, ids, namespaces, limits and some 110 calls, exactly."""
@@ -196,6 +200,22 @@ def test_the_walls_are_those_that_are_published(walled: Walled, name: str, how: 
     _check_rlimits(case, told)
     _check_calls(case, told, free)
     assert told["i386_getpid"] == (told_pid(told) if _runs_32bit(case) else -errno.ENOSYS)
+
+
+@pytest.mark.parametrize("name", ["default", "docker as a user", "sandbox"])
+def test_a_parked_start_is_as_any_other_for_the_program(walled: Walled, name: str) -> None:
+    """All that the probe sees is the same: descriptors, session, signals, mounts and so on."""
+    cold, parked = (walled.ask(CASES[name], how) for how in ("run", "parked"))
+    for told in (cold, parked):
+        for key in ("namespaces", "i386_getpid"):
+            del told[key]
+    assert _settled(parked) == _settled(cold)
+
+
+def _settled(told: dict[str, Any]) -> str:
+    """As text, without the numbers that the kernel or a test gives anew to each container."""
+    own = r'pipe:\[\d+\]|minor \d+|/c\d+|"\d+ \d+ \d+:\d+'
+    return re.sub(own, "*", json.dumps(told, indent=1, sort_keys=True))
 
 
 def told_pid(told: dict[str, Any]) -> int:
