@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from container_kit.errors import ContainerKitError, CorruptData, InvalidInput, LimitExceeded
-from container_kit.images.sources import Files, Range
+from container_kit.images.sources import Content, Files, Range
 from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference
 from container_kit.oci.json_document import Fields, load_object
 from container_kit.oci.manifest import parse_manifest
@@ -30,16 +30,16 @@ _NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.n
 
 @attrs.frozen
 class ArchivedLayer:
-    """One layer in the archive.
+    """One layer of an archive, or of a registry.
 
     Args:
         diff_id: What its plain bytes must be.
-        content: Where its bytes are.
+        content: Where its bytes come from.
         descriptor: What a manifest says about these bytes; None in a docker-archive, which says nothing.
     """
 
     diff_id: Digest
-    content: Range
+    content: Content
     descriptor: Descriptor | None = None
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
-from container_kit.errors import CorruptData, InvalidInput, KernelError
+from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOut
 from container_kit.images.archive import ArchivedLayer
-from container_kit.images.sources import Range
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import OCI_LAYER, layer_compression
@@ -24,6 +24,7 @@ from container_kit.store import Ingest, Lease, Store, files
 
 __all__ = ["build_layer", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
 
+_WAIT_S = 0.05  # between looks at a layer that another process receives
 _MAX_AT_ONCE = 4  # layers that unpack at the same time; each has buffers of its own
 
 _T = TypeVar("_T")
@@ -49,11 +50,19 @@ def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) ->
         try:
             for future in as_completed(futures):
                 future.result()
-        except BaseException:  # the first error, or Ctrl-C: the others need not end their work
+        except BaseException as error:  # the first error, or Ctrl-C: the others need not end their work
             cancellation.cancel()
             pool.shutdown(cancel_futures=True)
-            raise
+            raise _cause_among(futures, error) from None
     return [layer.descriptor or plain_descriptor(store, layer.diff_id) for layer in wanted]
+
+
+def _cause_among(futures: Sequence[Future[None]], first: BaseException) -> BaseException:
+    """The error that stopped the others: these were stopped, and may have said so sooner."""
+    if not isinstance(first, TimedOut):
+        return first
+    errors = [future.exception() for future in futures if not future.cancelled()]
+    return next((error for error in errors if error and not isinstance(error, TimedOut)), first)
 
 
 def build_layer(store: Store, write: Callable[[int], object]) -> tuple[Digest, Descriptor]:
@@ -157,10 +166,41 @@ def _store_layer(store: Store, lease: Lease, layer: ArchivedLayer, cancellation:
     kept = _kept_digest(layer)
     if kept is None:
         _unpack(store, lease, layer, None, cancellation)
-        return
-    with store.ingest(kept, layer.content.size, lease) as ingest:
-        _unpack(store, lease, layer, ingest, cancellation)
-        ingest.commit(kept, trees=[layer.diff_id])
+    elif not layer.content.resumes:
+        with store.ingest(kept, layer.content.size, lease) as ingest:
+            _keep(store, lease, layer, ingest, cancellation)
+    elif not _resume(store, lease, layer, kept, cancellation):
+        # What an earlier attempt had left was damaged, and is gone now.
+        _resume(store, lease, layer, kept, cancellation)
+
+
+def _resume(
+    store: Store, lease: Lease, layer: ArchivedLayer, kept: Digest, cancellation: native.Cancellation
+) -> bool:
+    """Go on where an earlier attempt ended; False if what it had left is of no use."""
+    while (ingest := store.resume(kept, layer.content.size, lease)) is None:
+        # Another thread or process is at it: when it has ended, it is here, or we go on with it.
+        if cancellation.is_cancelled:
+            raise TimedOut(f"layer {kept} was not awaited: stopped by the caller")
+        time.sleep(_WAIT_S)
+    with ingest:
+        if _is_stored(store, layer):
+            return True
+        try:
+            _keep(store, lease, layer, ingest, cancellation)
+        except CorruptData:
+            if ingest.kept:
+                return False
+            raise
+    return True
+
+
+def _keep(
+    store: Store, lease: Lease, layer: ArchivedLayer, ingest: Ingest, cancellation: native.Cancellation
+) -> None:
+    """Unpack a layer whose compressed bytes stay too."""
+    _unpack(store, lease, layer, ingest, cancellation)
+    ingest.commit(_kept_digest(layer), trees=[layer.diff_id])
 
 
 def _unpack(
@@ -170,14 +210,15 @@ def _unpack(
     ingest: Ingest | None,
     cancellation: native.Cancellation,
 ) -> None:
-    content: Range = layer.content
+    part = ingest.fd if ingest is not None and ingest.kept else None
     with store.new_tree(lease) as draft:
-        with _full_disk_named(store):
+        opened = layer.content.opened(part, cancellation)
+        with _full_disk_named(store), opened as (source_fd, offset):
             unpacked = native.unpack(
-                content.fd,
+                source_fd,
                 draft.fd,
-                offset=content.offset,
-                size=content.size,
+                offset=offset,
+                size=layer.content.size,
                 compression=_compression(layer),
                 blob_fd=ingest.fd if ingest is not None else None,
                 recipe_fd=draft.recipe_fd,

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE",
+    "PINNED",
     "TAG",
     "all_images",
     "each_image",
+    "find",
     "handle",
     "is_name",
     "layer_size",
@@ -37,6 +39,7 @@ __all__ = [
 
 IMAGE = "image"
 TAG = "tag"
+PINNED = "pinned"  # repository@digest, as a registry calls it: the digest may be an index's
 _MAX_PARSED = 256
 _parsed: dict[tuple[str, Digest], tuple[Manifest, ImageConfig]] = {}
 _is_id_prefix = re.compile("(?:sha256:)?[0-9a-f]{1,64}").fullmatch
@@ -59,14 +62,19 @@ def resolve(store: Store, text: str) -> Digest:
 
 def _by_name(store: Store, text: str) -> Digest | None:
     try:
-        reference = Reference.parse(text)
+        return find(store, Reference.parse(text))
     except InvalidInput:
         if _is_id_prefix(text):
             return None
         raise
-    if reference.digest is not None:
-        return store.resolve_name(IMAGE, str(reference.digest))
-    return store.resolve_name(TAG, str(reference))
+
+
+def find(store: Store, reference: Reference) -> Digest | None:
+    """The image of this name: by its tag, or by its digest (or that of the index it was pulled from)."""
+    if reference.digest is None:
+        return store.resolve_name(TAG, str(reference))
+    pinned = f"{reference.repository}@{reference.digest}"
+    return store.resolve_name(IMAGE, str(reference.digest)) or store.resolve_name(PINNED, pinned)
 
 
 def _by_id(store: Store, prefix: str) -> Digest | None:

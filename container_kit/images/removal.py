@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from container_kit.errors import Conflict, NotFound
@@ -68,10 +69,11 @@ def _untag(store: Store, tags: list[Reference]) -> None:
 
 
 def _forget(store: Store, digest: Digest) -> None:
-    try:
-        store.remove_name(records.IMAGE, str(digest))
-    except NotFound:
-        return
+    pinned = [name for name, target in store.names(records.PINNED).items() if target == digest]
+    names = [(records.IMAGE, str(digest)), *((records.PINNED, name) for name in pinned)]
+    for kind, name in names:
+        with suppress(NotFound):
+            store.remove_name(kind, name)
 
 
 def _users(store: Store, manifest: Manifest) -> list[str]:

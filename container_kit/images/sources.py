@@ -9,8 +9,8 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import IO, Literal, Protocol
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import IO, ClassVar, Literal, Protocol
 
 import attrs
 
@@ -20,6 +20,7 @@ from container_kit.native import layers as native
 from container_kit.store import Store, files
 
 __all__ = [
+    "Content",
     "DirectoryFiles",
     "Files",
     "Range",
@@ -43,12 +44,40 @@ class Range:
     fd: int
     offset: int
     size: int
+    resumes: ClassVar[bool] = False
+
+    @contextmanager
+    def opened(
+        self, kept_part: int | None, cancellation: native.Cancellation
+    ) -> Iterator[tuple[int, int | None]]:
+        """See `Content`: it is read in place."""
+        yield self.fd, self.offset
 
     def read(self, limit: int, what: str) -> bytes:
         """All of it, if it is at most *limit* bytes."""
         if self.size > limit:
             raise LimitExceeded(f"{what} has {self.size} bytes; at most {limit} are read")
         return os.pread(self.fd, self.size, self.offset)
+
+
+class Content(Protocol):
+    """The bytes of a layer, wherever they come from: `Range`, or what a registry sends."""
+
+    resumes: ClassVar[bool]  # whether what came of it is worth keeping when it breaks off
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+
+    def opened(
+        self, kept_part: int | None, cancellation: native.Cancellation
+    ) -> AbstractContextManager[tuple[int, int | None]]:
+        """A descriptor and the offset to read from; no offset where it is read from where it stands.
+
+        Args:
+            kept_part: A file with what an earlier attempt has received, to be given first; or None.
+            cancellation: When it is cancelled, whoever reads must not be kept waiting.
+        """
 
 
 class Files(Protocol):

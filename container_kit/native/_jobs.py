@@ -51,6 +51,11 @@ class Cancellation:
             for job in self._jobs:
                 job.cancelled = 1
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` has been called."""
+        return self._cancelled
+
     def watch(self, job: Any) -> None:
         """Have *job* stopped by `cancel`."""
         with self._mutex:

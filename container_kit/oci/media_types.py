@@ -23,6 +23,7 @@ __all__ = [
     "OCI_LAYER_GZIP",
     "OCI_LAYER_ZSTD",
     "OCI_MANIFEST",
+    "is_foreign_layer",
     "is_media_type",
     "layer_compression",
 ]
@@ -61,6 +62,11 @@ _is_media_type: Final = re.compile(f"{_NAME}/{_NAME}").fullmatch
 def is_media_type(text: str) -> bool:
     """Whether *text* is written as RFC 6838 asks: ``type/subtype``, each at most 127 characters."""
     return _is_media_type(text) is not None
+
+
+def is_foreign_layer(media_type: str) -> bool:
+    """Whether a layer of this type is not to be distributed, and so kept on servers of its own."""
+    return "nondistributable" in media_type or ".foreign." in media_type
 
 
 def layer_compression(media_type: str) -> str | None:

@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from container_kit.errors import CorruptData, LimitExceeded, StoreFull
+from container_kit.errors import (
+    ContainerKitError,
+    CorruptData,
+    LimitExceeded,
+    StoreFull,
+    TimedOut,
+    Unreachable,
+)
 from container_kit.oci.digest import Digest
 from container_kit.store import files
 from container_kit.store.catalog import Content, blob_key, keys_of
@@ -28,17 +35,35 @@ class Ingest:
     Bytes come through :meth:`write`, or by writing to :attr:`fd` in C; not both.
 
     Attributes:
-        fd: The temporary file, open for reading and writing, locked by this process.
+        fd: The temporary file, open for reading and writing at its start, locked by this process.
+        kept: How many bytes an earlier attempt has left in the file, which are to be written once more.
     """
 
-    def __init__(self, store: Store, expected: Digest | None, size: int | None, lease: Lease | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        expected: Digest | None,
+        size: int | None,
+        lease: Lease | None,
+        part: str | None = None,
+        part_fd: int = -1,
+    ) -> None:
         self._store, self._expected, self._size, self._lease = store, expected, size, lease
         self._generation = store.drafts.generation
         self._written = 0
         self._hash: Any = None
-        self._refuse_without_space()
-        self._path = f"{store.layout.temporary}/{files.unique('blob')}"
-        self.fd = store.drafts.new_file(self._path)
+        self.fd, self._path, self.kept = part_fd, part or "", 0
+        self._is_part = part is not None
+        try:
+            if part is not None:
+                self.kept = self._kept_bytes()
+            self._refuse_without_space()
+        except BaseException:
+            self.discard()
+            raise
+        if part is None:
+            self._path = f"{store.layout.temporary}/{files.unique('blob')}"
+            self.fd = store.drafts.new_file(self._path)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append *data*.
@@ -83,11 +108,12 @@ class Ingest:
         self._path = ""
         return found
 
-    def discard(self) -> None:
-        """Remove what was written; may be repeated."""
+    def discard(self, keep: bool = False) -> None:
+        """Remove what was written, or *keep* it for the next attempt; may be repeated."""
         if self._path and self._generation == self._store.drafts.generation:
+            if not keep:
+                files.unlink_or_leave(self._path, "blob.discard")
             self._store.drafts.close(self.fd)
-            files.unlink_or_leave(self._path, "blob.discard")
             self._path = ""
 
     def __enter__(self) -> Ingest:
@@ -96,14 +122,23 @@ class Ingest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.discard()
+        self.discard(keep=self._is_part and error is not None and _may_pass(error))
+
+    def _kept_bytes(self) -> int:
+        """What an earlier attempt has left, unless it cannot be of this blob."""
+        kept = os.fstat(self.fd).st_size
+        if self._size is not None and kept > self._size:
+            os.ftruncate(self.fd, 0)
+            return 0
+        return kept
 
     def _refuse_without_space(self) -> None:
-        free = files.free_bytes(self._store.layout.root) if self._size else 0
-        if self._size and self._size > free:
+        needed = (self._size or 0) - self.kept
+        free = files.free_bytes(self._store.layout.root) if needed else 0
+        if needed > free:
             raise StoreFull(
                 errno.ENOSPC,
-                f"cannot store a blob in {self._store.root!r}: it needs {self._size} bytes but only {free} "
+                f"cannot store a blob in {self._store.root!r}: it needs {needed} bytes but only {free} "
                 "are free: run prune, or use a larger disk",
             )
 
@@ -138,6 +173,11 @@ def adopt(
             target = layout.blob(digest)
             files.rename(path, target, "blob.rename")
             files.sync_directory(os.path.dirname(target), "blob.sync-dir")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the next attempt can use what came before *error*: not if the bytes were the trouble."""
+    return isinstance(error, TimedOut | Unreachable) or not isinstance(error, ContainerKitError)
 
 
 def digest_of_file(fd: int, algorithm: str = "sha256") -> Digest:

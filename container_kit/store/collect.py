@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from container_kit.store.layout import Layout
     from container_kit.store.store import Store
 
-__all__ = ["Collected", "collect", "pinned_keys", "reachable", "stored_paths", "sweep"]
+__all__ = ["PART_LIFE_S", "Collected", "collect", "pinned_keys", "reachable", "stored_paths", "sweep"]
+
+PART_LIFE_S: Final = 24 * 3600.0
 
 
 @attrs.frozen
@@ -65,8 +67,12 @@ def pinned_keys(store: Store, sweep: bool = True) -> set[str]:
     return keys | leases.live_keys(store.layout.leases, sweep)
 
 
-def collect(store: Store) -> Collected:
-    """Remove garbage; safe while other processes use the store."""
+def collect(store: Store, unused_parts_s: float = PART_LIFE_S) -> Collected:
+    """Remove garbage; safe while other processes use the store.
+
+    Args:
+        unused_parts_s: Unfinished blobs go when nobody has gone on with them for so long.
+    """
     layout = store.layout
     with files.translated("collect garbage", layout.root):
         with locks.held(layout.write_lock), locks.held(layout.gate):
@@ -76,7 +82,7 @@ def collect(store: Store) -> Collected:
             if doomed:
                 with store.database.transaction() as tx:
                     store.catalog.delete_contents(tx, [content.key for content in doomed])
-            swept = store.drafts.abandoned()
+            swept = [*store.drafts.abandoned(), *store.drafts.bury_parts(unused_parts_s)]
             buried = _bury_unknown(layout, kept)
         # Removing takes long and harms nobody: the names are unreachable, so the locks are free again.
         for name in (*buried, *swept):

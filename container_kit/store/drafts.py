@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 
 from container_kit.errors import KernelError
 from container_kit.store import failpoints, files, locks
 from container_kit.store.layout import Layout
 
-__all__ = ["DEAD", "Drafts", "empty_directory", "remove_entry"]
+__all__ = ["DEAD", "PART", "Drafts", "empty_directory", "remove_entry"]
 
 DEAD = "dead"  # prefix of what waits to be removed and belongs to nobody
+PART = "part"  # prefix of blobs that are to be gone on with, by whoever wants them next
 
 
 class Drafts:
@@ -31,6 +33,25 @@ class Drafts:
             with locks.held(self._layout.gate, exclusive=False):
                 fd = files.create(path, "draft.create")
                 self._adopt(fd)
+            return fd
+
+    def reopen_file(self, path: str) -> int | None:
+        """The file at *path*, made if need be and locked; None while another thread or process has it."""
+        with files.translated("open a temporary file", self._layout.temporary):
+            with locks.held(self._layout.gate, exclusive=False):
+                failpoints.hit("draft.reopen")
+                fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                try:
+                    # Whoever had it may have given it its final name between these two calls.
+                    is_ours = locks.try_lock(fd) and _is_at(fd, path)
+                except BaseException:
+                    os.close(fd)
+                    raise
+                if not is_ours:
+                    os.close(fd)
+                    return None
+                with self._mutex:
+                    self._fds.add(fd)
             return fd
 
     def new_directory(self, path: str) -> int:
@@ -66,7 +87,21 @@ class Drafts:
 
     def abandoned(self) -> list[str]:
         """Names in the temporary directory whose makers died.  Call it at the closed gate."""
-        return [name for name in os.listdir(self._layout.temporary) if self._is_abandoned(name)]
+        names = [name for name in os.listdir(self._layout.temporary) if not name.startswith(PART)]
+        return [name for name in names if self._is_abandoned(name)]
+
+    def bury_parts(self, unused_s: float) -> list[str]:
+        """Take the names from parts that nobody has touched for so long; what they are called now.
+
+        Call it at the closed gate: nobody opens one meanwhile.
+        """
+        buried = []
+        for name in os.listdir(self._layout.temporary):
+            path = f"{self._layout.temporary}/{name}"
+            if name.startswith(PART) and _age_s(path) >= unused_s and self._is_abandoned(name):
+                buried.append(files.unique(DEAD))
+                files.rename(path, f"{self._layout.temporary}/{buried[-1]}", "draft.bury")
+        return buried
 
     def _adopt(self, fd: int) -> None:
         locks.try_lock(fd)
@@ -84,6 +119,22 @@ class Drafts:
             return locks.try_lock(fd)
         finally:
             os.close(fd)
+
+
+def _is_at(fd: int, path: str) -> bool:
+    """Whether *path* still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _age_s(path: str) -> float:
+    """Seconds since the last write; a clock that was set back makes it old, which costs a download only."""
+    try:
+        return abs(time.time() - os.stat(path, follow_symlinks=False).st_mtime)
+    except FileNotFoundError:
+        return 0.0
 
 
 def remove_entry(directory: str, name: str) -> None:

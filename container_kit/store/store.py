@@ -20,7 +20,7 @@ from container_kit.store import files, locks
 from container_kit.store.blobs import Ingest
 from container_kit.store.catalog import ANY, Catalog, Content, blob_key, keys_of, not_found, tree_key
 from container_kit.store.database import Database
-from container_kit.store.drafts import Drafts, empty_directory
+from container_kit.store.drafts import PART, Drafts, empty_directory
 from container_kit.store.layout import Layout, default_root
 from container_kit.store.leases import Lease, LeaseFile
 from container_kit.store.trees import Replay, TreeDraft, native_replay, replay_tree
@@ -167,6 +167,19 @@ class Store:
             StoreFull: Less than *size* bytes are free.
         """
         return Ingest(self, expected, size, lease or self._current_lease())
+
+    def resume(self, expected: Digest, size: int, lease: Lease | None = None) -> Ingest | None:
+        """Go on storing a blob piece by piece, with what an earlier attempt has left of it.
+
+        If this attempt breaks off, its bytes stay for the next one: `gc` removes them after a day, `prune` at
+        once.  They are as good as unknown until `Ingest.commit` has compared the digest of all.
+
+        Returns:
+            As `ingest`; None while another thread or process is at the same blob.
+        """
+        part = f"{self.layout.temporary}/{PART}-{expected.algorithm}-{expected.hex}"
+        fd = self.drafts.reopen_file(part)
+        return None if fd is None else Ingest(self, expected, size, lease or self._current_lease(), part, fd)
 
     def put_virtual_blob(self, digest: Digest, size: int, tree: Digest, lease: Lease | None = None) -> None:
         """Make the plain archive of *tree* known as a blob that is regenerated when it is read."""
@@ -380,7 +393,9 @@ class Store:
 
     def prune(self) -> Collected:
         """Collect garbage, empty the quarantine and give the space of the database's log back."""
-        collected = self.gc()
+        from container_kit.store.collect import collect
+
+        collected = collect(self, unused_parts_s=0)
         with files.translated("empty the quarantine", self.layout.quarantine):
             empty_directory(self.layout.quarantine)
         self.database.checkpoint()
