@@ -9,6 +9,7 @@
 #include "cdef/descriptors.h"
 #include "cdef/monitor.h"
 #include "cdef/layers.h"
+#include "cdef/listing.h"
 #include "cdef/layers_inflate.h"
 #include "cdef/process.h"
 #include "cdef/sha256.h"

@@ -1,0 +1,234 @@
+"""What one COPY or ADD makes: a key by content, and a layer's tar.
+
+The key covers every path, type, mode, owner, content and link, and no time: a file that was only touched
+leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from hashlib import sha256
+
+import attrs
+
+from container_kit.build.archives import unpacked
+from container_kit.build.layertar import Header, LayerTar
+from container_kit.build.placing import Item, Placing
+from container_kit.build.trees import Tree
+from container_kit.errors import Conflict
+from container_kit.native.listing import Listed
+from container_kit.oci import Digest
+
+__all__ = ["CopyPlan"]
+
+_KEY_FORMAT = b"container-kit copy 1"
+_FileKey = tuple[int, int, int]
+
+
+@attrs.frozen(slots=False, eq=False)
+class CopyPlan:
+    """Made by `container_kit.build.copying.plan_copy`; its trees must be open as long as it is used.
+
+    Attributes:
+        items: Entries of the layer by path, parents first; those of archives come only when it is written.
+    """
+
+    items: tuple[Item, ...]
+    _placing: Placing
+    _epoch: int | None
+    _scratch: str | None
+
+    @classmethod
+    def of(cls, placing: Placing, epoch: int | None, scratch: str | None) -> CopyPlan:
+        return cls(_sorted(placing.items.values()), placing, epoch, scratch)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is copied: a pattern that matched nothing makes no layer."""
+        return not self._placing.archives and not any(item.order for item in self.items)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files, archives as they are."""
+        files = sum(_size(item) for item in self.items)
+        return files + sum(archive.listed.size for archive in self._placing.archives)
+
+    @cached_property
+    def key(self) -> Digest:
+        """Equal keys mean equal layers, but for times.
+
+        Raises:
+            Conflict: A file changed while it was read.
+            KernelError: A file cannot be read.
+        """
+        digests = self._digests
+        links = _hard_links(self.items)
+        lines = [_KEY_FORMAT]
+        for item in self.items:
+            content = digests.get(item.path, b"")
+            about = f"{item.mode:o} {item.uid} {item.gid} {_rdev(item)} {len(item.path)} {len(item.target)}"
+            names = os.fsencode(f"{item.path}\0{item.target}\0{links.get(item.path, '')}\0")
+            lines.append(about.encode() + b"\0" + names + content)
+        for archive in self._placing.archives:
+            [(digest, _)] = archive.tree.digests([(archive.source, archive.listed)])
+            lines.append(os.fsencode(f"archive {archive.order}\0{archive.path}\0") + digest)
+        return Digest("sha256", sha256(b"\n".join(lines)).hexdigest())
+
+    def write(self, out_fd: int) -> None:
+        """Write the layer as a plain tar: the same bytes for the same inputs.
+
+        Raises:
+            Conflict: A file changed since the plan was made.
+            KernelError: A file cannot be read, or *out_fd* not be written to.
+        """
+        with contextlib.ExitStack() as stack:
+            for archive in self._placing.archives:
+                tree = stack.enter_context(unpacked(archive.tree, archive.source, self._scratch))
+                self._placing.place_unpacked(archive, tree)
+            items = _sorted(self._placing.items.values()) if self._placing.archives else self.items
+            _Writer(LayerTar(out_fd), items, self._clock(items), self._xattrs).write()
+
+    def _clock(self, items: Iterable[Item]) -> _Clock:
+        newest = max(
+            (item.mtime_ns for item in items if item.order and item.mtime_ns is not None), default=None
+        )
+        if newest is None:
+            return _Clock(self._epoch or 0, self._epoch)
+        return _Clock(newest // 1_000_000_000, self._epoch)
+
+    @cached_property
+    def _read(self) -> dict[str, tuple[bytes, bool]]:
+        """SHA-256 and whether there are attributes, of each file by its path in the layer."""
+        by_tree: dict[int, tuple[Tree, list[Item]]] = {}
+        for item in self.items:
+            if item.tree is not None and stat.S_ISREG(item.mode):
+                by_tree.setdefault(id(item.tree), (item.tree, []))[1].append(item)
+        found: dict[str, tuple[bytes, bool]] = {}
+        for tree, items in by_tree.values():
+            wanted = [(item.source, item.listed) for item in items if item.listed is not None]
+            for item, read in zip(items, tree.digests(wanted), strict=True):
+                found[item.path] = read
+        return found
+
+    @cached_property
+    def _digests(self) -> Mapping[str, bytes]:
+        digests = {path: digest for path, (digest, _) in self._read.items()}
+        for path, xattrs in self._xattrs.items():
+            digests[path] += sha256(repr(sorted(xattrs.items())).encode()).digest()
+        for item in self.items:
+            if item.tree is None and stat.S_ISREG(item.mode):
+                digests[item.path] = sha256(item.content).digest()
+        return digests
+
+    @cached_property
+    def _xattrs(self) -> Mapping[str, Mapping[str, bytes]]:
+        with_xattrs = {path for path, (_, has_xattrs) in self._read.items() if has_xattrs}
+        return {
+            item.path: _read_xattrs(item.tree, item.source)
+            for item in self.items
+            if item.path in with_xattrs and item.tree is not None
+        }
+
+
+@attrs.frozen
+class _Clock:
+    """Times of entries: what has none is as new as the newest input; nothing is newer than the epoch."""
+
+    without_time: int
+    epoch: int | None
+
+    def seconds(self, item: Item) -> int:
+        seconds = self.without_time if item.mtime_ns is None else item.mtime_ns // 1_000_000_000
+        return seconds if self.epoch is None else min(seconds, self.epoch)
+
+
+@attrs.frozen
+class _Writer:
+    tar: LayerTar
+    items: tuple[Item, ...]
+    clock: _Clock
+    xattrs: Mapping[str, Mapping[str, bytes]]
+
+    def write(self) -> None:
+        links = _hard_links(self.items)
+        for item in self.items:
+            self._entry(item, links.get(item.path))
+        self.tar.end()
+
+    def _entry(self, item: Item, linked_to: str | None) -> None:
+        is_file = stat.S_ISREG(item.mode) and linked_to is None
+        header = Header(
+            name=item.path,
+            mode=item.mode,
+            uid=item.uid,
+            gid=item.gid,
+            size=_size(item) if is_file else 0,
+            mtime_s=self.clock.seconds(item),
+            target=linked_to if linked_to is not None else item.target,
+            is_hard_link=linked_to is not None,
+            device=_rdev(item),
+            xattrs=self.xattrs.get(item.path, {}) if is_file else {},
+        )
+        if not is_file:
+            self.tar.entry(header)
+        elif item.tree is None or item.listed is None:
+            self.tar.data(header, item.content)
+        else:
+            self._file(header, item.tree, item.source, item.listed)
+
+    def _file(self, header: Header, tree: Tree, source: str, listed: Listed) -> None:
+        fd = tree.open(source)
+        try:
+            status = os.fstat(fd)
+            if (status.st_ino, status.st_ctime_ns, status.st_size) != (
+                listed.inode, listed.changed_ns, listed.size,
+            ):  # fmt: skip
+                raise Conflict(f"{source!r} of {tree.name} changed since the copy was planned: try again")
+            self.tar.file(header, fd)
+        finally:
+            os.close(fd)
+
+
+def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Parents before what they hold, neighbours by name."""
+    return tuple(sorted(items, key=lambda item: item.path.replace("/", "\0")))
+
+
+def _size(item: Item) -> int:
+    if not stat.S_ISREG(item.mode):
+        return 0
+    return item.listed.size if item.listed is not None else len(item.content)
+
+
+def _rdev(item: Item) -> int:
+    is_device = stat.S_ISCHR(item.mode) or stat.S_ISBLK(item.mode)
+    return item.listed.rdev if is_device and item.listed is not None else 0
+
+
+def _hard_links(items: Iterable[Item]) -> dict[str, str]:
+    """Files that are the same as an earlier one, by path; what they are the same as."""
+    first: dict[_FileKey, str] = {}
+    links: dict[str, str] = {}
+    for item in items:
+        if item.listed is None or item.listed.links < 2 or not stat.S_ISREG(item.mode):
+            continue
+        key = id(item.tree), item.listed.device, item.listed.inode
+        earlier = first.setdefault(key, item.path)
+        if earlier != item.path:
+            links[item.path] = earlier
+    return links
+
+
+def _read_xattrs(tree: Tree, source: str) -> dict[str, bytes]:
+    fd = tree.open(source)
+    try:
+        names = [
+            name for name in os.listxattr(fd) if name == "security.capability" or name.startswith("user.")
+        ]
+        return {name: os.getxattr(fd, name) for name in names}
+    finally:
+        os.close(fd)
