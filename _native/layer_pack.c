@@ -45,7 +45,9 @@ static void describe(struct layer_pack *pack, const struct stat *status, enum ta
 	entry->mode = status->st_mode & 07777;
 	entry->uid = job->fixed_owner ? job->uid : status->st_uid;
 	entry->gid = job->fixed_owner ? job->gid : status->st_gid;
-	entry->mtime = job->fixed_time ? (struct timespec){.tv_sec = job->mtime} : status->st_mtim;
+	entry->mtime = status->st_mtim;
+	if (job->fixed_time == 1 || (job->fixed_time && status->st_mtim.tv_sec > job->mtime))
+		entry->mtime = (struct timespec){.tv_sec = job->mtime};
 	if (!job->nanoseconds)
 		entry->mtime.tv_nsec = 0;
 }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-__all__ = ["resolver"]
+__all__ = ["borrowed", "resolver"]
 
 
 def resolver(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -28,3 +28,9 @@ def resolver(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return value
 
     return resolve
+
+
+def borrowed(name: str) -> Any:
+    """The object ``package.module:name`` of a higher layer, for a verb with only its face in a lower one."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

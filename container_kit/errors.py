@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "AccessDenied",
+    "BuildFailed",
     "CommandFailed",
     "Conflict",
     "ContainerKitError",
@@ -174,3 +175,39 @@ class CommandFailed(ContainerKitError):
             reason += f" (signal {self.exit_code - 128})"
         tail = "\n".join(f"    {line}" for line in self.log_tail)
         return f"{reason}; last lines:\n{tail}" if tail else reason
+
+
+class BuildFailed(ContainerKitError):
+    """A step of a build could not be done; the cause, where another error was it, is its ``__cause__``.
+
+    Attributes:
+        reason: What went wrong, without the place.
+        file, line: Where the instruction stands; lines count from 1.
+        instruction: As it is written there.
+        stage: Name or number of the stage.
+        command, exit_code, output: Of a RUN that did not end well: what was executed, 0 to 255 (128+n for
+            signal n), and the last lines that it wrote; else empty and None.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        file: str = "",
+        line: int = 0,
+        instruction: str = "",
+        stage: str = "",
+        command: Sequence[str] = (),
+        exit_code: int | None = None,
+        output: Sequence[str] = (),
+    ) -> None:
+        self.reason, self.file, self.line, self.instruction = reason, file, line, instruction
+        self.stage, self.command, self.exit_code = stage, tuple(command), exit_code
+        self.output = tuple(output)
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        shown = self.instruction if len(self.instruction) <= 200 else self.instruction[:200] + "…"
+        head = f"{self.file}:{self.line}: {shown}\n" if self.line else ""
+        tail = "\n".join(f"    {line}" for line in self.output)
+        return f"{head}{self.reason}; its last output:\n{tail}" if tail else f"{head}{self.reason}"

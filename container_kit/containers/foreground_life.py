@@ -73,6 +73,17 @@ class ForegroundContainer:
         self._process = os.getpid()
         self._is_submitted = False
 
+    @property
+    def directory(self) -> str:
+        """Its own directory, removed with it."""
+        return self._directory
+
+    @property
+    def root(self) -> RootFs:
+        """What its root is made of, once it is made."""
+        assert self._root is not None
+        return self._root
+
     def __enter__(self) -> Self:
         if not self._is_made:
             self.make()
@@ -90,7 +101,7 @@ class ForegroundContainer:
 
     def _make(self) -> None:
         engine, recipe = self.engine, self.recipe
-        self._lease = engine.store.lease(recipe.image.digest)
+        self._lease = recipe.lease(engine.store)
         os.mkdir(self._directory, 0o700)
         self._lock = hold_lock(self._directory)
         if recipe.options.name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -24,7 +24,8 @@ from container_kit.containers.preparing import (
 )
 from container_kit.containers.record import Record
 from container_kit.errors import InvalidInput
-from container_kit.images import Image
+from container_kit.images import Image, RunDefaults
+from container_kit.oci.digest import Digest
 from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup
 from container_kit.runtime.limits import Limits
@@ -34,12 +35,24 @@ from container_kit.runtime.profiles import Profile
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.runtime.devices import DeviceRule
+    from container_kit.store import Lease, Store
 
-__all__ = ["Plans", "Recipe", "recipe_for"]
+__all__ = ["Plans", "Recipe", "Runnable", "make_recipe", "recipe_for"]
 
 _MOST_RECIPES = 512
 _SHORT = 12
 _OWN_NAMESPACES = {"pid", "network", "ipc", "uts", "mount", "cgroup"}
+
+
+class Runnable(Protocol):
+    """What a recipe needs of an image."""
+
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def layers(self) -> tuple[Digest, ...]: ...
+    @property
+    def defaults(self) -> RunDefaults: ...
 
 
 @attrs.frozen
@@ -92,12 +105,14 @@ class Recipe:
         image: Whose layers are its root; *image_name* is what it was asked for as.
         command: The whole command line; *arguments* what the caller gave of it.
         walls: The profile as the options change it.
+        lease_trees: What to keep from the collector where there is no image to keep.
+        recorded: The options as they are written down, without secrets; None for all of them.
 
     Attributes:
         kind: What two containers have in common when one's world can be alike the other's.
     """
 
-    image: Image
+    image: Runnable
     image_name: str
     command: tuple[str, ...]
     arguments: tuple[str, ...] | None
@@ -105,6 +120,8 @@ class Recipe:
     walls: Profile
     limits: Limits
     device_rules: tuple[DeviceRule, ...]
+    lease_trees: tuple[Digest, ...] | None = None
+    recorded: ContainerOptions | None = None
     kind: tuple[str, ...] = attrs.field(init=False)
     _plans: Plans | None = None
 
@@ -129,6 +146,12 @@ class Recipe:
         return any(
             text.startswith("container:") for text in (options.network, options.pid, options.ipc, options.uts)
         )
+
+    def lease(self, store: Store) -> Lease:
+        """What keeps the contents of its root while a container of it lives."""
+        if self.lease_trees is not None:
+            return store.lease(trees=self.lease_trees)
+        return store.lease(self.image.digest)
 
     @property
     def is_parkable(self) -> bool:
@@ -180,17 +203,14 @@ class Recipe:
             command=self.command,
             arguments=self.arguments,
             labels={**self.image.defaults.labels, **dict(self.options.labels)},
-            options=self.options,
+            options=self.recorded or self.options,
             owner=owner,
             foreground=True,
         )
 
 
 # The keywords of ck.run that say nothing about the container.
-_KEYWORDS = (
-    "check", "text", "input", "timeout", "capture_output", "stdin", "stdout", "stderr", "engine",
-    "pull", "platform",
-)  # fmt: skip
+_KEYWORDS = ("check", "text", "input", "timeout", "capture_output", "stdin", "stdout", "stderr", "engine")
 
 
 def recipe_for(
@@ -210,7 +230,8 @@ def recipe_for(
     found = recipes.get(key) if key is not None else None
     if found is not None:
         return found
-    recipe = _make(image, name, arguments, ContainerOptions.of(options, "ck.run", _KEYWORDS))
+    called = name if isinstance(name, str) else next(iter(image.names), str(image.digest))
+    recipe = make_recipe(image, called, arguments, ContainerOptions.of(options, "ck.run", _KEYWORDS))
     if key is not None:
         if len(recipes) >= _MOST_RECIPES:
             recipes.clear()
@@ -237,9 +258,14 @@ def _key(image: Image, arguments: tuple[str, ...] | None, options: Mapping[str, 
     return key
 
 
-def _make(
-    image: Image, name: Image | str, arguments: tuple[str, ...] | None, options: ContainerOptions
+def make_recipe(
+    image: Runnable, name: str, arguments: tuple[str, ...] | None, options: ContainerOptions
 ) -> Recipe:
+    """The recipe for *options*, anew.
+
+    Raises:
+        InvalidInput: An option cannot be used; names it.
+    """
     if options.restart.mode != "no" or options.health is not None or options.tty:
         raise InvalidInput(
             "restart, health and tty need a container that lives on its own: "
@@ -248,7 +274,7 @@ def _make(
     walls = profile_of(options)
     return Recipe(
         image=image,
-        image_name=name if isinstance(name, str) else next(iter(image.names), str(image.digest)),
+        image_name=name,
         command=command_line(image.defaults, options.entrypoint, arguments),
         arguments=arguments,
         options=options,

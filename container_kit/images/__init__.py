@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from container_kit.images.describe import HistoryEntry
     from container_kit.images.image import HasStore, Image, Pruned, Pushed, Removed
     from container_kit.images.save import save_images
+    from container_kit.images.secrets import Secret
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
     from container_kit.images.views import view
 
@@ -26,6 +27,7 @@ _HOME = {
     "Pushed": ".image",
     "Removed": ".image",
     "RunDefaults": ".defaults",
+    "Secret": ".secrets",
     "Snapshotter": ".snapshot",
     "Usage": ".snapshot",
     "save_images": ".save",
@@ -42,6 +44,7 @@ __all__ = [
     "Pushed",
     "Removed",
     "RunDefaults",
+    "Secret",
     "Snapshotter",
     "Usage",
     "save_images",

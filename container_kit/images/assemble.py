@@ -17,7 +17,7 @@ from container_kit.oci.media_types import (
 )
 from container_kit.store import Store
 
-__all__ = ["publish_layers"]
+__all__ = ["in_oci_words", "publish_layers"]
 
 _LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 
@@ -39,12 +39,12 @@ def publish_layers(
     document = ImageConfig.build(
         [diff_id for diff_id, _ in layers], config, platform, history, created, author
     )
-    descriptors = [_in_oci_words(descriptor) for _, descriptor in layers]
+    descriptors = [in_oci_words(descriptor) for _, descriptor in layers]
     manifest = Manifest.build(Descriptor.of(document.raw, OCI_CONFIG), descriptors)
     return records.publish(store, manifest, document)
 
 
-def _in_oci_words(layer: Descriptor) -> Descriptor:
+def in_oci_words(layer: Descriptor) -> Descriptor:
     """The same layer for an OCI manifest: other tools refuse docker's media types there."""
     compression = layer_compression(layer.media_type) or "none"
     return attrs.evolve(layer, media_type=_LAYERS[compression])

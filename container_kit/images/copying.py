@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from container_kit.errors import KernelError, NotFound
@@ -72,7 +72,9 @@ class CopySnapshotter:
             changed + [Change(path, "D") for path in gone if _is_directory(os.path.dirname(path), now)]
         )
 
-    def pack(self, directory: str, out_fd: int) -> None:
+    def pack(
+        self, directory: str, out_fd: int, *, exclude: Iterable[str] = (), latest: int | None = None
+    ) -> None:
         """A layer of the changes: they are linked into a tree of overlay form, which is packed."""
         with tempfile.TemporaryDirectory(prefix=".pack-", dir=directory) as staging:
             changes = self.changes(directory)
@@ -83,7 +85,7 @@ class CopySnapshotter:
                     _stage(root_fd, fd, change)
                 for change in reversed(changes):  # children first: making them moved their parents' times
                     _copy_directory_attributes(root_fd, fd, change)
-                native.pack(fd, out_fd, form="overlay")
+                native.pack(fd, out_fd, form="overlay", exclude=exclude, latest=latest)
             finally:
                 os.close(fd)
                 os.close(root_fd)

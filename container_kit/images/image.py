@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import attrs
 
+from container_kit._lazy import borrowed
 from container_kit.images import records
 
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
+    from container_kit.images.secrets import Secret
     from container_kit.oci import Digest, ImageConfig, Manifest, Platform, ProgressCallback
     from container_kit.registry.client import Credentials, RegistryOptions
     from container_kit.store import Store
@@ -32,6 +34,7 @@ __all__ = [
     "Removed",
 ]
 
+BuildContext: TypeAlias = "str | os.PathLike[str] | IO[bytes] | Mapping[str, str | bytes] | None"
 ArchiveFormat = Literal["docker-archive", "oci", "oci-dir"]
 PullPolicy = Literal["always", "missing", "never"]
 PushCompression = Literal["auto", "keep", "gzip"]
@@ -219,6 +222,95 @@ class Image:
         from container_kit.images.load import load
 
         return load(_store(engine), source)
+
+    @classmethod
+    def build(
+        cls,
+        context: BuildContext = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | bytes | None = None,
+        tag: str | Iterable[str] | None = None,
+        target: str | None = None,
+        build_args: Mapping[str, Any] | Iterable[str] | None = None,
+        contexts: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, Secret] | None = None,
+        ssh: Mapping[str, str] | Iterable[str] | bool | None = None,
+        platform: Platform | str | Iterable[Platform | str] | None = None,
+        labels: Mapping[str, str] | Iterable[str] | None = None,
+        annotations: Mapping[str, str] | Iterable[str] | None = None,
+        pull: bool = False,
+        no_cache: bool | str | Iterable[str] = False,
+        squash: bool = False,
+        cache_from: str | Iterable[str] | None = None,
+        cache_to: str | Iterable[str] | None = None,
+        output: str | os.PathLike[str] | Iterable[str] | None = None,
+        network: Literal["default", "none", "host"] = "default",
+        allow: str | Iterable[str] | None = None,
+        progress: ProgressCallback | None = None,
+        engine: HasStore | None = None,
+    ) -> Image:
+        """The image that a Dockerfile describes.
+
+        A step runs again only if one of its inputs has changed: contents, words, variables, never times of
+        files.  Stages that do not need each other are built at the same time; those that the target does
+        not need are not built.  Equal inputs give equal digests, as far as RUN steps are deterministic:
+        what is new has the time of ``SOURCE_DATE_EPOCH`` (an argument, or a variable of this process), else
+        that of the base image, and every RUN sees it as a variable.
+
+        Args:
+            context: A directory; a git repository or a tar by its URL; an open tar; a mapping of paths to
+                contents; None for none.
+            dockerfile: Its path, relative to the context; or its text as bytes. None means ``Dockerfile``.
+            tag: Names to give to the image.
+            target: The stage to build, by name or number; None means the last one.
+            build_args: Values of ARG.
+            contexts: More contexts by the name that ``--from=`` and ``FROM`` use: as *context*, or
+                ``docker-image://NAME``.
+            secrets: For ``RUN --mount=type=secret,id=…``; they are in nothing that the build makes.
+            ssh: Sockets of agents for ``RUN --mount=type=ssh``, by id; True for ``SSH_AUTH_SOCK``.
+            platform: One or several; steps run only where this host can run programs for them.
+            pull: Ask the registry for base images even when they are here.
+            no_cache: Do every step anew; or only those of the named stages.
+            squash: Make one layer of those that are added to the base.
+            cache_from, cache_to: ``type=local,src=DIR`` (``dest=DIR``), ``type=registry,ref=NAME``; and
+                ``type=inline`` for the image itself.
+            output: Beside the store: a directory, or ``type=oci|docker|tar|local,dest=PATH``.
+            network: What RUN has. "default" is none: there is no bridge network yet; "host" is this host's.
+            allow: ``network.host``, ``security.insecure``: what RUN flags may ask for.
+            progress: Called with each `Progress`.
+
+        Returns:
+            The image for this host, or for the first of *platform*.
+
+        Raises:
+            BuildFailed: A step could not be done: says which line, and for RUN the end of its output.
+            InvalidInput: The Dockerfile cannot be understood (`DockerfileError` says where), or an argument.
+            NotFound: There is no such context, base image or secret.
+        """
+        build: Callable[..., Image] = borrowed("container_kit.build.building:build_image")
+        return build(
+            context,
+            dockerfile=dockerfile,
+            contexts=contexts or {},
+            engine=engine,
+            progress=progress,
+            output=output,
+            tags=tag,
+            target=target,
+            build_args=build_args,
+            secrets=secrets or {},
+            ssh=ssh,
+            platforms=platform,
+            labels=labels,
+            annotations=annotations,
+            pull=pull,
+            no_cache=no_cache,
+            squash=squash,
+            cache_from=cache_from,
+            cache_to=cache_to,
+            network=network,
+            allow=allow,
+        )
 
     @classmethod
     def pull(

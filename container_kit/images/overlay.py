@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -71,12 +71,14 @@ class OverlaySnapshotter:
         finally:
             os.close(fd)
 
-    def pack(self, directory: str, out_fd: int) -> None:
+    def pack(
+        self, directory: str, out_fd: int, *, exclude: Iterable[str] = (), latest: int | None = None
+    ) -> None:
         from container_kit.native.layers import pack  # not needed to start a container
 
         fd = os.open(f"{directory}/{_UPPER}", _DIRECTORY)
         try:
-            pack(fd, out_fd, form="overlay")
+            pack(fd, out_fd, form="overlay", exclude=exclude, latest=latest)
         finally:
             os.close(fd)
 

@@ -6,6 +6,7 @@ Neither mounts anything: they prepare directories and say what to mount.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
@@ -55,8 +56,13 @@ class Snapshotter(Protocol):
     def changes(self, directory: str, layers: tuple[Digest, ...]) -> list[Change]:
         """What differs from the image, sorted by path.  The container may be running."""
 
-    def pack(self, directory: str, out_fd: int) -> None:
-        """Write the changes as a layer tar (whiteouts as ``.wh.`` entries) to *out_fd*."""
+    def pack(
+        self, directory: str, out_fd: int, *, exclude: Iterable[str] = (), latest: int | None = None
+    ) -> None:
+        """Write the changes as a layer tar (whiteouts as ``.wh.`` entries) to *out_fd*.
+
+        Paths in *exclude* are left out with all below; no time is after *latest* (seconds since 1970).
+        """
 
     def usage(self, directory: str) -> Usage:
         """Bytes and inodes that the container's changes take."""

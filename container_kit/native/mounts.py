@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from container_kit.errors import KernelError
 
-__all__ = ["detached_overlay", "detached_view"]
+__all__ = ["detached_overlay", "detached_tmpfs", "detached_view"]
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
@@ -31,23 +31,40 @@ def _libc() -> ctypes.CDLL:
     return libc
 
 
-def detached_overlay(lowers: Sequence[str], upper: str, work: str) -> int:
+def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable: bool = False) -> int:
     """A descriptor of the root of a new overlay mount, for file operations with ``dir_fd=``.
 
-    Programs in it cannot be executed and its devices not be opened through this mount.  It is unmounted when
-    the last descriptor of it or below it is closed.
+    Programs in it cannot be executed (unless *executable*, for mounting it in a container) and its devices
+    not be opened through this mount.  It is unmounted when the last descriptor of it or below it is closed.
 
     Raises:
         KernelError: EBUSY when *upper* is in use by another mount, or why the kernel refused.
 
     Source: Linux, Documentation/filesystems/overlayfs.rst; fsopen(2).
     """
-    return _detached(lowers, {"upperdir": upper, "workdir": work}, 0)
+    return _detached(lowers, {"upperdir": upper, "workdir": work}, 0 if executable else _MOUNT_ATTR_NOEXEC)
 
 
 def detached_view(lowers: Sequence[str]) -> int:
     """The same without an upper directory: read-only, of two directories or more, uppermost first."""
-    return _detached(lowers, {}, _MOUNT_ATTR_RDONLY)
+    return _detached(lowers, {}, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOEXEC)
+
+
+def detached_tmpfs(size_bytes: int) -> int:
+    """A descriptor of the root of a new file system in memory, which ends with its last descriptor.
+
+    Raises:
+        KernelError: Why the kernel refused.
+    """
+    context = _call("open a tmpfs", "tmpfs", _FSOPEN, b"tmpfs", _FSOPEN_CLOEXEC)
+    try:
+        _set(context, "size", str(size_bytes))
+        _set(context, "mode", "0755")
+        _call("make a tmpfs", "tmpfs", _FSCONFIG, context, _CREATE, None, None, 0)
+        attributes = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+        return _call("mount a tmpfs", "tmpfs", _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
+    finally:
+        os.close(context)
 
 
 def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: int) -> int:
@@ -59,7 +76,7 @@ def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: in
         for key, path in writable.items():
             _set(context, key, path)
         _call("mount an overlay", what, _FSCONFIG, context, _CREATE, None, None, 0)
-        attributes |= _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOEXEC
+        attributes |= _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
         return _call("mount an overlay", what, _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
     finally:
         os.close(context)

@@ -48,6 +48,7 @@ def pack(
     compression: Compression = "none",
     exclude: Iterable[str | bytes] = (),
     mtime: int | None = None,
+    latest: int | None = None,
     owner: tuple[int, int] | None = None,
     nanoseconds: bool = False,
     user_xattrs: bool = False,
@@ -63,6 +64,7 @@ def pack(
         compression: "none", "gzip" or "zstd".
         exclude: Paths relative to the tree, such as ``b"etc/hosts"``, that are left out with all below them.
         mtime: Seconds since 1970 for every entry; None keeps the files' own.
+        latest: Seconds since 1970 for every entry that is later; None keeps the files' own.
         owner: User and group id for every entry; None keeps the files' own.
         nanoseconds: Keep fractions of seconds, at 1 KiB an entry.
         user_xattrs: The overlay was mounted with ``userxattr``.
@@ -85,6 +87,8 @@ def pack(
     job.nanoseconds, job.user_xattrs = nanoseconds, user_xattrs
     if mtime is not None:
         job.fixed_time, job.mtime = 1, mtime
+    elif latest is not None:
+        job.fixed_time, job.mtime = 2, latest
     if owner is not None:
         job.fixed_owner, job.uid, job.gid = 1, *owner
     run(lib.ck_pack, job, "cannot pack the layer")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from container_kit.errors import KernelError, LimitExceeded
 from container_kit.native.trees import open_beneath
 
-__all__ = ["find_in_layers"]
+__all__ = ["find_in_layers", "split_at_missing"]
 
 _MOST_LINKS = 40  # as in the kernel
 _OPAQUE = "trusted.overlay.opaque"
@@ -37,7 +37,29 @@ def find_in_layers(layers: Sequence[str], path: str) -> int | None:
             os.close(root)
 
 
+def split_at_missing(layers: Sequence[str], path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The components of *path* that exist in the overlay of *layers*, without links, and those that do not.
+
+    Arguments and errors as in :func:`find_in_layers`.
+    """
+    roots = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in layers]
+    try:
+        fd, done, ahead = _resolve(roots, path)
+        if fd is not None:
+            os.close(fd)
+        return tuple(done), tuple(reversed(ahead))
+    finally:
+        for root in roots:
+            os.close(root)
+
+
 def _walk(roots: Sequence[int], path: str) -> int | None:
+    fd, _, ahead = _resolve(roots, path)
+    return None if ahead else fd
+
+
+def _resolve(roots: Sequence[int], path: str) -> tuple[int | None, list[str], list[str]]:
+    """The entry at *path*, or None; its components without links; those that are missing, last first."""
     done: list[str] = []
     ahead = _parts(path)
     links = 0
@@ -48,11 +70,11 @@ def _walk(roots: Sequence[int], path: str) -> int | None:
             continue
         fd = _topmost(roots, "/".join((*done, part)))
         if fd is None:
-            return None
+            return None, done, [*ahead, part]
         if not stat.S_ISLNK(os.fstat(fd).st_mode):
-            if not ahead:
-                return fd
             done.append(part)
+            if not ahead:
+                return fd, done, ahead
             os.close(fd)
             continue
         target = os.readlink("", dir_fd=fd)
@@ -63,7 +85,7 @@ def _walk(roots: Sequence[int], path: str) -> int | None:
         if target.startswith("/"):
             done.clear()
         ahead += _parts(target)
-    return None
+    return None, done, ahead
 
 
 def _parts(path: str) -> list[str]:

@@ -1,0 +1,88 @@
+"""`Image.build`: from a context and a Dockerfile to an image in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from container_kit.build.bases import Bases
+from container_kit.build.cache_limit import keep_within_limit
+from container_kit.build.dockerfile import Dockerfile, parse
+from container_kit.build.graph import plan_graph
+from container_kit.build.named_contexts import Contexts, open_contexts
+from container_kit.build.options import BuildOptions
+from container_kit.build.publishing import publish
+from container_kit.build.session import Session
+from container_kit.build.solve import Solver
+from container_kit.build.state import State
+from container_kit.errors import UnsupportedFeature
+from container_kit.images import Image
+from container_kit.oci import Platform
+from container_kit.oci.progress import Progress
+
+if TYPE_CHECKING:
+    from container_kit.containers import Engine
+
+__all__ = ["build_dockerfile", "build_image"]
+
+
+def build_image(
+    context: Any,
+    *,
+    dockerfile: Any,
+    contexts: Any,
+    engine: Any,
+    progress: Callable[[Progress], object] | None,
+    output: Any = None,
+    **given: Any,
+) -> Image:
+    """See `container_kit.images.image.Image.build`."""
+    from container_kit.containers import Engine
+
+    chosen: Engine = Engine.default() if engine is None else engine
+    options = BuildOptions.of(**given)
+    chosen.check_open()
+    if output is not None or options.cache_from or options.cache_to:
+        raise UnsupportedFeature("output, cache_from and cache_to are not there yet: leave them out")
+    with open_contexts(chosen.store, context, dockerfile, contexts) as opened:
+        parsed = parse(opened.main.dockerfile or b"", name=opened.main.dockerfile_name)
+        return build_dockerfile(parsed, opened, options, chosen, progress)
+
+
+def build_dockerfile(
+    dockerfile: Dockerfile,
+    contexts: Contexts,
+    options: BuildOptions,
+    engine: Engine,
+    progress: Callable[[Progress], object] | None = None,
+) -> Image:
+    """The image of *dockerfile*, for each platform; that of this host, or of the first, is returned."""
+    with Session(engine, options, progress) as session:
+        for warning in dockerfile.warnings:
+            session.report(_warning(dockerfile, warning))
+        bases = Bases(session, contexts)
+        states = {platform: _solve(session, dockerfile, bases, platform) for platform in options.platforms}
+        image = publish(session, states)
+        if session.made:
+            keep_within_limit(engine.store)
+        return image
+
+
+def _solve(session: Session, dockerfile: Dockerfile, bases: Bases, platform: Platform) -> State:
+    graph = plan_graph(
+        dockerfile,
+        build_args=session.options.build_args,
+        target=session.options.target,
+        platform=platform,
+        contexts=bases.contexts.names,
+    )
+    return Solver(session, graph, bases).solve()
+
+
+def _warning(dockerfile: Dockerfile, warning: Any) -> Progress:
+    return Progress(
+        id=warning.rule,
+        action="warning",
+        name=f"{dockerfile.name}:{warning.line}",
+        message=f"{warning.rule}: {warning.message}",
+    )

@@ -1,0 +1,128 @@
+"""How large the build cache may become, what is pruned first, and what it uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from container_kit.build.cache import BuildCache, Entry
+from container_kit.build.cache_mounts import CacheMounts, CacheRecord
+from container_kit.errors import InvalidInput
+from container_kit.runtime.limits import parse_size
+
+if TYPE_CHECKING:
+    from container_kit.store import Store
+
+__all__ = ["CacheItem", "PrunedCache", "cache_items", "keep_within_limit", "prune_cache", "to_remove"]
+
+DEFAULT_LIMIT_BYTES = 20 << 30
+_VARIABLE = "CONTAINER_KIT_BUILD_CACHE"
+
+
+@attrs.frozen(kw_only=True)
+class CacheItem:
+    """One thing that the cache keeps.
+
+    Args:
+        id: The key of a step, or the directory of a cache mount.
+        type: ``step`` or ``mount``.
+        size_bytes: Of its files; layers that an image uses too are counted nevertheless.
+        used_s: When it was last used, seconds since the epoch.
+    """
+
+    id: str
+    type: str
+    name: str
+    size_bytes: int
+    used_s: float
+    _source: Entry | CacheRecord = attrs.field(repr=False, eq=False)
+
+
+@attrs.frozen
+class PrunedCache:
+    """What was removed, and the bytes that came back."""
+
+    removed: tuple[CacheItem, ...] = ()
+    reclaimed_bytes: int = 0
+
+
+def cache_items(store: Store) -> list[CacheItem]:
+    """All that the cache keeps, what was used last first."""
+    steps = [
+        CacheItem(
+            id=entry.key.hex, type="step", name=entry.name, size_bytes=entry.size_bytes,
+            used_s=entry.used_s, source=entry,
+        )
+        for entry in BuildCache(store).entries()
+    ]  # fmt: skip
+    mounts = [
+        CacheItem(
+            id=record.directory, type="mount", name=record.id, size_bytes=record.size_bytes,
+            used_s=record.used_s, source=record,
+        )
+        for record in CacheMounts(store.root).records()
+    ]  # fmt: skip
+    return sorted(steps + mounts, key=lambda item: (-item.used_s, item.id))
+
+
+def to_remove(items: Iterable[CacheItem], keep_bytes: int) -> list[CacheItem]:
+    """What has to go so that the rest takes at most *keep_bytes*: what was not used for longest goes first.
+
+    Args:
+        items: What was used last first.
+    """
+    total = 0
+    gone: list[CacheItem] = []
+    for item in items:
+        if total + item.size_bytes > keep_bytes or gone:
+            gone.append(item)
+        else:
+            total += item.size_bytes
+    return gone
+
+
+def prune_cache(
+    store: Store,
+    *,
+    keep_bytes: int = 0,
+    match: Callable[[CacheItem], bool] = lambda _: True,
+) -> PrunedCache:
+    """Remove what was not used for longest until at most *keep_bytes* are left, and collect garbage.
+
+    Args:
+        match: Only what this returns True for is removed.
+    """
+    cache, mounts = BuildCache(store), CacheMounts(store.root)
+    removed, freed = [], 0
+    for item in to_remove(cache_items(store), keep_bytes):
+        if not match(item):
+            continue
+        if isinstance(item._source, Entry):
+            cache.remove(item._source.key)
+        elif mounts.remove(item._source):
+            freed += item.size_bytes
+        else:
+            continue  # a step uses it
+        removed.append(item)
+    return PrunedCache(tuple(removed), freed + store.gc().freed_bytes if removed else 0)
+
+
+def keep_within_limit(store: Store) -> None:
+    """Prune when the cache is larger than ``CONTAINER_KIT_BUILD_CACHE`` says (20 GiB)."""
+    limit = _limit()
+    items = cache_items(store)
+    if sum(item.size_bytes for item in items) > limit:
+        prune_cache(store, keep_bytes=limit)
+
+
+def _limit() -> int:
+    text = os.environ.get(_VARIABLE, "")
+    if not text:
+        return DEFAULT_LIMIT_BYTES
+    try:
+        return parse_size(text, _VARIABLE)
+    except InvalidInput as error:
+        raise InvalidInput(f"{_VARIABLE} is set to {text!r}: {error}") from None

@@ -1,0 +1,127 @@
+"""What all stages of one build share: engine, options, cache, progress, and the way to stop."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from container_kit.build.cache import BuildCache, Entry, Layer
+from container_kit.build.options import BuildOptions
+from container_kit.errors import NotFound, WrongState
+from container_kit.oci import Digest
+from container_kit.oci.progress import Progress, Reporter
+
+if TYPE_CHECKING:
+    from container_kit.containers import Engine
+    from container_kit.store import Lease, Store
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One build, used by the threads of its stages; a context manager.
+
+    Attributes:
+        stop_fd: Can be read once the build is to stop.
+        made: How many steps were done, and not found in the cache.
+    """
+
+    def __init__(
+        self, engine: Engine, options: BuildOptions, report: Callable[[Progress], object] | None = None
+    ) -> None:
+        self.engine, self.options = engine, options
+        self.report = Reporter(report)
+        self.cache = BuildCache(engine.store)
+        self.stop_fd = -1
+        self.made = 0
+        self._key_locks: dict[Digest, threading.Lock] = {}
+        self._mutex = threading.Lock()
+        self._lease: Lease | None = None
+
+    @property
+    def store(self) -> Store:
+        return self.engine.store
+
+    def __enter__(self) -> Session:
+        self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lease = self.store.lease()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lease is not None:
+            self._lease.close()
+        os.close(self.stop_fd)
+        self.stop_fd = -1
+
+    # Stopping.
+
+    def stop(self) -> None:
+        """Have every stage end: running commands are killed, nothing new is begun."""
+        os.eventfd_write(self.stop_fd, 1)
+
+    @property
+    def is_stopped(self) -> bool:
+        try:
+            value = os.eventfd_read(self.stop_fd)
+        except BlockingIOError:
+            return False
+        os.eventfd_write(self.stop_fd, value)  # it stays readable for the others
+        return True
+
+    def check_going_on(self) -> None:
+        """Raise WrongState when the build is to stop."""
+        if self.is_stopped:
+            raise WrongState("the build was stopped: another part of it failed, or it was cancelled")
+
+    # Layers.
+
+    def layer_for(
+        self, key: Digest, name: str, make: Callable[[], Layer | None], *, ignore_cache: bool = False
+    ) -> tuple[Layer | None, bool]:
+        """The layer that the step *key* makes, from the cache or from *make*, and whether it was cached.
+
+        Steps with one key that are asked for at the same time are made once.
+        """
+        with self._only_one(key):
+            entry = None if ignore_cache else self._find(key)
+            if entry is not None:
+                return entry.layer, True
+            self.check_going_on()
+            with self.store.lease():
+                layer = make()
+                if layer is not None:
+                    self.keep(layer)
+                self.cache.add(key, layer, name)
+            self.made += 1
+            return layer, False
+
+    def keep(self, layer: Layer) -> None:
+        """Spare a layer from the collector until the build ends.
+
+        Raises:
+            NotFound: It is not in the store.
+        """
+        assert self._lease is not None
+        self._lease.add_keys(
+            [f"tree:{layer.diff_id}", f"blob:{layer.diff_id}", f"blob:{layer.descriptor.digest}"]
+        )
+
+    def _find(self, key: Digest) -> Entry | None:
+        with self.store.lease():
+            entry = self.cache.find(key)
+            if entry is not None and entry.layer is not None:
+                try:
+                    self.keep(entry.layer)
+                except NotFound:
+                    return None  # collected at this moment
+            return entry
+
+    @contextmanager
+    def _only_one(self, key: Digest) -> Iterator[None]:
+        with self._mutex:
+            lock = self._key_locks.setdefault(key, threading.Lock())
+        with lock:
+            yield

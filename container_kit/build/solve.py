@@ -1,0 +1,85 @@
+"""Builds what the target needs: stages in threads, each waiting only for the stages that it uses.
+
+A stage needs only earlier ones, so nobody waits for himself, whatever a base image triggers.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from container_kit.build.bases import Bases
+from container_kit.build.stages import StageBuild
+from container_kit.build.state import State
+from container_kit.errors import WrongState
+
+if TYPE_CHECKING:
+    from container_kit.build.graph import Graph, StageNode
+    from container_kit.build.session import Session
+
+__all__ = ["Solver"]
+
+
+class Solver:
+    """One graph for one platform."""
+
+    def __init__(self, session: Session, graph: Graph, bases: Bases) -> None:
+        self.session, self.graph, self.bases = session, graph, bases
+        self._futures: dict[int, Future[State]] = {}
+        self._mutex = threading.Lock()
+        self._pool = ThreadPoolExecutor(len(graph.nodes), "container-kit-stage")
+
+    def solve(self) -> State:
+        """The state of the target.
+
+        Raises:
+            BuildFailed: A step failed; the others were stopped.
+            DockerfileError: An instruction makes no sense.
+        """
+        try:
+            for index in self.graph.reachable:
+                self._begin(index)
+            self._wait()
+            return self._futures[self.graph.target].result()
+        except BaseException:
+            self.session.stop()
+            raise
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def result(self, index: int) -> State:
+        """The state of a stage, once it is built."""
+        return self._begin(index).result()
+
+    def base(self, node: StageNode) -> tuple[State, tuple[str, ...]]:
+        """What a stage that is based on no stage begins with, and what its base triggers."""
+        return self.bases.begin(node.base, node.platform)
+
+    def source(self, name: str, node: StageNode) -> State:
+        """What ``from=`` *name* means in a stage: an earlier stage, a named context or an image.
+
+        Raises:
+            DockerfileError: It is a stage that is not earlier.
+        """
+        index = self.graph.stage_called(name, node.index) if name else None
+        if index is not None:
+            return self.result(index)
+        return self.bases.source(name, node.platform)
+
+    def _begin(self, index: int) -> Future[State]:
+        with self._mutex:
+            future = self._futures.get(index)
+            if future is None:
+                stage = StageBuild(self, self.graph.nodes[index])
+                future = self._futures[index] = self._pool.submit(stage.build)
+            return future
+
+    def _wait(self) -> None:
+        """Until all stages are built, or one has failed, whose error is raised."""
+        done, _ = wait(list(self._futures.values()), return_when=FIRST_EXCEPTION)
+        failed = [error for future in done if (error := future.exception()) is not None]
+        if failed:
+            self.session.stop()
+            # Those that were stopped, or waited in vain, are not the reason.
+            raise next((error for error in failed if not isinstance(error, WrongState)), failed[0])
