@@ -39,14 +39,15 @@ def run_to_its_end(
         NotFound: There is no such image.
         StartFailed: The program cannot be executed; nothing is left.
     """
-    from container_kit.containers.creation import find_image
+    from container_kit.containers.finding import find_image, split_wishes
     from container_kit.containers.foreground_life import ForegroundContainer
     from container_kit.containers.recipes import recipe_for
     from container_kit.containers.streams import Streams
     from container_kit.native.process import wait
 
     words = None if command is None else tuple(command)
-    recipe = recipe_for(engine, find_image(engine, image), image, words, dict(options))
+    finding, wishes = split_wishes(options)
+    recipe = recipe_for(engine, find_image(engine, image, **finding), image, words, wishes)
     streams = Streams.open(*stream_kinds(stdin))
     forwarder = Forwarder()
     try:

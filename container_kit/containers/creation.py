@@ -15,12 +15,12 @@ import attrs
 
 from container_kit.containers import names
 from container_kit.containers.building import command_line
+from container_kit.containers.finding import find_image, split_wishes
 from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
 from container_kit.containers.state_file import HeldLock, hold_lock
-from container_kit.errors import InvalidInput
 from container_kit.images import Image
 from container_kit.oci import Digest
 
@@ -28,21 +28,10 @@ if TYPE_CHECKING:
     from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
 
-__all__ = ["create", "establish", "find_image", "rename"]
+__all__ = ["create", "establish", "rename"]
 
-
-def find_image(engine: Engine, image: Image | str) -> Image:
-    """The image itself, or the one that a name, digest or id stands for; raises NotFound."""
-    if isinstance(image, str):
-        return Image.get(image, engine=engine)
-    if not hasattr(image, "store"):
-        raise InvalidInput(f"image must be an Image or the name of one, not {image!r}")
-    if image.store.root != engine.store.root:
-        raise InvalidInput(
-            f"image {image!r} is in the store at {image.store.root}, not in {engine.root}: "
-            "make it with engine=…, or load it there"
-        )
-    return image
+# The keywords that say nothing about the container.
+_KEYWORDS = ("detach", "engine", "command", "pull", "platform")
 
 
 def create(
@@ -54,10 +43,9 @@ def create(
 ) -> Container:
     """A new container; see :meth:`Container.create`."""
     engine.check_open()
-    options = ContainerOptions.of(
-        arguments, "Container.start and Container.create", ("detach", "engine", "command")
-    )
-    found = find_image(engine, image)
+    finding, wishes = split_wishes(arguments)
+    options = ContainerOptions.of(wishes, "Container.start and Container.create", _KEYWORDS)
+    found = find_image(engine, image, **finding)
     words = as_command(command)
     container_id = names.new_id()
     record = Record(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
-from container_kit.containers.creation import find_image
+from container_kit.containers.finding import find_image, split_wishes
 from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.options import as_command
 from container_kit.containers.recipes import recipe_for
@@ -81,7 +81,9 @@ def run(
         engine = Engine.default()
     engine.check_open()
     call = _Call(as_bytes(input, text), text, check, timeout, began)
-    recipe = recipe_for(engine, find_image(engine, image), image, as_command(command), options)
+    finding, wishes = split_wishes(options)
+    found = find_image(engine, image, **finding)
+    recipe = recipe_for(engine, found, image, as_command(command), wishes)
     captured = _PIPE if capture_output else None
     streams = Streams.open(
         stdin if call.input is None else _PIPE,

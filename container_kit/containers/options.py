@@ -24,6 +24,7 @@ from container_kit.errors import InvalidInput
 from container_kit.runtime.limits import Limits, parse_size
 
 if TYPE_CHECKING:
+    from container_kit.images.image import PullPolicy
     from container_kit.runtime.profiles import Profile
 
 __all__ = ["Command", "ContainerOptions", "OptionArguments", "Rlimit", "as_command", "signal_number"]
@@ -64,7 +65,10 @@ _NOT_YET = ("ports", "publish", "publish_all_ports", "networks", "dns", "links",
 
 
 class OptionArguments(TypedDict, total=False):
-    """The keywords that describe a container; meanings are in :class:`ContainerOptions`."""
+    """The keywords that describe a container; meanings are in :class:`ContainerOptions`.
+
+    ``pull`` ("missing", "always", "never") and ``platform`` are about the image: see :meth:`Image.pull`.
+    """
 
     name: str | None
     env: Mapping[str, str] | Iterable[str]
@@ -107,6 +111,8 @@ class OptionArguments(TypedDict, total=False):
     seccomp: str
     masked_paths: Iterable[str] | None
     readonly_paths: Iterable[str] | None
+    pull: PullPolicy
+    platform: str | None
 
 
 def as_command(command: Command | None) -> tuple[str, ...] | None:

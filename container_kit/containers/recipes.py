@@ -210,7 +210,10 @@ class Recipe:
 
 
 # The keywords of ck.run that say nothing about the container.
-_KEYWORDS = ("check", "text", "input", "timeout", "capture_output", "stdin", "stdout", "stderr", "engine")
+_KEYWORDS = (
+    "check", "text", "input", "timeout", "capture_output", "stdin", "stdout", "stderr", "engine",
+    "pull", "platform",
+)  # fmt: skip
 
 
 def recipe_for(

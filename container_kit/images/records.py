@@ -56,7 +56,9 @@ def resolve(store: Store, text: str) -> Digest:
     if found is None and _is_id_prefix(text):
         found = _by_id(store, text.removeprefix("sha256:")) or _still_held(store, text)
     if found is None:
-        raise NotFound("image", text, "load, import or build it first; `container-kit images` lists them")
+        raise NotFound(
+            "image", text, "load, import, build or pull it first; `container-kit images` lists them"
+        )
     return found
 
 

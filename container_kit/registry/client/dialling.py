@@ -125,7 +125,7 @@ class Dialler:
 
         threading.Thread(target=look_up, name="container-kit-resolve", daemon=True).start()
         if not self._wait(done, timeout_s):
-            raise TimeoutError(f"the name {host} could not be resolved within {timeout_s:g} s")
+            raise socket.gaierror(socket.EAI_AGAIN, f"no answer within {timeout_s:g} s")
         if isinstance(found[0], OSError):
             raise found[0]
         return list(found[0])

@@ -417,7 +417,9 @@ def _reason(request: Request, error: BaseException) -> str:
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, socket.gaierror):
-        return error.errno == socket.EAI_AGAIN
+        return False  # the resolver has tried again itself
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return False
     return not (isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER")
 
 
