@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
+    from container_kit.build.dockerfile.checks import kept as kept
+    from container_kit.build.dockerfile.checks import require_none as require_none
     from container_kit.build.dockerfile.errors import DockerfileError as DockerfileError
     from container_kit.build.dockerfile.evaluation import evaluate as evaluate
     from container_kit.build.dockerfile.evaluation import mounts_of as mounts_of
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
     from container_kit.build.dockerfile.mounts import parse_mount as parse_mount
     from container_kit.build.dockerfile.parser import parse as parse
     from container_kit.build.dockerfile.parser import parse_trigger as parse_trigger
+    from container_kit.build.dockerfile.variable_checks import PLATFORM_ARGS as PLATFORM_ARGS
+    from container_kit.build.dockerfile.variable_checks import PREDEFINED_ARGS as PREDEFINED_ARGS
+    from container_kit.build.dockerfile.variable_checks import context_checks as context_checks
+    from container_kit.build.dockerfile.variable_checks import from_checks as from_checks
+    from container_kit.build.dockerfile.variable_checks import stage_variable_checks as stage_variable_checks
 
 _HOMES = {
+    ".checks": "kept require_none",
     ".errors": "DockerfileError",
     ".evaluation": "evaluate mounts_of",
     ".expansion": "expand expand_document expand_words",
@@ -35,6 +43,7 @@ _HOMES = {
     """,
     ".mounts": "RunMount parse_mount",
     ".parser": "parse parse_trigger",
+    ".variable_checks": "PLATFORM_ARGS PREDEFINED_ARGS context_checks from_checks stage_variable_checks",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -47,7 +47,7 @@ class Expansion:
     Args:
         text: As one word.
         words: Split at blanks that are neither quoted nor escaped.
-        used, unset: Names that were looked up: found, and not found.
+        used, unset: Names that were looked up: found, and not found although nothing says what is then meant.
     """
 
     text: str
@@ -239,7 +239,7 @@ class _Reader:
             raise DockerfileError(f"unknown modifier {colon + sign!r} in {self._text!r}")
         is_pattern = sign in "#%"
         word = "".join(self.read_until("}", is_pattern).text)
-        value = self._look_up(name)
+        value = self._look_up(name) if is_pattern else self._env.get(name)
         if value is None and self._mode.keep_unset:
             return f"${{{name}{colon}{sign}{word}}}"
         if is_pattern:

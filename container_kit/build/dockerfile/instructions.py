@@ -322,10 +322,17 @@ class Warning:
 
 @attrs.frozen
 class Check:
-    """The ``check`` directive: rules that are left out ("all" is possible), and whether one is an error."""
+    """The ``check`` directive.
+
+    Args:
+        skip: Rules that are left out; "all" leaves out every one.
+        error: Whether a warning stops the build.
+        experimental: Rules, or "all", that only run when they are asked for.
+    """
 
     skip: frozenset[str] = frozenset()
     error: bool = False
+    experimental: frozenset[str] = frozenset()
 
 
 @attrs.frozen

@@ -194,19 +194,17 @@ def _ends(heredoc: Heredoc, line: str) -> bool:
 
 def _parse_check(value: str, name: str, line: int) -> Check:
     """``skip=A,B;error=true``."""
-    skip: frozenset[str] = frozenset()
+    rules: dict[str, frozenset[str]] = {}
     error = False
     for part in value.split(";"):
         key, _, content = (text.strip() for text in part.partition("="))
         match key.lower():
-            case "skip":
-                skip = frozenset(rule.strip() for rule in content.split(",") if rule.strip())
+            case "skip" | "experimental" as which:
+                rules[which] = frozenset(rule.strip() for rule in content.split(",") if rule.strip())
             case "error" if content.lower() in ("true", "false", "1", "0"):
                 error = content.lower() in ("true", "1")
-            case "experimental":  # we run those checks always
-                continue
             case _:
                 reason = f"the check directive has skip=… and error=true|false, not {part.strip()!r}"
-                hint = closest(key, ["skip", "error"])
+                hint = closest(key, ["skip", "error", "experimental"])
                 raise DockerfileError(reason, file=name, line=line, suggestion=hint)
-    return Check(skip, error)
+    return Check(rules.get("skip", frozenset()), error, rules.get("experimental", frozenset()))

@@ -9,6 +9,7 @@ import re
 
 import attrs
 
+from container_kit.build.dockerfile.checks import file_checks, kept
 from container_kit.build.dockerfile.commands import Request, parse_command, request_of
 from container_kit.build.dockerfile.errors import DockerfileError
 from container_kit.build.dockerfile.instructions import Arg, ArgDecl, Dockerfile, Instruction, Stage
@@ -19,6 +20,7 @@ from container_kit.build.dockerfile.lines import (
     parse_trigger_line,
     read_directives,
 )
+from container_kit.build.dockerfile.variable_checks import from_checks
 from container_kit.build.dockerfile.words import split_words
 
 __all__ = ["parse", "parse_trigger"]
@@ -49,9 +51,13 @@ def parse(source: bytes | str, *, name: str = "Dockerfile") -> Dockerfile:
     if not reading.stages:
         reason = "there is no FROM" if found else "the file has no instructions"
         raise DockerfileError(reason, file=name, line=max(1, len(lines)))
-    return Dockerfile(
+    dockerfile = Dockerfile(
         name=name, directives=directives, args=tuple(reading.args), stages=tuple(reading.stages)
     )
+    warnings = sorted(
+        (*file_checks(dockerfile, found), *from_checks(dockerfile)), key=lambda each: (each.line, each.rule)
+    )
+    return attrs.evolve(dockerfile, warnings=kept(directives.check, warnings))
 
 
 def parse_trigger(trigger: str, *, escape: str = "\\", name: str = "ONBUILD") -> Instruction:
