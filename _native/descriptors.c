@@ -51,6 +51,12 @@ void ck_descriptor_take(struct ck_descriptor *held, int *number)
 	held->number = taken;
 }
 
+void ck_descriptor_give(struct ck_descriptor *held, int *number)
+{
+	*number = held->number;
+	held->number = -1;
+}
+
 int ck_descriptor_open(struct ck_descriptor *held, int folder, const char *path, int flags, unsigned int mode)
 {
 	return keep(held, openat(folder, path, flags | O_CLOEXEC, mode));
@@ -80,6 +86,11 @@ int ck_descriptor_memory(struct ck_descriptor *held, const char *name, unsigned 
 int ck_descriptor_process(struct ck_descriptor *held, int pid)
 {
 	return keep(held, (int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec without being asked */
+}
+
+int ck_descriptor_init(struct ck_descriptor *held, const char *path)
+{
+	return keep_result(held, ck_seal_init(path));
 }
 
 int ck_descriptor_event(struct ck_descriptor *held, unsigned int value)

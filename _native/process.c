@@ -91,6 +91,7 @@ int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_
 		return -EBADF;
 	result = launch_begin(&l);
 	export_launch(&l, started);
+	started->maker = sys(getpid);
 	return result;
 }
 
@@ -155,6 +156,23 @@ void ck_launch_abandon(struct ck_started *started)
 	import_launch(started, &l);
 	launch_abandon(&l);
 	export_launch(&l, started);
+}
+
+void ck_launch_close(struct ck_started *started)
+{
+	launch_close(&started->pidfd);
+	launch_close(&started->status_fd);
+	launch_close(&started->terminal_fd);
+	launch_close(&started->listener_fd);
+	launch_close(&started->mount_ns_fd);
+}
+
+void ck_launch_drop(struct ck_started *started)
+{
+	if (started->maker == sys(getpid))
+		ck_launch_abandon(started);
+	else
+		ck_launch_close(started);
 }
 
 /* struct pidfd_info of Linux 6.15, the part that matters */

@@ -9,6 +9,8 @@ struct ck_descriptor {
 void ck_descriptor_close(struct ck_descriptor *held);
 /* Moves *number into the cell and leaves -1 there. */
 void ck_descriptor_take(struct ck_descriptor *held, int *number);
+/* The other way: *number must be -1 before. */
+void ck_descriptor_give(struct ck_descriptor *held, int *number);
 
 /* All close-on-exec. */
 int ck_descriptor_open(struct ck_descriptor *held, int folder, const char *path, int flags, unsigned int mode);
@@ -18,6 +20,7 @@ int ck_descriptor_mkdirs_beneath(struct ck_descriptor *held, int root_fd, const 
 int ck_descriptor_duplicate(struct ck_descriptor *held, int fd);
 int ck_descriptor_memory(struct ck_descriptor *held, const char *name, unsigned int flags);
 int ck_descriptor_process(struct ck_descriptor *held, int pid);
+int ck_descriptor_init(struct ck_descriptor *held, const char *path); /* see ck_seal_init */
 int ck_descriptor_event(struct ck_descriptor *held, unsigned int value);
 int ck_descriptor_pipe(struct ck_descriptor *reading, struct ck_descriptor *writing, int flags);
 /* One message of at most size bytes and at most `room` descriptors with it (more are closed); the length. */

@@ -1,7 +1,8 @@
 /* Starting programs through ckit-init, feeding them, waiting for them. */
 
-/* A start in progress or done.  Descriptors are -1 where there is none; the caller closes them. */
+/* A start in progress or done.  Descriptors are -1 where there is none; ck_launch_drop closes them. */
 struct ck_started {
+	int maker; /* the process whose child it is and whose end it shall be to drop this; 0: nobody's */
 	int pid, pidfd, status_fd, terminal_fd, listener_fd, mount_ns_fd;
 	int error;	     /* of the last record: an errno, */
 	unsigned int op, step; /* where it happened */
@@ -24,6 +25,10 @@ int ck_launch_answer(struct ck_started *started, const char *answer, unsigned in
  * what came of it.  -EPIPE or -ECONNRESET: it is no more. */
 int ck_launch_go(struct ck_started *started, const char *plan, unsigned int plan_size, const int *stdio);
 void ck_launch_abandon(struct ck_started *started);
+/* Close every descriptor; the program goes on. */
+void ck_launch_close(struct ck_started *started);
+/* For who forgets it: abandon in its maker, close in a forked child. */
+void ck_launch_drop(struct ck_started *started);
 
 /* A conversation with a child: feed it, keep what it says, learn how it ended. */
 struct ck_talk {

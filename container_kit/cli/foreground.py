@@ -93,8 +93,7 @@ def wait_for_exit(launched: Launched) -> int:
     if launched.terminal_fd >= 0:
         with raw_terminal():
             relay(TerminalPeer(launched.terminal_fd), stdin=True, terminal=True)
-        os.close(launched.terminal_fd)
-        launched.terminal_fd = -1
+        launched.close_terminal()
         return wait(launched.pidfd)
     forwarder = Forwarder()
     with signals_to(forwarder):

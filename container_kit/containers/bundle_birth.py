@@ -71,6 +71,7 @@ class Birth:
                 cgroup_fd=self._cgroup.v2_fd if self._cgroup.v2 else -1,
                 on_sync=self._meet,
             )
+        launched.let_go()  # it is the container's now: what fails from here on is undone by `undo`
         self._born(launched.pid)
         return launched
 

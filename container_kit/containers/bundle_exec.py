@@ -156,6 +156,7 @@ def execute(
         send_terminal(console_socket, launched.terminal_fd)
     if pid_file is not None:
         write_pid_file(pid_file, launched.pid)
+    launched.let_go()
     return launched
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Descriptor",
     "duplicate",
+    "give",
     "memory_file",
     "mkdirs_below",
     "new_event",
@@ -30,6 +31,7 @@ __all__ = [
     "open_process",
     "pipe",
     "receive",
+    "sealed_init",
     "socket_pair",
     "take",
 ]
@@ -94,6 +96,11 @@ def take(place: Any) -> Descriptor:
     return held
 
 
+def give(held: Descriptor, place: Any) -> None:
+    """Put the descriptor into *place*, a C ``int *``, whose structure owns it from then on."""
+    lib.ck_descriptor_give(held._cell, place)
+
+
 def open_path(path: Path, flags: int, mode: int = 0, *, dir_fd: int | None = None) -> Descriptor:
     """As :func:`os.open`, close-on-exec.
 
@@ -136,6 +143,13 @@ def memory_file(name: str, flags: int = 0) -> Descriptor:
     """As :func:`os.memfd_create`, close-on-exec."""
     held = Descriptor()
     _check(lib.ck_descriptor_memory(held._cell, name.encode(), flags))
+    return held
+
+
+def sealed_init(path: str) -> Descriptor:
+    """A sealed copy in memory of the program at *path*."""
+    held = Descriptor()
+    _check(lib.ck_descriptor_init(held._cell, path.encode()), path)
     return held
 
 

@@ -15,6 +15,7 @@ import attrs
 
 from container_kit.errors import KernelError, TimedOut
 from container_kit.native._binding import check, ffi, lib
+from container_kit.native.descriptors import Descriptor, give, sealed_init, take
 
 __all__ = ["Completed", "Start", "Talk", "init_fd", "reap", "send_signal", "surroundings", "wait"]
 
@@ -24,7 +25,7 @@ _SURROUNDINGS_SIZE = 1024
 _EXECUTABLE = os.path.join(os.path.dirname(__file__), "ckit-init")
 
 _lock = threading.Lock()
-_sealed: int | None = None
+_sealed: Descriptor | None = None
 
 
 def _new_lock() -> None:
@@ -45,26 +46,37 @@ def init_fd() -> int:
     global _sealed
     with _lock:
         if _sealed is None:
-            _sealed = check(lib.ck_seal_init(_EXECUTABLE.encode()), "cannot seal ckit-init", _EXECUTABLE)
-        return _sealed
+            try:
+                _sealed = sealed_init(_EXECUTABLE)
+            except OSError as error:
+                raise KernelError.of(error.errno or 0, "cannot seal ckit-init", _EXECUTABLE) from None
+        return _sealed.fileno()
 
 
 def _forget_sealed() -> None:
     """Somebody closed our descriptor behind our back: the number may be another file by now."""
     global _sealed
     with _lock:
+        if _sealed is not None:
+            _sealed.give_up()
         _sealed = None
 
 
+_EMPTY = dict.fromkeys(("pidfd", "status_fd", "terminal_fd", "listener_fd", "mount_ns_fd"), -1)
+
+
 class Start:
-    """One start through ``ckit-init``; see ``struct ck_started`` for the attributes of *state*."""
+    """One start through ``ckit-init``; see ``struct ck_started`` for the attributes of *state*.
+
+    What it started belongs to this object: forgotten, it is killed, reaped and its descriptors are closed,
+    wherever a signal handler may have raised.  `let_go` leaves the program alone.
+    """
 
     __slots__ = ("state",)
 
     def __init__(self) -> None:
-        self.state = ffi.new("struct ck_started *")
-        for name in ("pidfd", "status_fd", "terminal_fd", "listener_fd", "mount_ns_fd"):
-            setattr(self.state, name, -1)
+        # In this order: nothing is closed by a structure that does not yet say that it is empty.
+        self.state = ffi.gc(ffi.new("struct ck_started *", _EMPTY), lib.ck_launch_drop)
 
     def begin(
         self,
@@ -149,6 +161,18 @@ class Start:
             os.close(self.state.status_fd)
             self.state.status_fd = -1
 
+    def close_terminal(self) -> None:
+        """Hang up the program's terminal, if it has one."""
+        take(ffi.addressof(self.state, "terminal_fd")).close()
+
+    def let_go(self) -> None:
+        """The program shall go on when this is forgotten."""
+        self.state.maker = 0
+
+    def close(self) -> None:
+        """Close every descriptor; the program goes on.  May be repeated."""
+        lib.ck_launch_close(self.state)
+
     def abandon(self) -> None:
         """Kill and reap what was started and close every descriptor."""
         lib.ck_launch_abandon(self.state)
@@ -167,8 +191,8 @@ class Talk:
     """A conversation with a child: it is fed *input*, and what it writes is kept.
 
     Both directions go on at the same time, so neither side ever waits for the other for ever, however
-    much there is to say. The descriptors must not block. *stdin_fd* is closed by the conversation when
-    everything is written (or the child no longer reads), the others belong to the caller.
+    much there is to say. The descriptors must not block. *stdin_fd* belongs to the conversation, which closes
+    it when everything is written (or the child no longer reads), the others belong to the caller.
 
     Args:
         pidfd: The child; it is reaped at the end.
@@ -179,13 +203,23 @@ class Talk:
     __slots__ = ("_input", "_state")
 
     def __init__(
-        self, pidfd: int, *, stdin_fd: int = -1, stdout_fd: int = -1, stderr_fd: int = -1, input: bytes = b""
+        self,
+        pidfd: int,
+        *,
+        stdin_fd: Descriptor | int = -1,
+        stdout_fd: int = -1,
+        stderr_fd: int = -1,
+        input: bytes = b"",
     ) -> None:
         self._input = ffi.from_buffer(input)
-        state = ffi.new("struct ck_talk *")
-        state.pidfd, state.stdin_fd, state.stdout_fd, state.stderr_fd = pidfd, stdin_fd, stdout_fd, stderr_fd
+        streams = {"pidfd": pidfd, "stdin_fd": -1, "stdout_fd": stdout_fd, "stderr_fd": stderr_fd}
+        state = ffi.new("struct ck_talk *", streams)
         state.input, state.input_size = self._input, len(input)
         self._state = ffi.gc(state, lib.ck_talk_free)
+        if isinstance(stdin_fd, Descriptor):
+            give(stdin_fd, ffi.addressof(state, "stdin_fd"))
+        else:
+            state.stdin_fd = stdin_fd
 
     def run(self, timeout_s: float | None = None) -> Completed:
         """Talk until the child ends. May be called again after `TimedOut` or an interrupt: nothing is lost.

@@ -10,8 +10,6 @@ import struct
 from collections.abc import Callable, Sequence
 from io import FileIO
 
-import attrs
-
 from container_kit.errors import KernelError, StartFailed
 from container_kit.native import process
 from container_kit.runtime.plan import Plan
@@ -23,34 +21,63 @@ _MAX_ANSWER = 65536
 _RECORD = struct.Struct("<IiIIQ232s")  # struct status_record in _native/init/plan.h
 
 
-@attrs.define
 class Launched:
-    """A process that runs in a container; the descriptors belong to the caller, who closes them.
+    """A process that runs in a container, and descriptors of it.
+
+    It belongs to this object: when nobody refers to that any longer, the process is killed and reaped and
+    the descriptors are closed, so a caller that a signal handler cuts off leaves nothing behind.
+    `let_go` and `close` leave the process alone.
 
     Attributes:
-        pid: Its number as this process sees it.
-        pidfd: Refers to it for good; poll it to learn of its end, wait on it to reap.
-        mount_ns_fd: Its mount namespace, or -1: as long as it is open, the end of the process does not
-            wait for the kernel to unmount.
-        terminal_fd: The master side of its terminal, or -1.
-        seccomp_fd: The listener of its seccomp filter, or -1.
         waiting: It waits for its start (the plan was compiled with ``wait_for_start``).
     """
 
-    pid: int
-    pidfd: int
-    mount_ns_fd: int = -1
-    terminal_fd: int = -1
-    seccomp_fd: int = -1
-    waiting: bool = False
+    __slots__ = ("_start", "waiting")
+
+    def __init__(self, start: process.Start, waiting: bool = False) -> None:
+        self._start, self.waiting = start, waiting
+
+    @property
+    def pid(self) -> int:
+        """Its number as this process sees it."""
+        number: int = self._start.state.pid
+        return number
+
+    @property
+    def pidfd(self) -> int:
+        """Refers to it for good; poll it to learn of its end, wait on it to reap. -1 after `close`."""
+        return self._descriptor("pidfd")
+
+    @property
+    def mount_ns_fd(self) -> int:
+        """Its mount namespace, or -1: while it is open, its end does not wait for the kernel to unmount."""
+        return self._descriptor("mount_ns_fd")
+
+    @property
+    def terminal_fd(self) -> int:
+        """The master side of its terminal, or -1."""
+        return self._descriptor("terminal_fd")
+
+    @property
+    def seccomp_fd(self) -> int:
+        """The listener of its seccomp filter, or -1."""
+        return self._descriptor("listener_fd")
+
+    def _descriptor(self, name: str) -> int:
+        number: int = getattr(self._start.state, name)
+        return number
+
+    def close_terminal(self) -> None:
+        """Hang up: whoever reads from the terminal inside sees its end."""
+        self._start.close_terminal()
+
+    def let_go(self) -> None:
+        """The process shall go on when this object is forgotten."""
+        self._start.let_go()
 
     def close(self) -> None:
-        """Close every descriptor; the process goes on."""
-        for name in ("pidfd", "mount_ns_fd", "terminal_fd", "seccomp_fd"):
-            descriptor = getattr(self, name)
-            if descriptor >= 0:
-                setattr(self, name, -1)
-                os.close(descriptor)
+        """Close every descriptor; the process goes on.  May be repeated."""
+        self._start.close()
 
 
 def launch(
@@ -67,7 +94,8 @@ def launch(
 ) -> Launched:
     """Start *plan* and return when its program runs (or, with a start socket, waits to be started).
 
-    The process is a child of this one and is reaped through its pidfd (`native.process.wait`).
+    The process is a child of this one and is reaped through its pidfd (`native.process.wait`).  It does not
+    outlive the value that is returned, unless that is told to `let_go`.
 
     Args:
         plan: From `compile_plan` or `compile_exec`, or its encoding.
@@ -167,11 +195,4 @@ def finished(start: process.Start, result: int) -> Launched:
         raise KernelError.of(0, "ckit-init gave no process")
     if result == process.WAITING:
         start.close_status()
-    return Launched(
-        state.pid,
-        state.pidfd,
-        state.mount_ns_fd,
-        state.terminal_fd,
-        state.listener_fd,
-        waiting=result == process.WAITING,
-    )
+    return Launched(start, waiting=result == process.WAITING)
