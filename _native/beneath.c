@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "beneath.h"
@@ -76,6 +77,13 @@ static int enter(int root_fd, int dir_fd, const char *made, const char *name, un
 	if (mkdirat(dir_fd, name, mode) < 0 && errno != EEXIST)
 		return -errno;
 	return ck_open_beneath(root_fd, made, flags, 0, 1, 0);
+}
+
+long long ck_file_system(int fd)
+{
+	struct statfs found;
+
+	return fstatfs(fd, &found) < 0 ? -errno : (long long)(unsigned long)found.f_type;
 }
 
 int ck_mkdirs_beneath(int root_fd, const char *path, unsigned int mode)

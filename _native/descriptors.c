@@ -5,6 +5,7 @@
 #include <linux/memfd.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -96,6 +97,24 @@ int ck_descriptor_init(struct ck_descriptor *held, const char *path)
 int ck_descriptor_event(struct ck_descriptor *held, unsigned int value)
 {
 	return keep(held, eventfd(value, EFD_CLOEXEC));
+}
+
+int ck_descriptor_watch(struct ck_descriptor *held)
+{
+	return keep(held, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+}
+
+int ck_descriptor_call(struct ck_descriptor *held, long number, size_t a, size_t b, size_t c)
+{
+	return keep(held, (int)syscall(number, a, b, c));
+}
+
+int ck_descriptor_hand_over(struct ck_descriptor *held, const char *name, int flags)
+{
+	int number;
+
+	ck_descriptor_give(held, &number);
+	return number;
 }
 
 int ck_descriptor_pipe(struct ck_descriptor *reading, struct ck_descriptor *writing, int flags)

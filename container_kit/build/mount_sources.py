@@ -265,9 +265,8 @@ class OpenMounts:
         self.secret_env.setdefault("SSH_AUTH_SOCK", resolved.target)
 
     def _add_file(self, target: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
-        root = detached_tmpfs(len(content) + _ROOM)
-        self._stack.callback(os.close, root)
-        directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        root = self._stack.enter_context(detached_tmpfs(len(content) + _ROOM))
+        directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.fileno())
         self._stack.callback(os.close, directory)
         with open(
             os.open("file", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=directory), "wb"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from container_kit.native.descriptors import open_path
 from container_kit.native.mounts import detached_overlay
 from container_kit.oci.rootfs import Directory
 from container_kit.store import files
@@ -29,7 +30,7 @@ def scratch_directory(store: Store) -> Iterator[str]:
     try:
         yield path
     finally:
-        store.drafts.close(lock)
+        lock.close()
         remove_entry(store.layout.temporary, name)
 
 
@@ -42,10 +43,8 @@ def writable_root(engine: Engine, layers: tuple[Digest, ...]) -> Iterator[tuple[
     with scratch_directory(engine.store) as directory:
         root = engine.snapshotter.prepare(directory, layers, volatile=True)
         if isinstance(root, Directory):
-            fd = os.open(root.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            merged = open_path(root.path, os.O_PATH | os.O_DIRECTORY)
         else:
-            fd = detached_overlay(root.lowers, root.upper, root.work, executable=True)
-        try:
-            yield directory, fd
-        finally:
-            os.close(fd)
+            merged = detached_overlay(root.lowers, root.upper, root.work, executable=True)
+        with merged:
+            yield directory, merged.fileno()

@@ -16,6 +16,7 @@ import subprocess
 import termios
 
 from container_kit.cli.terminal import relay
+from container_kit.native.descriptors import Descriptor
 
 __all__ = ["relay_pipes", "stream_kinds"]
 
@@ -28,14 +29,14 @@ def stream_kinds(stdin: bool) -> tuple[int | None, int, int]:
     return kinds[0] if stdin else None, kinds[1], kinds[2]
 
 
-def relay_pipes(pidfd: int, stdin_fd: int, stdout_fd: int, stderr_fd: int) -> None:
-    """Relay these ends of a program's pipes (-1: none) to our streams until it ends; closes *stdin_fd*."""
+def relay_pipes(pidfd: int, stdin: Descriptor, stdout_fd: int, stderr_fd: int) -> None:
+    """Relay these ends of a program's pipes (-1, or closed: none) to our streams until it ends."""
     outputs = {fd: number for number, fd in ((1, stdout_fd), (2, stderr_fd)) if fd >= 0}
-    if not outputs and stdin_fd < 0:
+    if not outputs and stdin.closed:
         return
-    peer = _PipePeer(pidfd, stdin_fd, outputs)
+    peer = _PipePeer(pidfd, stdin, outputs)
     try:
-        relay(peer, stdin=stdin_fd >= 0, terminal=False)
+        relay(peer, stdin=not stdin.closed, terminal=False)
     finally:
         peer.end_input()
 
@@ -43,14 +44,14 @@ def relay_pipes(pidfd: int, stdin_fd: int, stdout_fd: int, stderr_fd: int) -> No
 class _PipePeer:
     """A program behind pipes, until it ends: a child that it leaves behind may go on writing for ever."""
 
-    def __init__(self, pidfd: int, stdin_fd: int, outputs: dict[int, int]) -> None:
-        self._pidfd, self._stdin_fd, self._outputs = pidfd, stdin_fd, outputs
+    def __init__(self, pidfd: int, stdin: Descriptor, outputs: dict[int, int]) -> None:
+        self._pidfd, self._stdin, self._outputs = pidfd, stdin, outputs
         self._left: dict[int, int] | None = None
         self._poller = select.poll()
         for fd in (pidfd, *outputs):
             self._poller.register(fd, select.POLLIN)
-        if stdin_fd >= 0:
-            os.set_blocking(stdin_fd, False)
+        if not stdin.closed:
+            os.set_blocking(stdin.fileno(), False)
 
     def read(self) -> tuple[int, bytes] | None:
         """The next output, until there is no more of the program itself."""
@@ -78,17 +79,15 @@ class _PipePeer:
         """Pass input on; a program that has closed its input, or has ended, does not care."""
         view = memoryview(data)
         poller = select.poll()
-        poller.register(self._stdin_fd, select.POLLOUT)
+        poller.register(self._stdin.fileno(), select.POLLOUT)
         poller.register(self._pidfd, select.POLLIN)
         with contextlib.suppress(BrokenPipeError):
             while view and self._pidfd not in dict(poller.poll()):
-                view = view[os.write(self._stdin_fd, view) :]
+                view = view[os.write(self._stdin.fileno(), view) :]
 
     def end_input(self) -> None:
         """Let the program read an end of file."""
-        if self._stdin_fd >= 0:
-            os.close(self._stdin_fd)
-            self._stdin_fd = -1
+        self._stdin.close()
 
     def resize(self, rows: int, columns: int) -> None:
         """A pipe has no size."""

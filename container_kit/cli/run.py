@@ -26,6 +26,7 @@ from container_kit.cli.terminal import (
     signals_to,
 )
 from container_kit.errors import ContainerKitError, InvalidInput, StartFailed
+from container_kit.native.descriptors import Descriptor, duplicate
 
 if TYPE_CHECKING:
     from container_kit.containers import Container, Engine, ExecProcess
@@ -209,13 +210,13 @@ def _exec_detached(container: Container, command: tuple[str, ...], wishes: dict[
 
 
 def _wait(process: ExecProcess) -> int:
-    stdin_fd = -1
+    stdin = Descriptor()
     if process.stdin is not None:
-        stdin_fd = os.dup(process.stdin.fileno())
+        stdin = duplicate(process.stdin.fileno())
         process.stdin.close()
     outputs = [-1 if file is None else file.fileno() for file in (process.stdout, process.stderr)]
     with signals_to(lambda number, _: process.send_signal(number)):
-        relay_pipes(process.fileno(), stdin_fd, *outputs)
+        relay_pipes(process.fileno(), stdin, *outputs)
         return int(process.wait())
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import struct
 from collections.abc import Iterator
 
 from container_kit.containers.log_history import History
+from container_kit.native.descriptors import new_event
 
 __all__ = ["Attachment", "attach_bits"]
 
@@ -90,7 +90,7 @@ class _Readiness:
 
     def __init__(self, connection: socket.socket) -> None:
         self._epoll = select.epoll()
-        self._history = os.eventfd(1, os.EFD_CLOEXEC)
+        self._history = new_event(1)
         self._epoll.register(connection, select.EPOLLIN)
         self._epoll.register(self._history, select.EPOLLIN)
 
@@ -98,9 +98,7 @@ class _Readiness:
         return self._epoll.fileno()
 
     def history_ended(self) -> None:
-        if self._history >= 0:
-            os.close(self._history)
-            self._history = -1
+        self._history.close()
 
     def close(self) -> None:
         self.history_ended()

@@ -7,6 +7,7 @@ Source: OCI runtime-spec 1.2, bundle.md and config.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from container_kit.errors import ContainerKitError, InvalidInput, LimitExceeded, NotFound
+from container_kit.native.descriptors import open_path
 from container_kit.oci.rootfs import Directory
 from container_kit.oci.runtime_spec import Hooks, Process, Spec
 from container_kit.runtime.users import resolve_user, root_reader
@@ -97,13 +99,9 @@ def with_home(process: Process, root: str) -> Process:
     if any(variable.startswith("HOME=") for variable in process.env):
         return process
     home = "/"
-    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        home = resolve_user(str(process.user.uid), root_reader(fd)).home
-    except ContainerKitError:
-        pass  # an account file that cannot be read names no home
-    finally:
-        os.close(fd)
+    # An account file that cannot be read names no home.
+    with open_path(root, os.O_PATH | os.O_DIRECTORY) as folder, contextlib.suppress(ContainerKitError):
+        home = resolve_user(str(process.user.uid), root_reader(folder.fileno())).home
     return attrs.evolve(process, env=(*process.env, f"HOME={home}"))
 
 

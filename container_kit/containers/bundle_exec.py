@@ -22,6 +22,7 @@ from container_kit.containers.bundle_process import (
 from container_kit.containers.bundle_runtime import OciRuntime
 from container_kit.containers.bundle_state import Record
 from container_kit.errors import InvalidInput, WrongState
+from container_kit.native.descriptors import open_process
 from container_kit.oci.runtime_spec import Capabilities, Process, Spec, User
 from container_kit.runtime.capabilities import parse as parse_capability
 from container_kit.runtime.compile import compile_exec
@@ -171,8 +172,7 @@ def _launch(runtime: OciRuntime, record: Record, spec: Spec, process: Process, p
         seccomp=program,
         seccomp_flags=flags,
     )
-    pidfd = os.pidfd_open(record.pid)
-    try:
+    with open_process(record.pid) as pidfd:
         if not record.is_alive():
             raise WrongState(f"cannot exec in container {record.id}: container not running")
         return launch(
@@ -180,12 +180,10 @@ def _launch(runtime: OciRuntime, record: Record, spec: Spec, process: Process, p
             stdin=0,
             stdout=1,
             stderr=2,
-            slots=(pidfd,),
+            slots=(pidfd.fileno(),),
             preserve_fds=tuple(range(3, 3 + preserve_fds)),
             cgroup_fd=cgroup.v2_fd if cgroup and cgroup.v2 else -1,
         )
-    finally:
-        os.close(pidfd)
 
 
 def foreign_namespaces(pid: int) -> Sequence[str]:

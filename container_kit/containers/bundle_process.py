@@ -9,6 +9,7 @@ import socket
 from container_kit.containers.bundle import DEFAULT_PARENT
 from container_kit.containers.bundle_state import Record
 from container_kit.errors import InvalidInput, UnsupportedFeature, WrongState
+from container_kit.native.descriptors import open_process
 from container_kit.oci.runtime_spec import Spec
 from container_kit.runtime.cgroups import Cgroups
 from container_kit.runtime.host import Host
@@ -46,17 +47,16 @@ def send_signal(record: Record, number: int) -> None:
         WrongState: It has ended.
     """
     try:
-        pidfd = os.pidfd_open(record.pid)
+        pidfd = open_process(record.pid)
     except ProcessLookupError:
         raise WrongState(f"cannot kill container {record.id}: container not running") from None
     try:
-        if not record.is_alive():
-            raise WrongState(f"cannot kill container {record.id}: container not running")
-        signal.pidfd_send_signal(pidfd, number)
+        with pidfd:
+            if not record.is_alive():
+                raise ProcessLookupError
+            signal.pidfd_send_signal(pidfd.fileno(), number)
     except ProcessLookupError:
         raise WrongState(f"cannot kill container {record.id}: container not running") from None
-    finally:
-        os.close(pidfd)
 
 
 def send_terminal(path: str, terminal_fd: int) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from container_kit.errors import Conflict, InvalidInput, NameInUse, NotFound
+from container_kit.native.descriptors import as_file, open_path
 
 __all__ = ["Place", "Record", "StateRoot", "Status", "process_start_ticks"]
 
@@ -111,15 +112,15 @@ class Place:
     def write(self, record: Record) -> None:
         """Replace what is known; another process sees the old or the new, never a part."""
         draft = os.path.join(self.path, f".{_STATE}")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
+        held = open_path(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with as_file(held, "w", encoding="utf-8") as file:
             json.dump(attrs.asdict(record), file)
         os.rename(draft, os.path.join(self.path, _STATE))
 
     def keep(self, name: str, document: bytes) -> None:
         """Keep a document beside the state: the configuration that later commands need."""
-        fd = os.open(os.path.join(self.path, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
+        held = open_path(os.path.join(self.path, name), os.O_WRONLY | os.O_CREAT, 0o600)
+        with as_file(held, "wb") as file:
             file.write(document)
 
     def kept(self, name: str) -> bytes:
@@ -135,14 +136,12 @@ class Place:
             NotFound: There is no such container.
         """
         try:
-            fd = os.open(os.path.join(self.path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = open_path(os.path.join(self.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
             raise NotFound("container", self.id, "container does not exist") from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(fd)
 
     def is_locked(self) -> bool:
         """Whether a command is at work on this container."""
@@ -179,11 +178,8 @@ class Place:
     @contextlib.contextmanager
     def _short_path(self) -> Iterator[str]:
         # The address of a unix socket has 108 bytes; the path of the directory may have more.
-        fd = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield f"/proc/self/fd/{fd}/{_START}"
-        finally:
-            os.close(fd)
+        with open_path(self.path, os.O_PATH | os.O_DIRECTORY) as folder:
+            yield f"/proc/self/fd/{folder.fileno()}/{_START}"
 
     def remove(self) -> None:
         """Forget the container; may be repeated."""

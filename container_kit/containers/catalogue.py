@@ -14,6 +14,7 @@ from container_kit.containers.record import Record, read_record
 from container_kit.containers.results import ContainerInfo
 from container_kit.containers.state_file import read_state
 from container_kit.errors import InvalidInput, NotFound
+from container_kit.native.descriptors import open_path
 
 __all__ = ["Catalogue", "describe"]
 
@@ -30,13 +31,16 @@ class Catalogue:
         for path in (self.containers, self.owners, names_path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-        self.names_fd = os.open(names_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._names = open_path(names_path, os.O_RDONLY | os.O_DIRECTORY)
 
     def close(self) -> None:
         """Close the descriptor of the names; nothing works afterwards."""
-        if self.names_fd >= 0:
-            os.close(self.names_fd)
-            self.names_fd = -1
+        self._names.close()
+
+    @property
+    def names_fd(self) -> int:
+        """A descriptor of the directory of names."""
+        return self._names.fileno()
 
     def directory(self, container_id: str) -> str:
         """The absolute path of a container's directory, whether it exists or not."""

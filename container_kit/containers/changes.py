@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from container_kit.containers.roots import open_root
 from container_kit.errors import InvalidInput, KernelError
 from container_kit.images import Change, Image
+from container_kit.native.descriptors import open_path
 from container_kit.native.layers import pack
 from container_kit.oci import Digest
 
@@ -69,13 +70,10 @@ def export(container: Container, destination: str | os.PathLike[str] | IO[bytes]
     """Write all files as one tar; see :meth:`Container.export`."""
     engine = container.engine
     record = engine.record(container.id)
-    with open_root(container) as root_fd:
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    with open_root(container) as root_fd, open_path(".", flags, dir_fd=root_fd) as tree:
         # Mounts of a running container, /proc among them, are not its files: `pack` stays on one file system.
-        tree_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
-        try:
-            _write(tree_fd, destination)
-        finally:
-            os.close(tree_fd)
+        _write(tree.fileno(), destination)
     engine.note("export", record)
 
 
@@ -85,10 +83,8 @@ def _write(tree_fd: int, destination: str | os.PathLike[str] | IO[bytes]) -> Non
         pack(tree_fd, destination.fileno(), form="archive")
         return
     try:
-        fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        file = open_path(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     except OSError as error:
         raise KernelError.of(error.errno or 0, "cannot export", os.fspath(destination)) from None
-    try:
-        pack(tree_fd, fd, form="archive")
-    finally:
-        os.close(fd)
+    with file:
+        pack(tree_fd, file.fileno(), form="archive")

@@ -16,10 +16,11 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
-from container_kit.containers.files import RootFiles
+from container_kit.containers.files import RootFiles, check_changeable
 from container_kit.containers.roots import open_root
 from container_kit.containers.treecopy import DEEPEST, DIRECTORY, TreeCopy
 from container_kit.errors import ContainerKitError, InvalidInput, KernelError, LimitExceeded, NotFound
+from container_kit.native.descriptors import Descriptor, as_file, memory_file, open_path
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -48,12 +49,8 @@ def copy_out(container: Container, path: str, destination: str | os.PathLike[str
         if isinstance(destination, str | os.PathLike):
             target = os.path.abspath(os.fspath(destination))
             target += "/" if os.fspath(destination).endswith("/") else ""
-            host_fd = os.open("/", DIRECTORY)
-            try:
-                copier = TreeCopy(uid=os.geteuid(), gid=os.getegid(), keep_special_bits=False)
-                _copy(copier, folder, name, contents, _HostFiles(host_fd), target)
-            finally:
-                os.close(host_fd)
+            copier = TreeCopy(uid=os.geteuid(), gid=os.getegid(), keep_special_bits=False)
+            _copy(copier, folder, name, contents, _HostFiles(), target)
         else:
             _write_tar(folder, name, destination)
 
@@ -61,9 +58,12 @@ def copy_out(container: Container, path: str, destination: str | os.PathLike[str
 class _HostFiles(RootFiles):
     """The host's own files: links lead where they lead, as for any other program of this user."""
 
-    def open_fd(self, path: str, flags: int, mode: int = 0o644) -> int:
+    def __init__(self) -> None:
+        """They have no root but the host's own."""
+
+    def resolve(self, path: str, flags: int = os.O_PATH) -> Descriptor:
         try:
-            return os.open(path, flags | os.O_CLOEXEC, mode)
+            return open_path(path, flags)
         except FileNotFoundError:
             raise NotFound("file", path, "on this host") from None
 
@@ -76,11 +76,8 @@ def _host_source(source: str) -> Iterator[tuple[int, str, bool]]:
     if not os.path.lexists(real):
         raise NotFound("file", source, "on this host")
     folder, name = os.path.split(real)
-    fd = os.open(folder, DIRECTORY)
-    try:
-        yield fd, name or ".", contents
-    finally:
-        os.close(fd)
+    with open_path(folder, DIRECTORY) as held:
+        yield held.fileno(), name or ".", contents
 
 
 @contextlib.contextmanager
@@ -88,12 +85,9 @@ def _inside_source(root: RootFiles, path: str) -> Iterator[tuple[int, str, bool]
     contents = path.endswith("/.")
     plain = posixpath.normpath("/" + path)
     folder, name = posixpath.split(plain)
-    fd = root.open_fd(folder, DIRECTORY)
-    try:
-        _lstat(fd, name or ".", path)
-        yield fd, name or ".", contents or not name
-    finally:
-        os.close(fd)
+    with root.resolve(folder, DIRECTORY) as held:
+        _lstat(held.fileno(), name or ".", path)
+        yield held.fileno(), name or ".", contents or not name
 
 
 def _lstat(folder: int, name: str, path: str) -> os.stat_result:
@@ -117,14 +111,12 @@ def _copy(copier: TreeCopy, folder: int, name: str, contents: bool, root: RootFi
 def _copy_entry(copier: TreeCopy, folder: int, name: str, contents: bool, root: RootFiles, path: str) -> None:
     is_directory = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     if root.is_dir(path):
-        fd = root.open_fd(path, DIRECTORY)
-        try:
+        with root.resolve(path, DIRECTORY) as target:
+            check_changeable(target, path)
             if contents:
-                copier.contents(folder, name, fd)
+                copier.contents(folder, name, target.fileno())
             else:
-                copier.entry(folder, name, fd, _base(name, folder))
-        finally:
-            os.close(fd)
+                copier.entry(folder, name, target.fileno(), _base(name, folder))
         return
     if path.endswith("/") and not is_directory:
         raise NotFound("directory", path, "it must be there before a file can be copied into it")
@@ -150,17 +142,12 @@ def _unpack_into(container: Container, source: IO[bytes], root: RootFiles, path:
     name = f".copy-{os.urandom(6).hex()}"
     os.mkdir(os.path.join(directory, name), 0o700)
     try:
-        fd = os.open(os.path.join(directory, name), DIRECTORY)
-        try:
+        with open_path(os.path.join(directory, name), DIRECTORY) as unpacked:
             with _descriptor_of(source) as source_fd:
-                unpack(source_fd, fd, form="archive")
-            target = root.open_fd(path, DIRECTORY)
-            try:
-                TreeCopy(uid=None, gid=None).contents(fd, ".", target)
-            finally:
-                os.close(target)
-        finally:
-            os.close(fd)
+                unpack(source_fd, unpacked.fileno(), form="archive")
+            with root.resolve(path, DIRECTORY) as target:
+                check_changeable(target, path)
+                TreeCopy(uid=None, gid=None).contents(unpacked.fileno(), ".", target.fileno())
     finally:
         remove_directory(directory, name)
 
@@ -173,15 +160,11 @@ def _descriptor_of(source: IO[bytes]) -> Iterator[int]:
         return
     except (AttributeError, io.UnsupportedOperation):
         pass
-    fd = os.memfd_create("copy", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(fd), "wb") as file:
-            while block := source.read(1 << 20):
-                file.write(block)
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)
+    with as_file(memory_file("copy"), "w+b") as file:
+        while block := source.read(1 << 20):
+            file.write(block)
+        file.seek(0)
+        yield file.fileno()
 
 
 def _write_tar(folder: int, name: str, destination: IO[bytes]) -> None:
@@ -193,8 +176,8 @@ def _write_tar(folder: int, name: str, destination: IO[bytes]) -> None:
 def _add(archive: tarfile.TarFile, folder: int, name: str, shown: str) -> None:
     if shown.count("/") > DEEPEST:
         raise LimitExceeded(f"cannot copy {name!r}: it lies more than {DEEPEST} directories deep")
-    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
+    with open_path(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder) as held:
+        fd = held.fileno()
         status = os.fstat(fd)
         entry = tarfile.TarInfo(shown)
         entry.mode, entry.mtime = stat.S_IMODE(status.st_mode), status.st_mtime
@@ -212,5 +195,3 @@ def _add(archive: tarfile.TarFile, folder: int, name: str, shown: str) -> None:
             for child in sorted(os.listdir(f"/proc/self/fd/{fd}")):
                 with contextlib.suppress(FileNotFoundError):
                     _add(archive, fd, child, f"{shown}/{child}")
-    finally:
-        os.close(fd)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
+from container_kit.native.descriptors import Descriptor, open_path
+
 if TYPE_CHECKING:
     from container_kit.containers.watching import Watch
 
@@ -82,7 +84,7 @@ class Journal:
 
     def __init__(self, root: str) -> None:
         self.path = os.path.join(root, "events")
-        self._fd: int | None = None
+        self._file = Descriptor()
 
     def write(self, action: str, container_id: str, attributes: Mapping[str, str]) -> None:
         """Append one event; a full disk loses the event, never the action that it tells of."""
@@ -92,30 +94,26 @@ class Journal:
             os.write(self._writable(), line.encode())
 
     def _writable(self) -> int:
-        if self._fd is None:
-            self._fd = self._open()
-        if os.fstat(self._fd).st_size >= ROTATE_BYTES:
+        if self._file.closed:
+            self._file = self._open()
+        if os.fstat(self._file.fileno()).st_size >= ROTATE_BYTES:
             self._rotate()
-        return self._fd
+        return self._file.fileno()
 
-    def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _open(self) -> Descriptor:
+        return open_path(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _rotate(self) -> None:
         """Put the full file aside, unless another process has just done so; then use the new one."""
-        assert self._fd is not None
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(self.path).st_ino == os.fstat(self._fd).st_ino:
+            if os.stat(self.path).st_ino == os.fstat(self._file.fileno()).st_ino:
                 os.rename(self.path, self.path + ".1")
-        os.close(self._fd)
-        self._fd = self._open()
+        self._file = self._open()
 
     def close(self) -> None:
         """Close the file; the next write opens it again."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self._file.close()
 
     def read(self, *, since: float | None = None, follow: bool = False) -> Iterator[Event]:
         """The events from *since* (seconds since the epoch; None means all), oldest first.
@@ -135,7 +133,7 @@ class Journal:
     def _lines(self, watch: Watch | None) -> Iterator[bytes]:
         with contextlib.suppress(FileNotFoundError), open(self.path + ".1", "rb") as older:
             yield from _whole_lines(older)
-        os.close(self._open())
+        self._open().close()
         file = open(self.path, "rb")  # noqa: SIM115  # replaced when the journal is rotated
         try:
             while True:

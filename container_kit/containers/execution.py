@@ -17,7 +17,8 @@ from container_kit.containers.options import as_command, signal_number
 from container_kit.containers.preparing import prepare_exec
 from container_kit.containers.results import ExecResult
 from container_kit.containers.streams import Stream, Streams, as_bytes, as_output, last_lines
-from container_kit.errors import CommandFailed, InvalidInput, KernelError, TimedOut
+from container_kit.errors import CommandFailed, InvalidInput, TimedOut
+from container_kit.native.descriptors import Descriptor, as_file, duplicate
 from container_kit.native.process import Completed, Talk, reap, send_signal, wait
 from container_kit.runtime.launch import Launched, launch
 
@@ -49,11 +50,9 @@ def execute(
     streams = Streams.open(None if data is None else _PIPE, output, output)
     try:
         words, launched = _launch(container, command, streams, wishes, timeout)
-        try:
-            left = None if timeout is None else began + timeout - time.monotonic()
-            done = _finish(launched, streams, data, left)
-        finally:
-            _discard(launched)
+        left = None if timeout is None else began + timeout - time.monotonic()
+        done = _finish(launched, streams, data, left)
+        launched.close()
     finally:
         streams.close()
     result = ExecResult(
@@ -118,23 +117,11 @@ def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s:
     try:
         return talk.run(timeout_s)
     except TimedOut:
-        _kill(launched.pidfd)
+        launched.end()
         raise TimedOut("the command did not end in time and was killed: give a longer timeout") from None
     except BaseException:
-        _kill(launched.pidfd)
+        launched.end()
         raise
-
-
-def _kill(pidfd: int) -> None:
-    send_signal(pidfd, 9)
-    with contextlib.suppress(KernelError):  # ECHILD: it has been reaped already
-        wait(pidfd)
-
-
-def _discard(launched: Launched) -> None:
-    for fd in (launched.pidfd, launched.mount_ns_fd, launched.terminal_fd, launched.seccomp_fd):
-        if fd >= 0:
-            os.close(fd)
 
 
 def popen(
@@ -175,12 +162,10 @@ class ExecProcess:
         self._launched, self._text = launched, text
         self._talk: Talk | None = None
         self._process = os.getpid()
-        ours = streams.release()
-        mode = "" if text else "b"
-        buffering: dict[str, Any] = {"errors": "replace", "encoding": "utf-8"} if text else {}
-        self.stdin: IO[Any] | None = os.fdopen(ours[0], f"w{mode}", **buffering) if ours[0] >= 0 else None
-        self.stdout: IO[Any] | None = os.fdopen(ours[1], f"r{mode}", **buffering) if ours[1] >= 0 else None
-        self.stderr: IO[Any] | None = os.fdopen(ours[2], f"r{mode}", **buffering) if ours[2] >= 0 else None
+        stdin, stdout, stderr = streams.release()
+        self.stdin = _file(stdin, "w", text)
+        self.stdout = _file(stdout, "r", text)
+        self.stderr = _file(stderr, "r", text)
         self.terminal: int | None = launched.terminal_fd if launched.terminal_fd >= 0 else None
 
     def fileno(self) -> int:
@@ -260,11 +245,9 @@ class ExecProcess:
             if file is not None:
                 with contextlib.suppress(BrokenPipeError):
                     file.close()
-        if self.poll() is None:
-            _kill(self._launched.pidfd)
-        _discard(self._launched)
-        self._launched.pidfd, self.terminal = -1, None
-        self._launched.mount_ns_fd = self._launched.terminal_fd = self._launched.seccomp_fd = -1
+        self.poll()
+        self._launched.end()
+        self.terminal = None
 
     def __enter__(self) -> Self:
         return self
@@ -289,12 +272,19 @@ def set_window(terminal: int, rows: int, columns: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def _duplicate(file: IO[Any] | None) -> int:
+def _file(end: Descriptor | None, mode: str, text: bool) -> IO[Any] | None:
+    """Our end of a stream as a file object."""
+    if end is None:
+        return None
+    return as_file(end, mode, errors="replace", encoding="utf-8") if text else as_file(end, f"{mode}b")
+
+
+def _duplicate(file: IO[Any] | None) -> Descriptor:
     """A descriptor for `communicate` to close at the end of the input; the file itself is closed here."""
     if file is None:
-        return -1
+        return Descriptor()
     with contextlib.suppress(BrokenPipeError):
         file.flush()
-    fd = os.dup(file.fileno())
+    held = duplicate(file.fileno())
     file.close()
-    return fd
+    return held

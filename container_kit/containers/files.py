@@ -16,15 +16,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from container_kit.containers.roots import open_root
 from container_kit.errors import InvalidInput, KernelError, NotFound
-from container_kit.native.trees import open_beneath
+from container_kit.native.descriptors import Descriptor, as_file, open_below, open_path
+from container_kit.native.trees import kernel_file_system
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
 
-__all__ = ["ContainerFiles", "RootFiles"]
+__all__ = ["ContainerFiles", "RootFiles", "check_changeable"]
 
-_READ = os.O_RDONLY | os.O_CLOEXEC
 _LARGEST_READ = 1 << 30
+_MOST_LINKS = 40  # as the kernel counts
 
 
 class RootFiles:
@@ -38,30 +39,38 @@ class RootFiles:
     def __init__(self, root_fd: int) -> None:
         self.root_fd = root_fd
 
-    def open_fd(self, path: str, flags: int, mode: int = 0o644) -> int:
-        """A descriptor of *path*, resolved inside the root; the caller closes it."""
-        if "\0" in path or not path:
-            raise InvalidInput(f"path {path!r} cannot be used: it is empty or has a NUL")
+    def resolve(self, path: str, flags: int = os.O_PATH) -> Descriptor:
+        """A descriptor of what is at *path*, resolved inside the root; with O_PATH it is not opened."""
+        check_path(path)
         try:
-            # The kernel refuses permissions for a file that is not to be made.
-            return open_beneath(self.root_fd, path, flags, mode if flags & os.O_CREAT else 0)
-        except KernelError as error:
-            if error.errno == errno.ENOENT:
-                raise NotFound("file", path, "in the container") from None
-            raise
+            return open_below(self.root_fd, path, flags)
+        except OSError as error:
+            raise _explained(error, "cannot open", path) from None
 
     def open(self, path: str, mode: str = "r", **arguments: Any) -> IO[Any]:
-        """Like the built-in ``open``: modes r, w, a, x with b and +."""
+        """Like the built-in ``open``: modes r, w, a, x with b and +.
+
+        Raises:
+            InvalidInput: It is no regular file, or is to be written and is the kernel's.
+        """
         flags, kind = _open_flags(mode)
-        fd = self.open_fd(path, flags | os.O_NONBLOCK)
-        try:
-            # A FIFO would block and a device would act: neither is a file to read or write from outside.
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise InvalidInput(f"{path!r} in the container is not a regular file")
-            return os.fdopen(fd, kind, **arguments)
-        except BaseException:
-            os.close(fd)
-            raise
+        return as_file(self._open_file(path, flags), kind, **arguments)
+
+    def _open_file(self, path: str, flags: int, mode: int = 0o644) -> Descriptor:
+        """A regular file; O_CREAT makes it, also where a link leads that has led nowhere so far."""
+        for _ in range(_MOST_LINKS):
+            try:
+                with self.resolve(path) as found:
+                    return _opened(found, path, flags)
+            except NotFound:
+                if not flags & os.O_CREAT:
+                    raise
+            with self._parent(path) as (folder, name):
+                made = _made(folder, name, path, flags, mode)
+                if made is not None:
+                    return made
+                path = _where_it_leads(folder, name, path)
+        raise KernelError.of(errno.ELOOP, "cannot open", path)
 
     def read_bytes(self, path: str, limit: int = _LARGEST_READ) -> bytes:
         """All bytes of a file, at most *limit*."""
@@ -75,11 +84,10 @@ class RootFiles:
 
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> int:
         """Replace the content of a file, making it when it is missing; returns the number of bytes."""
-        fd = self.open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, mode)
-        with os.fdopen(fd, "wb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise InvalidInput(f"{path!r} in the container is not a regular file")
-            return file.write(data)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with as_file(self._open_file(path, flags, mode), "wb") as file:
+            written: int = file.write(data)
+            return written
 
     def write_text(self, path: str, text: str, encoding: str = "utf-8", mode: int = 0o644) -> int:
         """Replace the content of a file with text; returns the number of bytes."""
@@ -87,8 +95,8 @@ class RootFiles:
 
     def stat(self, path: str, *, follow_symlinks: bool = True) -> os.stat_result:
         """What the kernel knows about a path."""
-        with self._path(path, 0 if follow_symlinks else os.O_NOFOLLOW) as fd:
-            return os.fstat(fd)
+        with self.resolve(path, os.O_PATH | (0 if follow_symlinks else os.O_NOFOLLOW)) as found:
+            return os.fstat(found.fileno())
 
     def exists(self, path: str) -> bool:
         """Whether there is something at the path, links followed."""
@@ -114,17 +122,14 @@ class RootFiles:
 
     def iterdir(self, path: str = "/") -> list[str]:
         """The names in a directory, sorted."""
-        fd = self.open_fd(path, _READ | os.O_DIRECTORY)
-        try:
-            return sorted(os.listdir(fd))
-        finally:
-            os.close(fd)
+        with self.resolve(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+            return sorted(os.listdir(folder.fileno()))
 
     def readlink(self, path: str) -> str:
         """What a symbolic link says."""
-        with self._path(path, os.O_NOFOLLOW) as fd:
+        with self.resolve(path, os.O_PATH | os.O_NOFOLLOW) as found:
             try:
-                return os.readlink("", dir_fd=fd)
+                return os.readlink("", dir_fd=found.fileno())
             except OSError as error:
                 raise KernelError.of(error.errno or 0, "not a symbolic link in the container", path) from None
 
@@ -159,30 +164,25 @@ class RootFiles:
 
     def chmod(self, path: str, mode: int) -> None:
         """Change the permission bits."""
-        with self._path(path, 0) as fd:
-            os.chmod(f"/proc/self/fd/{fd}", mode)
+        with self.resolve(path) as found:
+            check_changeable(found, path)
+            os.chmod(f"/proc/self/fd/{found.fileno()}", mode)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
         """Change the owner; ids are those inside the container."""
-        with self._path(path, 0) as fd:
-            os.chown(f"/proc/self/fd/{fd}", uid, gid)
-
-    @contextlib.contextmanager
-    def _path(self, path: str, flags: int) -> Iterator[int]:
-        fd = self.open_fd(path, os.O_PATH | flags)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        with self.resolve(path) as found:
+            check_changeable(found, path)
+            os.chown(f"/proc/self/fd/{found.fileno()}", uid, gid)
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """The directory that *path* lies in, as a descriptor, and the last name; never ``..``."""
+        """The directory that *path* lies in, to be changed, and the last name; never ``..``."""
         folder, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             raise InvalidInput(f"path {path!r} names no file: its last part must be a name")
-        with self._path(folder or "/", os.O_DIRECTORY) as fd:
-            yield fd, name
+        with self.resolve(folder or "/", os.O_PATH | os.O_DIRECTORY) as found:
+            check_changeable(found, path)
+            yield found.fileno(), name
 
 
 class ContainerFiles(RootFiles):
@@ -191,10 +191,74 @@ class ContainerFiles(RootFiles):
     def __init__(self, container: Container) -> None:
         self._container = container
 
-    def open_fd(self, path: str, flags: int, mode: int = 0o644) -> int:
-        """A descriptor of *path*, resolved inside the root; the caller closes it."""
+    def resolve(self, path: str, flags: int = os.O_PATH) -> Descriptor:
+        """A descriptor of what is at *path*, resolved inside the root; with O_PATH it is not opened."""
         with open_root(self._container) as root_fd:
-            return RootFiles(root_fd).open_fd(path, flags, mode)
+            return RootFiles(root_fd).resolve(path, flags)
+
+
+def check_path(path: str) -> None:
+    """Refuse what names no file in any system."""
+    if "\0" in path or not path:
+        raise InvalidInput(f"path {path!r} cannot be used: it is empty or has a NUL")
+
+
+def check_changeable(found: Descriptor, path: str) -> None:
+    """Refuse to change a file or directory that is a switch of the kernel, whatever path or link led there.
+
+    A process in the container has its own rights over these, a caller outside has all of the host's root.
+
+    Raises:
+        InvalidInput: It is such a file.
+    """
+    kind = kernel_file_system(found.fileno())
+    if kind is not None:
+        raise InvalidInput(
+            f"cannot change {path!r} in the container: it lies on {kind}, whose files are the kernel's; "
+            "do it from inside, with exec"
+        )
+
+
+def _opened(found: Descriptor, path: str, flags: int) -> Descriptor:
+    """What was found, opened: the very file that has been looked at, whatever its path means by now."""
+    if flags & os.O_EXCL:
+        raise KernelError.of(errno.EEXIST, "cannot make a file", path)
+    # A FIFO would block and a device would act: neither is a file to read or write from outside.
+    if not stat.S_ISREG(os.fstat(found.fileno()).st_mode):
+        raise InvalidInput(f"{path!r} in the container is not a regular file")
+    if flags & os.O_ACCMODE != os.O_RDONLY:
+        check_changeable(found, path)
+    try:
+        return open_path(f"/proc/self/fd/{found.fileno()}", flags & ~os.O_CREAT)
+    except OSError as error:
+        raise _explained(error, "cannot open", path) from None
+
+
+def _made(folder: int, name: str, path: str, flags: int, mode: int) -> Descriptor | None:
+    """A new file; None when there is something of this name after all, such as a link that leads nowhere."""
+    try:
+        return open_path(name, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder)
+    except FileExistsError:
+        if flags & os.O_EXCL:
+            raise KernelError.of(errno.EEXIST, "cannot make a file", path) from None
+        return None
+    except OSError as error:
+        raise _explained(error, "cannot make a file", path) from None
+
+
+def _where_it_leads(folder: int, name: str, path: str) -> str:
+    """The path that a link means, or *path* itself when it is none any more."""
+    try:
+        target = os.readlink(name, dir_fd=folder)
+    except OSError:
+        return path
+    return posixpath.join(posixpath.dirname(path), target)
+
+
+def _explained(error: OSError, doing: str, path: str) -> Exception:
+    if error.errno == errno.ENOENT:
+        return NotFound("file", path, "in the container")
+    return KernelError.of(error.errno or 0, doing, path)
 
 
 def _open_flags(mode: str) -> tuple[int, str]:

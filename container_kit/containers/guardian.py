@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterable
 
 from container_kit.containers.monitor_config import encode_fields, text
+from container_kit.native.descriptors import open_path, open_process, socket_pair
 from container_kit.native.monitor import spawn_daemon
 from container_kit.native.process import init_fd
 
@@ -93,19 +94,14 @@ class Guardian:
                 self._socket.send(known)
 
     def _spawn(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        owner = os.pidfd_open(os.getpid())
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        ours, theirs = socket_pair()
         try:
-            argv = ("ckit-guardian", self._label)
-            spawn_daemon(init_fd(), argv, [nothing] * 3 + [theirs.fileno(), owner])
+            with theirs, open_process(os.getpid()) as owner, open_path(os.devnull, os.O_RDWR) as nothing:
+                given = [nothing.fileno()] * 3 + [theirs.fileno(), owner.fileno()]
+                spawn_daemon(init_fd(), ("ckit-guardian", self._label), given)
         except BaseException:
             ours.close()
             raise
-        finally:
-            theirs.close()
-            os.close(owner)
-            os.close(nothing)
         return ours
 
     def _disconnect(self) -> None:

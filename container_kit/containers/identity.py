@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from container_kit.containers.roots import open_process_root
+from container_kit.native.descriptors import open_path
 from container_kit.oci.rootfs import Directory, RootFs
 from container_kit.runtime.users import (
     ResolvedUser,
@@ -28,11 +29,8 @@ def resolve_in_root(
         InvalidInput: The user cannot be had; says why.
     """
     if isinstance(root, Directory):
-        fd = os.open(root.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return resolve_user(user, root_reader(fd), groups)
-        finally:
-            os.close(fd)
+        with open_path(root.path, os.O_PATH | os.O_DIRECTORY) as folder:
+            return resolve_user(user, root_reader(folder.fileno()), groups)
     if is_new:
         return resolve_in_layers(root.lowers, user, groups)
     return resolve_user(user, layers_reader((root.upper, *root.lowers)), groups)
@@ -40,8 +38,5 @@ def resolve_in_root(
 
 def resolve_in_process(pid: int, ticks: int, user: str, groups: tuple[str, ...]) -> ResolvedUser:
     """The same in the root that a running process sees."""
-    fd = open_process_root(pid, ticks)
-    try:
-        return resolve_user(user, root_reader(fd), groups)
-    finally:
-        os.close(fd)
+    with open_process_root(pid, ticks) as root:
+        return resolve_user(user, root_reader(root.fileno()), groups)

@@ -88,11 +88,9 @@ def _is_as_below(directory: int, layers: Sequence[str], path: str) -> bool:
     """Whether a directory of the upper layer says no more than the one below it."""
     if is_opaque(directory):
         return False
-    fd = find_in_layers(layers, f"/{path}")
-    if fd is None:
+    found = find_in_layers(layers, f"/{path}")
+    if found is None:
         return False
-    try:
-        below, above = os.fstat(fd), os.fstat(directory)
-    finally:
-        os.close(fd)
+    with found:
+        below, above = os.fstat(found.fileno()), os.fstat(directory)
     return (below.st_mode, below.st_uid, below.st_gid) == (above.st_mode, above.st_uid, above.st_gid)

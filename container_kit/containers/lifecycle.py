@@ -31,6 +31,7 @@ from container_kit.containers.state_file import (
 from container_kit.containers.supervision import start_monitor
 from container_kit.containers.watching import Watch
 from container_kit.errors import CommandFailed, ContainerKitError, NotFound, TimedOut, WrongState
+from container_kit.native.descriptors import open_process
 from container_kit.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def start(container: Container) -> None:
             handle = start_monitor(config, lock)
     finally:
         lock.close()
-    os.close(handle.pidfd)
+    handle.close()
 
 
 def stop(container: Container, timeout_s: float | None, signal: str | int | None) -> int | None:
@@ -132,15 +133,9 @@ def _signal_process(state: ContainerState, number: int) -> None:
     from container_kit.containers.state_file import start_ticks
     from container_kit.native.process import send_signal
 
-    try:
-        pidfd = os.pidfd_open(state.pid)
-    except (ProcessLookupError, OSError):
-        return
-    try:
+    with contextlib.suppress(OSError), open_process(state.pid) as pidfd:
         if start_ticks(state.pid) == state.start_ticks:
-            send_signal(pidfd, number)
-    finally:
-        os.close(pidfd)
+            send_signal(pidfd.fileno(), number)
 
 
 def _wait_until_unsupervised(container: Container, timeout_s: float | None) -> None:

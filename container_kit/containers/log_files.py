@@ -12,7 +12,8 @@ from container_kit.containers.monitor_client import connect, send
 from container_kit.containers.state_file import is_held
 from container_kit.containers.watching import NO_WATCHES_LEFT, POLL_S
 from container_kit.errors import KernelError, LimitExceeded, WrongState
-from container_kit.native.monitor import watch_file, watch_new
+from container_kit.native.descriptors import Descriptor, new_watch, open_path
+from container_kit.native.monitor import watch_file
 
 __all__ = ["LogFiles"]
 
@@ -23,10 +24,10 @@ class LogFiles:
     While following, *connection* is the monitor's: it brings a descriptor for every new file.
     """
 
-    def __init__(self, directory: str, fds: list[int], connection: socket.socket | None) -> None:
+    def __init__(self, directory: str, fds: list[Descriptor], connection: socket.socket | None) -> None:
         self._directory, self._fds, self._connection = directory, fds, connection
         self._offsets: dict[int, int] = {}
-        self._watch = -1
+        self._watch = Descriptor()
         self._watched = -1
         self._ended_well = False
 
@@ -62,26 +63,26 @@ class LogFiles:
         """Give back the descriptors."""
         self._disconnect()
         while self._fds:
-            os.close(self._fds.pop())
-        if self._watch >= 0:
-            os.close(self._watch)
-            self._watch = -1
+            self._fds.pop().close()
+        self._watch.close()
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Whole records, many at a time, without the last newline of each block."""
-        sizes = {fd: os.fstat(fd).st_size for fd in self._fds}  # where a reader that does not follow stops
+        numbers = [held.fileno() for held in self._fds]
+        sizes = {fd: os.fstat(fd).st_size for fd in numbers}  # where a reader that does not follow stops
         while self._fds:
-            yield from self._read_file(self._fds[0], size, sizes.get(self._fds[0], 0))
-            os.close(self._fds.pop(0))
+            fd = self._fds[0].fileno()
+            yield from self._read_file(fd, size, sizes.get(fd, 0))
+            self._fds.pop(0).close()
 
     def skip_until(self, stop: Callable[[bytes], bool], size: int) -> None:
         """Walk records backwards from the end; begin to read after the first for which *stop* is true."""
-        for fd in reversed(self._fds):
-            offset = _find_backwards(fd, stop, size)
+        for held in reversed(self._fds):
+            offset = _find_backwards(held.fileno(), stop, size)
             if offset is not None:
-                self._offsets[fd] = offset
-                while self._fds[0] != fd:
-                    os.close(self._fds.pop(0))
+                self._offsets[held.fileno()] = offset
+                while self._fds[0] is not held:
+                    self._fds.pop(0).close()
                 return
 
     def _read_file(self, fd: int, size: int, end: int) -> Iterator[bytes]:
@@ -109,28 +110,26 @@ class LogFiles:
             self._begin_watch(fd)
             return True  # what was written before the watch was set is yet to be read
         poller = select.poll()
-        if self._watch >= 0:
+        if not self._watch.closed:
             poller.register(self._watch, select.POLLIN)
         poller.register(self._connection, select.POLLIN)
-        for ready, _ in poller.poll(None if self._watch >= 0 else POLL_S * 1000):
-            if ready == self._watch:
-                os.read(self._watch, 4096)
-            else:
+        for ready, _ in poller.poll(POLL_S * 1000 if self._watch.closed else None):
+            if ready == self._connection.fileno():
                 self._take_message()
+                break
+            os.read(self._watch.fileno(), 4096)
         return True
 
     def _begin_watch(self, fd: int) -> None:
-        if self._watch >= 0:
-            os.close(self._watch)
-            self._watch = -1
+        self._watch.close()
         self._watched = fd
         try:
-            self._watch = watch_new()
-        except KernelError as error:
+            self._watch = new_watch()
+        except OSError as error:
             if error.errno not in NO_WATCHES_LEFT:
-                raise
+                raise KernelError.of(error.errno or 0, "cannot watch a log file") from None
             return  # none is left: look now and then
-        watch_file(self._watch, fd)
+        watch_file(self._watch.fileno(), fd)
 
     def _take_message(self) -> bool:
         """Take one message of the monitor; true when all present files are known."""
@@ -158,7 +157,7 @@ class LogFiles:
             self._connection = None
 
 
-def _open_by_name(directory: str) -> list[int]:
+def _open_by_name(directory: str) -> list[Descriptor]:
     """The log files of a container without a monitor, oldest first."""
     numbers = [name[4:] for name in os.listdir(directory) if name.startswith("log.")]
     ordered = sorted(
@@ -168,7 +167,7 @@ def _open_by_name(directory: str) -> list[int]:
     fds = []
     for name in names:
         try:
-            fds.append(os.open(os.path.join(directory, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+            fds.append(open_path(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW))
         except FileNotFoundError:
             continue
     return fds

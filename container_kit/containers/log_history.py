@@ -7,6 +7,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from container_kit.native.descriptors import Descriptor, receive
+
 __all__ = ["History", "receive_fds"]
 
 _BLOCK = 64 * 1024
@@ -14,26 +16,25 @@ _LONGEST_MESSAGE = 64 * 1024
 _HEADER = 40  # bytes before the text of a record
 
 
-def receive_fds(connection: socket.socket) -> tuple[bytes, list[int]]:
+def receive_fds(connection: socket.socket) -> tuple[bytes, list[Descriptor]]:
     """The monitor's next message and the descriptors with it; empty when it has ended."""
     try:
-        message, fds, _, _ = socket.recv_fds(connection, _LONGEST_MESSAGE, 1)
+        return receive(connection, _LONGEST_MESSAGE, 1)
     except ConnectionResetError:  # it ended with requests unread
         return b"", []
-    return message, fds
 
 
 class History:
     """The log files of one moment; each piece is of one stream."""
 
-    def __init__(self, fds: list[int], last_size: int, streams: frozenset[bytes]) -> None:
+    def __init__(self, fds: list[Descriptor], last_size: int, streams: frozenset[bytes]) -> None:
         self._fds, self._last_size, self._streams = fds, last_size, streams
         self._pieces = self._all_pieces()
 
     @classmethod
     def receive(cls, connection: socket.socket, wants: int) -> History:
         """What the monitor hands out after an attach with the log; *wants* are the bits of the attach."""
-        fds: list[int] = []
+        fds: list[Descriptor] = []
         streams = {name for name, bit in ((b"stdout", 2), (b"stderr", 4)) if wants & bit}
         while True:
             message, received = receive_fds(connection)
@@ -51,15 +52,15 @@ class History:
     def close(self) -> None:
         """Give back the descriptors."""
         while self._fds:
-            os.close(self._fds.pop())
+            self._fds.pop().close()
 
     def _all_pieces(self) -> Iterator[tuple[str, bytes]]:
         while self._fds:
-            fd = self._fds[0]
+            fd = self._fds[0].fileno()
             size = os.fstat(fd).st_size if len(self._fds) > 1 else self._last_size
             for block in _blocks(fd, size):
                 yield from self._pieces_of(block)
-            os.close(self._fds.pop(0))
+            self._fds.pop(0).close()
 
     def _pieces_of(self, block: bytes) -> Iterator[tuple[str, bytes]]:
         stream, data = b"", bytearray()

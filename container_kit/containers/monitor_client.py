@@ -45,6 +45,7 @@ from container_kit.containers.log_history import History, receive_fds
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
 from container_kit.errors import KernelError, NotFound, TimedOut, WrongState
+from container_kit.native.descriptors import Descriptor, open_path
 
 __all__ = ["Attachment", "MonitorClient", "attach_bits", "connect", "send"]
 
@@ -60,11 +61,10 @@ def connect(directory: str) -> socket.socket:
         WrongState: No monitor listens there: the container does not run.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    folder = -1
     try:
         # The path of a socket has at most 107 bytes: go through the directory's descriptor.
-        folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        connection.connect(f"/proc/self/fd/{folder}/monitor.sock")
+        with open_path(directory, os.O_PATH | os.O_DIRECTORY) as folder:
+            connection.connect(f"/proc/self/fd/{folder.fileno()}/monitor.sock")
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         connection.close()
         raise WrongState(
@@ -73,9 +73,6 @@ def connect(directory: str) -> socket.socket:
     except OSError as error:
         connection.close()
         raise KernelError.of(error.errno or 0, "cannot reach the container's monitor", directory) from error
-    finally:
-        if folder >= 0:
-            os.close(folder)
     return connection
 
 
@@ -120,8 +117,8 @@ class MonitorClient:
             raise NotFound("container", os.path.basename(self.directory)[:12], "it removed itself")
         return read_state(self.directory)
 
-    def pidfd(self) -> int:
-        """A descriptor of the container's first process; the caller closes it."""
+    def pidfd(self) -> Descriptor:
+        """A descriptor of the container's first process."""
         with connect(self.directory) as connection:
             send(connection, b"p")
             message, descriptors = receive_fds(connection)

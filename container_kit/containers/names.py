@@ -13,6 +13,7 @@ import os
 import re
 
 from container_kit.errors import InvalidInput, NameInUse
+from container_kit.native.descriptors import open_path
 
 __all__ = [
     "check_name",
@@ -101,11 +102,8 @@ def claim(names_fd: int, name: str, container_id: str, directory: str) -> None:
     draft = f"{directory}/name"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(draft)
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, container_id.encode())
-    finally:
-        os.close(fd)
+    with open_path(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as file:
+        os.write(file.fileno(), container_id.encode())
     while True:
         try:
             os.link(draft, name, dst_dir_fd=names_fd)
@@ -122,8 +120,7 @@ def release_stale(names_fd: int, name: str, containers: str) -> bool:
     A container's directory is made before its claim and goes before it, so such a name is nobody's: its
     removal was cut off.
     """
-    lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=names_fd)
-    try:
+    with open_path(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=names_fd) as lock:
         # Between the look and the removal nobody else may free the name, and a third one take it.
         fcntl.flock(lock, fcntl.LOCK_EX)
         who = holder(names_fd, name)
@@ -133,8 +130,6 @@ def release_stale(names_fd: int, name: str, containers: str) -> bool:
             return False
         release(names_fd, name, who)
         return True
-    finally:
-        os.close(lock)
 
 
 def holder(names_fd: int, name: str) -> str | None:
@@ -142,11 +137,11 @@ def holder(names_fd: int, name: str) -> str | None:
     if not _NAME.match(name):
         return None
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=names_fd)
+        file = open_path(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=names_fd)
     except FileNotFoundError:
         return None
-    with os.fdopen(fd) as file:
-        return file.read(64)
+    with file:
+        return os.read(file.fileno(), 64).decode()
 
 
 def release(names_fd: int, name: str, container_id: str) -> None:

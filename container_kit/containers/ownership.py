@@ -12,6 +12,8 @@ import fcntl
 import os
 import struct
 
+from container_kit.native.descriptors import open_path
+
 __all__ = ["OwnerToken", "dead_owners"]
 
 _FLOCK = struct.Struct("hhqqi4x")
@@ -26,13 +28,13 @@ class OwnerToken:
         self._path = os.path.join(owners, self.token)
         # Locked under a name that nobody looks at: a visible token is never seen without its lock.
         draft = os.path.join(owners, f".{self.token}")
-        self._fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE))
+        self._file = open_path(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE))
         os.rename(draft, self._path)
 
     def fileno(self) -> int:
         """The descriptor that carries the lock."""
-        return self._fd
+        return self._file.fileno()
 
     def close(self) -> None:
         """Take the token away: all that it owned is gone."""
@@ -42,9 +44,7 @@ class OwnerToken:
 
     def abandon(self) -> None:
         """Close this process's copy and leave the file: for the child of a fork."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
 
 def dead_owners(owners: str) -> list[str]:
@@ -56,11 +56,9 @@ def dead_owners(owners: str) -> list[str]:
 
 def _is_alive(path: str) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = open_path(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return True  # it has just ended in good order
-    try:
-        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE))
-    finally:
-        os.close(fd)
+    with file:
+        answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE))
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)

@@ -26,6 +26,7 @@ from container_kit.containers.roots import root_of
 from container_kit.containers.state_file import ContainerState, read_state, start_ticks
 from container_kit.errors import InvalidInput, StartFailed, WrongState
 from container_kit.images import Image, RunDefaults
+from container_kit.native.descriptors import Descriptor, open_process
 from container_kit.oci import runtime_spec as oci
 from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup
@@ -273,18 +274,15 @@ def prepare_exec(
     state = read_state(engine.catalogue.directory(container.id))
     if state.status != "running":
         raise WrongState(f"cannot execute in container {record.name}: it is {state.status}")
-    pidfd = _pidfd(state, record.name)
-    try:
+    with _pidfd(state, record.name) as pidfd:
         cgroup = engine.cgroups.open(record.id)
         try:
             wishes = (words, env, str(user), working_dir, tty, privileged)
             make = _plan_in_bundle if record.bundle else _plan_in_image
             plan = make(engine, record, state, cgroup, *wishes)
-            yield ExecBlock(record, plan, (pidfd,), -1 if cgroup.v2 is None else cgroup.v2_fd)
+            yield ExecBlock(record, plan, (pidfd.fileno(),), -1 if cgroup.v2 is None else cgroup.v2_fd)
         finally:
             cgroup.close()
-    finally:
-        os.close(pidfd)
 
 
 def _plan_in_bundle(engine: Engine, record: Record, *arguments: Any) -> Plan:
@@ -312,14 +310,14 @@ def _plan_in_image(
     return compile_execution(process, walls, cgroup)
 
 
-def _pidfd(state: ContainerState, name: str) -> int:
+def _pidfd(state: ContainerState, name: str) -> Descriptor:
     """The container's first process, and no later one with its number."""
     try:
-        pidfd = os.pidfd_open(state.pid)
+        pidfd = open_process(state.pid)
     except OSError:
         raise WrongState(f"cannot execute in container {name}: it has just ended") from None
     if start_ticks(state.pid) != state.start_ticks:
-        os.close(pidfd)
+        pidfd.close()
         raise WrongState(f"cannot execute in container {name}: it has just ended")
     return pidfd
 

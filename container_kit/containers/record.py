@@ -20,6 +20,7 @@ from container_kit.containers.mounts import Mount
 from container_kit.containers.options import ContainerOptions
 from container_kit.containers.state_file import write_private
 from container_kit.errors import CorruptData, KernelError, StoreFull
+from container_kit.native.descriptors import as_file, open_path
 from container_kit.runtime.limits import Limits
 
 __all__ = ["Record", "read_record", "write_record"]
@@ -143,8 +144,8 @@ def read_record(directory: str) -> Record | None:
         CorruptData: It cannot be understood.
     """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        fd = os.open(os.path.join(directory, _FILE), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(fd, "rb") as file:
+        held = open_path(os.path.join(directory, _FILE), os.O_RDONLY | os.O_NOFOLLOW)
+        with as_file(held, "rb") as file:
             document = file.read(_LARGEST)
         return Record.from_json(document) if document else None
     return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from container_kit.containers import names
 from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state, wait_released
 from container_kit.errors import ContainerKitError, WrongState
+from container_kit.native.descriptors import open_path
 from container_kit.native.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -120,11 +121,8 @@ def _clear(engine: Engine, container_id: str) -> bool:
 
 def remove_directory(parent: str, name: str) -> None:
     """Remove a directory tree; absent is no error."""
-    fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_tree(fd, name)
-    finally:
-        os.close(fd)
+    with open_path(parent, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        remove_tree(folder.fileno(), name)
 
 
 def undo(engine: Engine, record: Record) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from container_kit.containers.state_file import read_state, start_ticks
 from container_kit.errors import WrongState
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.native.mounts import detached_overlay
 from container_kit.oci import Digest
 from container_kit.oci.rootfs import Directory, RootFs
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_process_root", "open_root", "root_of"]
 
-_PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_PATH = os.O_PATH | os.O_DIRECTORY
 
 
 def root_of(engine: Engine, record: Record) -> RootFs:
@@ -45,14 +46,11 @@ def open_root(container: Container) -> Iterator[int]:
         NotFound: The container has been removed.
         KernelError: Its files cannot be put together.
     """
-    fd = _open(container)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    with _open(container) as root:
+        yield root.fileno()
 
 
-def _open(container: Container) -> int:
+def _open(container: Container) -> Descriptor:
     engine = container.engine
     state = read_state(engine.catalogue.directory(container.id))
     if state.status in ("running", "paused"):
@@ -60,21 +58,21 @@ def _open(container: Container) -> int:
             return open_process_root(state.pid, state.start_ticks)
     root = root_of(engine, engine.record(container.id))
     if isinstance(root, Directory):
-        return os.open(root.path, _PATH)
+        return open_path(root.path, _PATH)
     return detached_overlay(root.lowers, root.upper, root.work)
 
 
-def open_process_root(pid: int, ticks: int) -> int:
+def open_process_root(pid: int, ticks: int) -> Descriptor:
     """The root directory of a process that started at *ticks*; its number may not have passed to another.
 
     Raises:
         WrongState: That process has ended.
     """
     try:
-        fd = os.open(f"/proc/{pid}/root", _PATH)
+        root = open_path(f"/proc/{pid}/root", _PATH)
     except (FileNotFoundError, ProcessLookupError):
         raise WrongState(f"process {pid} of the container has ended") from None
     if start_ticks(pid) != ticks:
-        os.close(fd)
+        root.close()
         raise WrongState(f"process {pid} of the container has ended")
-    return fd
+    return root

@@ -26,6 +26,7 @@ import attrs
 
 from container_kit.containers.watching import Watch
 from container_kit.errors import KernelError, WrongState
+from container_kit.native.descriptors import Descriptor, open_path
 
 __all__ = [
     "ContainerState",
@@ -190,28 +191,23 @@ def boot_id() -> str:
 class HeldLock:
     """The lock of a container, held until closed; a child made by ``os.fork`` does not keep it."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, file: Descriptor) -> None:
+        self._file = file
         _held.add(self)
 
     def fileno(self) -> int:
         """The descriptor that carries the lock: whoever has a copy of it keeps the lock."""
-        return self._fd
+        return self._file.fileno()
 
     def close(self) -> None:
         """Open the lock, also for copies of the descriptor in processes that are just starting."""
-        if self._fd >= 0:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, 0, 0, 0, 0))
-            self.hand_over()
+        if not self._file.closed:
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, 0, 0, 0, 0))
+            self._file.close()
 
     def hand_over(self) -> None:
         """Let go in this process only: a monitor that was given the descriptor goes on holding."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.hand_over()  # a caller that was cut off between taking the lock and using it
+        self._file.close()
 
 
 _held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
@@ -231,9 +227,7 @@ def hold_lock(directory: str) -> HeldLock:
     Raises:
         WrongState: Somebody holds it: the container is running, or being started or removed.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    # An object from the first, so that a caller that is cut off at any step leaves no lock behind.
-    lock = HeldLock(os.open(os.path.join(directory, "lock"), flags, 0o600))
+    lock = HeldLock(open_path(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
     try:
         fcntl.fcntl(lock.fileno(), fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
         fcntl.fcntl(lock.fileno(), fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, 0, _CLEARING, 1, 0))
@@ -274,11 +268,9 @@ def wait_released(directory: str, timeout_s: float | None) -> bool:
 def is_held(directory: str) -> bool:
     """Whether somebody holds the lock of the container in *directory*."""
     try:
-        descriptor = os.open(os.path.join(directory, "lock"), os.O_RDONLY | os.O_CLOEXEC)
+        lock = open_path(os.path.join(directory, "lock"), os.O_RDONLY)
     except FileNotFoundError:
         return False
-    try:
-        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
-    finally:
-        os.close(descriptor)
+    with lock:
+        answer = fcntl.fcntl(lock, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)

@@ -12,6 +12,7 @@ from typing import IO, Any, TypeAlias
 import attrs
 
 from container_kit.errors import InvalidInput
+from container_kit.native.descriptors import Descriptor, pipe
 
 __all__ = ["Stream", "Streams", "as_bytes", "as_output", "last_lines"]
 
@@ -28,7 +29,7 @@ class Streams:
     our_stdin: int = -1
     our_stdout: int = -1
     our_stderr: int = -1
-    _passed: list[int] = attrs.field(factory=list)
+    _pipes: dict[int, Descriptor] = attrs.field(factory=dict)
 
     @classmethod
     def open(cls, stdin: Stream, stdout: Stream, stderr: Stream) -> Streams:
@@ -62,28 +63,24 @@ class Streams:
             self.stderr = 2 if stderr is None else _descriptor("stderr", stderr)
 
     def _pipe(self) -> tuple[int, int]:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        self._passed += (reading, writing)
-        return reading, writing
+        ends = pipe()
+        self._pipes |= {end.fileno(): end for end in ends}
+        return ends[0].fileno(), ends[1].fileno()
 
     def started(self) -> None:
         """The program has them: close its ends here, so that we see when it closes its own."""
         ours = (self.our_stdin, self.our_stdout, self.our_stderr)
-        for fd in [fd for fd in self._passed if fd not in ours]:
-            self._close(fd)
+        for fd in [fd for fd in self._pipes if fd not in ours]:
+            self._pipes.pop(fd).close()
 
-    def _close(self, fd: int) -> None:
-        self._passed.remove(fd)  # first: cut off here, it is left open, but never closed twice
-        os.close(fd)
-
-    def give_stdin(self) -> int:
-        """Our end of the program's input, not blocking; whoever takes it closes it. -1 if there is none."""
-        fd = self.our_stdin
-        if fd >= 0:
-            self._passed.remove(fd)
-            os.set_blocking(fd, False)
-            self.our_stdin = -1
-        return fd
+    def give_stdin(self) -> Descriptor:
+        """Our end of the program's input, not blocking, whoever takes it has it; an empty one if none."""
+        end = self._pipes.pop(self.our_stdin, None)
+        if end is None:
+            return Descriptor()
+        os.set_blocking(end.fileno(), False)
+        self.our_stdin = -1
+        return end
 
     def talkative(self) -> None:
         """Make our ends of its output ready for a conversation: they must not block."""
@@ -91,15 +88,16 @@ class Streams:
             if fd >= 0:
                 os.set_blocking(fd, False)
 
-    def release(self) -> tuple[int, int, int]:
-        """Our ends, which the caller closes from now on; -1 where there is none."""
-        self._passed.clear()
-        return self.our_stdin, self.our_stdout, self.our_stderr
+    def release(self) -> tuple[Descriptor | None, Descriptor | None, Descriptor | None]:
+        """Our ends of the program's three streams, where there are any; they are the caller's from now on."""
+        take = self._pipes.pop
+        return take(self.our_stdin, None), take(self.our_stdout, None), take(self.our_stderr, None)
 
     def close(self) -> None:
         """Close all that is still ours; may be repeated."""
-        for fd in list(self._passed):
-            self._close(fd)
+        for end in self._pipes.values():
+            end.close()
+        self._pipes.clear()
 
 
 def _descriptor(name: str, stream: Stream) -> int:

@@ -25,6 +25,14 @@ from container_kit.containers.monitor_client import Attachment, MonitorClient
 from container_kit.containers.monitor_config import HealthProbe, LogOptions, MonitorConfig
 from container_kit.containers.state_file import ContainerState, HeldLock, hold_lock, read_state, write_state
 from container_kit.errors import KernelError, StartFailed
+from container_kit.native.descriptors import (
+    Descriptor,
+    memory_file,
+    open_path,
+    open_process,
+    receive,
+    socket_pair,
+)
 from container_kit.native.monitor import spawn_daemon
 from container_kit.native.process import init_fd
 from container_kit.runtime.start_errors import start_failed
@@ -52,19 +60,19 @@ class MonitorHandle:
 
     Attributes:
         pid: Its first process, as this process's pid namespace numbers it.
-        pidfd: A descriptor of that process; the holder of this value closes it.
+        pidfd: A descriptor of that process.
         client: Speaks to the monitor.
         attachment: The streams from their beginning, when the configuration asked for them.
     """
 
     pid: int
-    pidfd: int
+    pidfd: Descriptor
     client: MonitorClient
     attachment: Attachment | None = None
 
     def close(self) -> None:
         """Give back the descriptors; the container goes on."""
-        os.close(self.pidfd)
+        self.pidfd.close()
         if self.attachment is not None:
             self.attachment.close()
 
@@ -83,7 +91,7 @@ def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> Monito
         KernelError: The monitor could not be started.
     """
     lock = lock or hold_lock(config.directory)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket_pair()
     try:
         with theirs:
             _spawn(config, theirs.fileno(), lock.fileno())
@@ -97,36 +105,30 @@ def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> Monito
 
 
 def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int) -> None:
-    owner = [os.pidfd_open(os.getpid())] if config.owned else []
-    config_fd = _sealed(config.encode())
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        argv = ("ckit-monitor", config.id, config.directory)
-        spawn_daemon(init_fd(), argv, [nothing] * 3 + [starter_fd, config_fd, lock_fd, *owner])
-    finally:
-        for descriptor in (nothing, config_fd, *owner):
-            os.close(descriptor)
+    owner = open_process(os.getpid()) if config.owned else Descriptor()
+    with owner, _in_memory(config.encode()) as document, open_path(os.devnull, os.O_RDWR) as nothing:
+        given = [nothing.fileno()] * 3 + [starter_fd, document.fileno(), lock_fd]
+        given += [owner.fileno()] if config.owned else []
+        spawn_daemon(init_fd(), ("ckit-monitor", config.id, config.directory), given)
 
 
-def _sealed(data: bytes) -> int:
+def _in_memory(data: bytes) -> Descriptor:
     """A memfd holding *data*."""
-    descriptor = os.memfd_create("ckit-config", os.MFD_CLOEXEC)
+    held = memory_file("ckit-config")
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
-    return descriptor
+        view = view[os.write(held.fileno(), view) :]
+    return held
 
 
 def _await_start(config: MonitorConfig, starter: socket.socket) -> MonitorHandle:
-    message, descriptors, _, _ = socket.recv_fds(starter, _LONGEST_REPORT, 1)
+    message, descriptors = receive(starter, _LONGEST_REPORT, 1)
     if message[:1] == b"S":
         pid = struct.unpack_from("<I", message, 1)[0]
         attachment = Attachment(starter) if config.attach else None
         if attachment is None:
             starter.close()
         return MonitorHandle(pid, descriptors[0], MonitorClient(config.directory), attachment)
-    for descriptor in descriptors:
-        os.close(descriptor)
     while starter.recv(1):
         continue  # until it has cleared away and ended
     if message[:1] == b"I":

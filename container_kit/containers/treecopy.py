@@ -13,12 +13,13 @@ import stat
 
 import attrs
 
+from container_kit.containers.files import check_changeable
 from container_kit.errors import KernelError, LimitExceeded
+from container_kit.native.descriptors import open_path
 
 __all__ = ["DEEPEST", "DIRECTORY", "TreeCopy"]
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _BLOCK = 1 << 20
 # Each level holds descriptors and calls of functions; a tree of a container can be of any depth.
 DEEPEST = 150
@@ -52,26 +53,23 @@ class TreeCopy:
                 f"cannot copy {name!r}: it lies {depth} directories deep, at most {DEEPEST} may"
             )
         try:
-            fd = os.open(name, _LOOK, dir_fd=folder)
+            held = open_path(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
         except FileNotFoundError:
             return  # it has gone meanwhile
         try:
-            self._copy(fd, os.fstat(fd), target, new_name, depth)
+            with held:
+                self._copy(held.fileno(), os.fstat(held.fileno()), target, new_name, depth)
         except OSError as error:
             if isinstance(error, KernelError):
                 raise
             raise KernelError.of(error.errno or 0, "cannot copy", new_name) from error
-        finally:
-            os.close(fd)
 
     def contents(self, folder: int, name: str, target: int, depth: int = 0) -> None:
         """Copy what is in the directory *name* of *folder* into the directory *target*."""
-        fd = os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-        try:
+        with open_path(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=folder) as source:
+            fd = source.fileno()
             for child in sorted(os.listdir(fd)):
                 self.entry(fd, child, target, child, depth + 1)
-        finally:
-            os.close(fd)
 
     def _copy(self, fd: int, status: os.stat_result, target: int, name: str, depth: int) -> None:
         kind = stat.S_IFMT(status.st_mode)
@@ -86,18 +84,14 @@ class TreeCopy:
 
     def _file(self, fd: int, status: os.stat_result, target: int, name: str) -> None:
         _make_way(target, name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        source = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            copy = os.open(name, flags, 0o600, dir_fd=target)
-            try:
-                while os.sendfile(copy, source, None, _BLOCK):
-                    pass
-                self._finish(copy, status)
-            finally:
-                os.close(copy)
-        finally:
-            os.close(source)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with (
+            open_path(f"/proc/self/fd/{fd}", os.O_RDONLY) as source,
+            open_path(name, flags, 0o600, dir_fd=target) as copy,
+        ):
+            while os.sendfile(copy.fileno(), source.fileno(), None, _BLOCK):
+                pass
+            self._finish(copy.fileno(), status)
 
     def _directory(self, fd: int, status: os.stat_result, target: int, name: str, depth: int) -> None:
         made = True
@@ -105,13 +99,12 @@ class TreeCopy:
             os.mkdir(name, 0o700, dir_fd=target)
         except FileExistsError:
             made = False
-        copy = os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=target)
-        try:
-            self.contents(fd, ".", copy, depth)
+        with open_path(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=target) as copy:
+            if not made:
+                check_changeable(copy, name)
+            self.contents(fd, ".", copy.fileno(), depth)
             if made:
-                self._finish(copy, status)
-        finally:
-            os.close(copy)
+                self._finish(copy.fileno(), status)
 
     def _finish(self, copy: int, status: os.stat_result) -> None:
         """Owner before mode: a change of owner clears the special bits."""

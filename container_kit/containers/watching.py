@@ -1,8 +1,8 @@
 """Waiting for changes of the entries of a directory: by inotify, or by looking again and again.
 
 The kernel counts watches per user, and a container without a user namespace of its own takes from the same
-count: when it has used them up, we look now and then instead of failing.  Through libc by ctypes: three
-calls, none of them on a hot path.
+count: when it has used them up, we look now and then instead of failing.  Through libc by ctypes: one call,
+not on a hot path.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import select
 import time
 
 from container_kit.errors import KernelError
+from container_kit.native.descriptors import Descriptor, new_watch
 
 __all__ = ["NO_WATCHES_LEFT", "POLL_S", "Watch"]
 
@@ -23,7 +24,6 @@ POLL_S = 0.02
 
 _MODIFY, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF = 0x2, 0x80, 0x100, 0x200, 0x400
 _WRITTEN_AND_CLOSED, _MOVE_SELF = 0x8, 0x800
-_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @functools.cache
@@ -39,32 +39,28 @@ class Watch:
     """
 
     def __init__(self, directory: str) -> None:
-        libc = _libc()
-        self._fd = libc.inotify_init1(_NONBLOCK_CLOEXEC)
         mask = _MODIFY | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _WRITTEN_AND_CLOSED | _MOVE_SELF
-        if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(directory), mask) < 0:
-            error = ctypes.get_errno()
-            self.close()
-            if error not in NO_WATCHES_LEFT:
-                raise KernelError.of(error, "cannot watch the directory", directory)
+        try:
+            self._held = new_watch()
+            if _libc().inotify_add_watch(self._held.fileno(), os.fsencode(directory), mask) < 0:
+                raise OSError(ctypes.get_errno(), "inotify_add_watch")
+        except OSError as error:
+            self._held = Descriptor()
+            if error.errno not in NO_WATCHES_LEFT:
+                raise KernelError.of(error.errno or 0, "cannot watch the directory", directory) from None
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait for a change since the last call, or until it is time to look; False when it was in vain."""
-        if self._fd < 0:
+        if self._held.closed:
             time.sleep(POLL_S if timeout_s is None else max(0.0, min(POLL_S, timeout_s)))
             return timeout_s is None or timeout_s > 0
         poller = select.poll()
-        poller.register(self._fd, select.POLLIN)
+        poller.register(self._held, select.POLLIN)
         if not poller.poll(None if timeout_s is None else max(0, timeout_s * 1000)):
             return False
-        os.read(self._fd, 65536)
+        os.read(self._held.fileno(), 65536)
         return True
 
     def close(self) -> None:
         """Stop watching; may be repeated."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __del__(self) -> None:
-        self.close()
+        self._held.close()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from container_kit.errors import NotFound
+from container_kit.native.descriptors import open_path
 from container_kit.store import files
 
 if TYPE_CHECKING:
@@ -46,15 +47,9 @@ def _mounted(store: Store, layers: tuple[Digest, ...]) -> Iterator[int]:
     lowers = [store.tree_path(layer) for layer in dict.fromkeys(reversed(layers))]
     with _scratch(store) as empty:
         # Overlay needs two directories without an upper one, and hides the whiteouts of all but the lowest.
-        mount = detached_view([*lowers, empty]) if lowers else os.open(empty, os.O_PATH | os.O_CLOEXEC)
-        try:
-            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
-        finally:
-            os.close(mount)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        mount = detached_view([*lowers, empty]) if lowers else open_path(empty, os.O_PATH)
+        with mount, open_path(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=mount.fileno()) as tree:
+            yield tree.fileno()
 
 
 @contextmanager
@@ -64,11 +59,8 @@ def _copied(store: Store, layers: tuple[Digest, ...]) -> Iterator[int]:
 
     with _scratch(store) as directory:
         root = CopySnapshotter(store).prepare(directory, layers)
-        fd = os.open(root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        with open_path(root.path, os.O_RDONLY | os.O_DIRECTORY) as tree:
+            yield tree.fileno()
 
 
 @contextmanager
@@ -83,5 +75,5 @@ def _scratch(store: Store) -> Iterator[str]:
     try:
         yield path
     finally:
-        store.drafts.close(lock)
+        lock.close()
         remove_entry(store.layout.temporary, name)

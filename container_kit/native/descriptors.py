@@ -11,8 +11,9 @@ The functions raise OSError as those of :mod:`os` do, with its subclasses.
 from __future__ import annotations
 
 import errno
+import functools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from container_kit.native._binding import ffi, lib
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Descriptor",
+    "as_file",
+    "call",
     "duplicate",
     "give",
     "memory_file",
     "mkdirs_below",
     "new_event",
+    "new_watch",
     "open_below",
     "open_path",
     "open_process",
@@ -47,7 +51,7 @@ class Descriptor:
     copies of its own.
     """
 
-    __slots__ = ("_cell",)
+    __slots__ = ("__weakref__", "_cell")
 
     def __init__(self) -> None:
         # In this order: nothing is closed by a cell that has not said that it is empty.
@@ -99,6 +103,19 @@ def take(place: Any) -> Descriptor:
 def give(held: Descriptor, place: Any) -> None:
     """Put the descriptor into *place*, a C ``int *``, whose structure owns it from then on."""
     lib.ck_descriptor_give(held._cell, place)
+
+
+def as_file(held: Descriptor, mode: str, **arguments: Any) -> IO[Any]:
+    """As :func:`os.fdopen`: a file object that the descriptor belongs to from now on."""
+    opener = functools.partial(lib.ck_descriptor_hand_over, held._cell)
+    return open(b"descriptor", mode, opener=opener, **arguments)  # its opener runs no bytecode
+
+
+def call(number: int, *arguments: int) -> Descriptor:
+    """The system call *number*, with at most three arguments, which gives a descriptor."""
+    held, passed = Descriptor(), (*arguments, 0, 0, 0)[:3]
+    _check(lib.ck_descriptor_call(held._cell, number, *passed))
+    return held
 
 
 def open_path(path: Path, flags: int, mode: int = 0, *, dir_fd: int | None = None) -> Descriptor:
@@ -168,6 +185,13 @@ def new_event(value: int) -> Descriptor:
     """As :func:`os.eventfd`, close-on-exec."""
     held = Descriptor()
     _check(lib.ck_descriptor_event(held._cell, value))
+    return held
+
+
+def new_watch() -> Descriptor:
+    """An inotify descriptor, close-on-exec, that does not block."""
+    held = Descriptor()
+    _check(lib.ck_descriptor_watch(held._cell))
     return held
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from container_kit.native._binding import check, ffi, lib
 
-__all__ = ["spawn_daemon", "watch_file", "watch_new"]
+__all__ = ["spawn_daemon", "watch_file"]
 
 
 def spawn_daemon(exe_fd: int, arguments: Sequence[str], fds: Sequence[int]) -> None:
@@ -27,11 +27,6 @@ def spawn_daemon(exe_fd: int, arguments: Sequence[str], fds: Sequence[int]) -> N
     check(lib.ck_spawn_daemon(exe_fd, argv, ffi.new("int[]", list(fds)), len(fds)), "cannot start the helper")
 
 
-def watch_new() -> int:
-    """A descriptor that becomes readable when a watched file grows; the caller closes it."""
-    return check(lib.ck_watch_new(), "cannot watch files")
-
-
 def watch_file(watch_fd: int, fd: int) -> None:
-    """Watch the open file *fd*, whatever its name has become."""
+    """Make an inotify descriptor readable when the open file *fd* grows, whatever its name has become."""
     check(lib.ck_watch_file(watch_fd, fd), "cannot watch a log file")

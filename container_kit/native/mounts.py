@@ -13,6 +13,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from container_kit.errors import KernelError
+from container_kit.native import descriptors
+from container_kit.native.descriptors import Descriptor
 
 __all__ = ["detached_overlay", "detached_tmpfs", "detached_view"]
 
@@ -31,7 +33,7 @@ def _libc() -> ctypes.CDLL:
     return libc
 
 
-def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable: bool = False) -> int:
+def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable: bool = False) -> Descriptor:
     """A descriptor of the root of a new overlay mount, for file operations with ``dir_fd=``.
 
     Programs in it cannot be executed (unless *executable*, for mounting it in a container) and its devices
@@ -45,58 +47,64 @@ def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable
     return _detached(lowers, {"upperdir": upper, "workdir": work}, 0 if executable else _MOUNT_ATTR_NOEXEC)
 
 
-def detached_view(lowers: Sequence[str]) -> int:
+def detached_view(lowers: Sequence[str]) -> Descriptor:
     """The same without an upper directory: read-only, of two directories or more, uppermost first."""
     return _detached(lowers, {}, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOEXEC)
 
 
-def detached_tmpfs(size_bytes: int) -> int:
+def detached_tmpfs(size_bytes: int) -> Descriptor:
     """A descriptor of the root of a new file system in memory, which ends with its last descriptor.
 
     Raises:
         KernelError: Why the kernel refused.
     """
-    context = _call("open a tmpfs", "tmpfs", _FSOPEN, b"tmpfs", _FSOPEN_CLOEXEC)
-    try:
-        _set(context, "size", str(size_bytes))
-        _set(context, "mode", "0755")
-        _call("make a tmpfs", "tmpfs", _FSCONFIG, context, _CREATE, None, None, 0)
-        attributes = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
-        return _call("mount a tmpfs", "tmpfs", _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
-    finally:
-        os.close(context)
+    with _context("tmpfs") as context:
+        _set(context.fileno(), "size", str(size_bytes))
+        _set(context.fileno(), "mode", "0755")
+        return _mounted(context.fileno(), "tmpfs", "tmpfs", _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
 
 
-def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: int) -> int:
+def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: int) -> Descriptor:
     what = writable.get("upperdir", lowers[0])
-    context = _call("open an overlay", "overlay", _FSOPEN, b"overlay", _FSOPEN_CLOEXEC)
-    try:
+    with _context("overlay") as context:
         for lower in lowers:
-            _set(context, "lowerdir+", lower)
+            _set(context.fileno(), "lowerdir+", lower)
         for key, path in writable.items():
-            _set(context, key, path)
-        _call("mount an overlay", what, _FSCONFIG, context, _CREATE, None, None, 0)
+            _set(context.fileno(), key, path)
         attributes |= _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
-        return _call("mount an overlay", what, _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
-    finally:
-        os.close(context)
+        return _mounted(context.fileno(), "overlay", what, attributes)
+
+
+def _context(kind: str) -> Descriptor:
+    """What the parameters of a new file system of this *kind* are given to."""
+    name = ctypes.create_string_buffer(kind.encode())
+    return _open(f"open the file system {kind}", kind, _FSOPEN, ctypes.addressof(name), _FSOPEN_CLOEXEC)
+
+
+def _mounted(context: int, kind: str, what: str, attributes: int) -> Descriptor:
+    _call(f"mount {kind}", what, _FSCONFIG, context, _CREATE, None, None, 0)
+    return _open(f"mount {kind}", what, _FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
 
 
 def _set(context: int, key: str, value: str) -> None:
     encoded = os.fsencode(value)
     if len(encoded) <= _LONGEST_VALUE:
-        _call(f"set {key} of an overlay", value, _FSCONFIG, context, _SET_STRING, key.encode(), encoded, 0)
+        _call(f"set {key} of a mount", value, _FSCONFIG, context, _SET_STRING, key.encode(), encoded, 0)
         return
     # A long path is given by a descriptor of it.
-    fd = os.open(value, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with descriptors.open_path(value, os.O_PATH | os.O_DIRECTORY) as held:
+        short = f"/proc/self/fd/{held.fileno()}".encode()
+        _call(f"set {key} of a mount", value, _FSCONFIG, context, _SET_STRING, key.encode(), short, 0)
+
+
+def _open(doing: str, what: str, number: int, *arguments: int) -> Descriptor:
     try:
-        short = f"/proc/self/fd/{fd}".encode()
-        _call(f"set {key} of an overlay", value, _FSCONFIG, context, _SET_STRING, key.encode(), short, 0)
-    finally:
-        os.close(fd)
+        return descriptors.call(number, *arguments)
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, f"cannot {doing}", what) from None
 
 
-def _call(doing: str, what: str, number: int, *arguments: int | bytes | None) -> int:
+def _call(doing: str, what: str, number: int, *arguments: int | bytes | None) -> None:
     # Every argument as a long: a small int would leave the upper half of its register undefined.
     passed = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
     result = int(_libc().syscall(ctypes.c_long(number), *passed))
@@ -104,4 +112,3 @@ def _call(doing: str, what: str, number: int, *arguments: int | bytes | None) ->
         code = ctypes.get_errno()
         hint = "; is the container still mounted elsewhere?" if code == errno.EBUSY else ""
         raise KernelError(code, f"cannot {doing}: {os.strerror(code)}{hint}", what)
-    return result

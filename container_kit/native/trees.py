@@ -6,7 +6,18 @@ import os
 
 from container_kit.native._binding import check, ffi, lib
 
-__all__ = ["copy_tree", "mkdirs_beneath", "open_beneath", "remove_tree"]
+__all__ = ["copy_tree", "kernel_file_system", "mkdirs_beneath", "open_beneath", "remove_tree"]
+
+# File systems whose files are switches of the kernel and no storage.
+# Source: linux/magic.h; mqueue and rpc_pipefs from their own files.
+_OF_THE_KERNEL = {
+    0x00009FA0: "proc", 0x62656572: "sysfs", 0x0027E0EB: "cgroup", 0x63677270: "cgroup2",
+    0x19800202: "mqueue", 0x00001CD1: "devpts", 0x64626720: "debugfs", 0x74726163: "tracefs",
+    0x73636673: "securityfs", 0xF97CFF8C: "selinuxfs", 0x43415D53: "smackfs", 0x5A3C69F0: "apparmorfs",
+    0xCAFE4A11: "bpf", 0x62656570: "configfs", 0x6165676C: "pstore", 0xDE5E81E4: "efivarfs",
+    0x6E736673: "nsfs", 0x42494E4D: "binfmt_misc", 0x65735543: "fusectl", 0x07655821: "resctrl",
+    0x67596969: "rpc_pipefs", 0x6C6F6F70: "binder",
+}  # fmt: skip
 
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -50,6 +61,14 @@ def mkdirs_beneath(root_fd: int, path: Path, mode: int = 0o755) -> int:
     name = os.fsencode(path)
     fd = lib.ck_mkdirs_beneath(root_fd, name, mode)
     return check(fd, f"cannot make the directory {_shown(name)} below its root", _shown(name))
+
+
+def kernel_file_system(fd: int) -> str | None:
+    """The name of the kernel's own file system that *fd*, which may be O_PATH, lies on: procfs and its like.
+
+    None for file systems that store what is written to them.
+    """
+    return _OF_THE_KERNEL.get(check(lib.ck_file_system(fd), "cannot tell the file system"))
 
 
 def remove_tree(parent_fd: int, name: str | bytes) -> None:

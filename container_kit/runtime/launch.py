@@ -75,6 +75,10 @@ class Launched:
         """The process shall go on when this object is forgotten."""
         self._start.let_go()
 
+    def end(self) -> None:
+        """Kill and reap the process, if it still runs, and close every descriptor.  May be repeated."""
+        self._start.abandon()
+
     def close(self) -> None:
         """Close every descriptor; the process goes on.  May be repeated."""
         self._start.close()

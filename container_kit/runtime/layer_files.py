@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from container_kit.errors import KernelError, LimitExceeded
-from container_kit.native.trees import open_beneath
+from container_kit.native.descriptors import Descriptor, open_below, open_path
 
 __all__ = ["find_in_layers", "split_at_missing"]
 
@@ -16,10 +17,10 @@ _MOST_LINKS = 40  # as in the kernel
 _OPAQUE = "trusted.overlay.opaque"
 
 
-def find_in_layers(layers: Sequence[str], path: str) -> int | None:
+def find_in_layers(layers: Sequence[str], path: str) -> Descriptor | None:
     """An O_PATH descriptor of *path* in the overlay of *layers*, or None when it has no such file.
 
-    Symbolic links are followed as in a chroot.  The caller closes the descriptor.
+    Symbolic links are followed as in a chroot.
 
     Args:
         layers: Directories, uppermost first, in overlay form (whiteouts, opaque directories).
@@ -29,12 +30,9 @@ def find_in_layers(layers: Sequence[str], path: str) -> int | None:
         LimitExceeded: The path leads through more than 40 links.
         KernelError: A layer cannot be read.
     """
-    roots = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in layers]
-    try:
-        return _walk(roots, path)
-    finally:
-        for root in roots:
-            os.close(root)
+    with _opened(layers) as roots:
+        found, _, ahead = _resolve(roots, path)
+        return None if ahead else found
 
 
 def split_at_missing(layers: Sequence[str], path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -42,23 +40,19 @@ def split_at_missing(layers: Sequence[str], path: str) -> tuple[tuple[str, ...],
 
     Arguments and errors as in :func:`find_in_layers`.
     """
-    roots = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in layers]
-    try:
-        fd, done, ahead = _resolve(roots, path)
-        if fd is not None:
-            os.close(fd)
+    with _opened(layers) as roots:
+        _, done, ahead = _resolve(roots, path)
         return tuple(done), tuple(reversed(ahead))
-    finally:
-        for root in roots:
-            os.close(root)
 
 
-def _walk(roots: Sequence[int], path: str) -> int | None:
-    fd, _, ahead = _resolve(roots, path)
-    return None if ahead else fd
+@contextmanager
+def _opened(layers: Sequence[str]) -> Iterator[list[int]]:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_path(layer, os.O_PATH | os.O_DIRECTORY)) for layer in layers]
+        yield [root.fileno() for root in opened]
 
 
-def _resolve(roots: Sequence[int], path: str) -> tuple[int | None, list[str], list[str]]:
+def _resolve(roots: Sequence[int], path: str) -> tuple[Descriptor | None, list[str], list[str]]:
     """The entry at *path*, or None; its components without links; those that are missing, last first."""
     done: list[str] = []
     ahead = _parts(path)
@@ -68,17 +62,15 @@ def _resolve(roots: Sequence[int], path: str) -> tuple[int | None, list[str], li
         if part == "..":
             del done[-1:]
             continue
-        fd = _topmost(roots, "/".join((*done, part)))
-        if fd is None:
+        found = _topmost(roots, "/".join((*done, part)))
+        if found is None:
             return None, done, [*ahead, part]
-        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+        if not stat.S_ISLNK(os.fstat(found.fileno()).st_mode):
             done.append(part)
             if not ahead:
-                return fd, done, ahead
-            os.close(fd)
+                return found, done, ahead
             continue
-        target = os.readlink("", dir_fd=fd)
-        os.close(fd)
+        target = os.readlink("", dir_fd=found.fileno())
         links += 1
         if links > _MOST_LINKS:
             raise LimitExceeded(f"{path!r} in the container leads through more than {_MOST_LINKS} links")
@@ -93,24 +85,22 @@ def _parts(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
-def _topmost(roots: Sequence[int], path: str) -> int | None:
+def _topmost(roots: Sequence[int], path: str) -> Descriptor | None:
     """The entry at *path* (without links on the way) in the uppermost layer that decides about it."""
     for root in roots:
         try:
-            fd = open_beneath(root, path, os.O_PATH | os.O_NOFOLLOW, in_root=False)
-        except KernelError as error:
+            found = open_below(root, path, os.O_PATH | os.O_NOFOLLOW, in_root=False)
+        except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                raise
+                raise KernelError.of(error.errno or 0, "cannot read a layer", path) from None
             # A file or link where a directory would have to be, or an opaque directory on the way,
             # hides what lower layers have there.
             if error.errno != errno.ENOENT or _hides_below(root, path):
                 return None
             continue
-        status = os.fstat(fd)
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-            os.close(fd)  # a whiteout
-            return None
-        return fd
+        status = os.fstat(found.fileno())
+        is_whiteout = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+        return None if is_whiteout else found
     return None
 
 
@@ -119,14 +109,10 @@ def _hides_below(root: int, path: str) -> bool:
     parts = path.split("/")[:-1]
     for depth in range(1, len(parts) + 1):
         try:
-            fd = open_beneath(root, "/".join(parts[:depth]), os.O_PATH | os.O_NOFOLLOW, in_root=False)
-        except KernelError:
-            return False
-        try:
-            if os.getxattr(f"/proc/self/fd/{fd}", _OPAQUE) == b"y":
-                return True
+            found = open_below(root, "/".join(parts[:depth]), os.O_PATH | os.O_NOFOLLOW, in_root=False)
         except OSError:
-            continue
-        finally:
-            os.close(fd)
+            return False
+        with found, suppress(OSError):
+            if os.getxattr(f"/proc/self/fd/{found.fileno()}", _OPAQUE) == b"y":
+                return True
     return False

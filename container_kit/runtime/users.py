@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import attrs
 
-from container_kit.errors import InvalidInput, KernelError, LimitExceeded
+from container_kit.errors import InvalidInput, LimitExceeded
 from container_kit.runtime.layer_files import find_in_layers
 
 __all__ = ["Reader", "ResolvedUser", "layers_reader", "resolve_in_layers", "resolve_user", "root_reader"]
@@ -149,19 +149,18 @@ def _number(text: str, what: str) -> int:
 
 def root_reader(root_fd: int) -> Reader:
     """Reads files below the directory *root_fd*, resolved as in a chroot."""
-    from container_kit.native.trees import open_beneath
+    from container_kit.native.descriptors import open_below
 
     def read(path: str) -> bytes | None:
         try:
-            found = open_beneath(root_fd, path, os.O_PATH)
-        except KernelError as error:
+            found = open_below(root_fd, path, os.O_PATH)
+        except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return None
-            raise InvalidInput(f"cannot look up a user in the container's {path}: {error}") from None
-        try:
-            return _read_regular(found, path)
-        finally:
-            os.close(found)
+            why = os.strerror(error.errno or 0)
+            raise InvalidInput(f"cannot look up a user in the container's {path}: {why}") from None
+        with found:
+            return _read_regular(found.fileno(), path)
 
     return read
 
@@ -173,10 +172,8 @@ def layers_reader(layers: Sequence[str]) -> Reader:
         found = find_in_layers(layers, path)
         if found is None:
             return None
-        try:
-            return _read_regular(found, path)
-        finally:
-            os.close(found)
+        with found:
+            return _read_regular(found.fileno(), path)
 
     return read
 
@@ -192,11 +189,10 @@ def _read_regular(path_fd: int, path: str) -> bytes:
         raise InvalidInput(f"the container's {path} is not a regular file: users cannot be looked up in it")
     if status.st_size > _LARGEST_FILE:
         raise LimitExceeded(f"the container's {path} has {status.st_size} bytes, more than {_LARGEST_FILE}")
-    fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        content = os.read(fd, _LARGEST_FILE + 1)
-    finally:
-        os.close(fd)
+    from container_kit.native.descriptors import open_path
+
+    with open_path(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_NONBLOCK) as opened:
+        content = os.read(opened.fileno(), _LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:
         raise LimitExceeded(f"the container's {path} is larger than {_LARGEST_FILE} bytes")
     return content

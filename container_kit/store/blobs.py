@@ -16,6 +16,7 @@ from container_kit.errors import (
     TimedOut,
     Unreachable,
 )
+from container_kit.native.descriptors import Descriptor
 from container_kit.oci.digest import Digest
 from container_kit.store import files
 from container_kit.store.catalog import Content, blob_key, keys_of
@@ -46,13 +47,13 @@ class Ingest:
         size: int | None,
         lease: Lease | None,
         part: str | None = None,
-        part_fd: int = -1,
+        part_file: Descriptor | None = None,
     ) -> None:
         self._store, self._expected, self._size, self._lease = store, expected, size, lease
         self._generation = store.drafts.generation
         self._written = 0
         self._hash: Any = None
-        self.fd, self._path, self.kept = part_fd, part or "", 0
+        self._file, self._path, self.kept = part_file or Descriptor(), part or "", 0
         self._is_part = part is not None
         try:
             if part is not None:
@@ -63,7 +64,11 @@ class Ingest:
             raise
         if part is None:
             self._path = f"{store.layout.temporary}/{files.unique('blob')}"
-            self.fd = store.drafts.new_file(self._path)
+            self._file = store.drafts.new_file(self._path)
+
+    @property
+    def fd(self) -> int:
+        return self._file.fileno()
 
     def write(self, data: bytes | memoryview) -> None:
         """Append *data*.
@@ -104,7 +109,7 @@ class Ingest:
         found = self._checked(digest or self._computed(size), size)
         refs = keys_of(references, trees)
         adopt(self._store, self._path, self.fd, found, self._lease, refs)
-        self._store.drafts.close(self.fd)
+        self._file.close()
         self._path = ""
         return found
 
@@ -113,7 +118,7 @@ class Ingest:
         if self._path and self._generation == self._store.drafts.generation:
             if not keep:
                 files.unlink_or_leave(self._path, "blob.discard")
-            self._store.drafts.close(self.fd)
+            self._file.close()
             self._path = ""
 
     def __enter__(self) -> Ingest:

@@ -25,6 +25,7 @@ from container_kit.errors import (
     TimedOut,
     WrongState,
 )
+from container_kit.native.descriptors import open_path
 from container_kit.store import failpoints, files, locks
 from container_kit.store.schema import MIGRATIONS, VERSION
 
@@ -169,7 +170,7 @@ class Database:
     def _create_file(self) -> None:
         # SQLite would create it readable to all; its -wal and -shm files take the mode of this one.
         with files.translated("create the database", self.path):
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            open_path(self.path, os.O_CREAT | os.O_RDWR, 0o600).close()
 
     def _migrate(self) -> None:
         with self._write_mutex, _translated(self.path):

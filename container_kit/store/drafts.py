@@ -6,8 +6,10 @@ import errno
 import os
 import threading
 import time
+import weakref
 
 from container_kit.errors import KernelError
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.store import failpoints, files, locks
 from container_kit.store.layout import Layout
 
@@ -22,59 +24,49 @@ class Drafts:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._fds: set[int] = set()
+        # Weak: who is cut off before it keeps its draft has none, and a later sweep finds that unlocked.
+        self._open: weakref.WeakSet[Descriptor] = weakref.WeakSet()
         self._mutex = threading.Lock()
         self.generation = 0  # how many forks lie behind this process: drafts of an earlier one are not ours
 
-    def new_file(self, path: str) -> int:
-        """An empty locked file; its descriptor is closed by :meth:`close`."""
+    def new_file(self, path: str) -> Descriptor:
+        """An empty locked file, open for reading and writing."""
         with files.translated("create a temporary file", self._layout.temporary):
             # A sweeper closes the gate first, so it never sees a file between its creation and its lock.
             with locks.held(self._layout.gate, exclusive=False):
-                fd = files.create(path, "draft.create")
-                self._adopt(fd)
-            return fd
+                held = files.new(path, "draft.create")
+                self._adopt(held)
+            return held
 
-    def reopen_file(self, path: str) -> int | None:
+    def reopen_file(self, path: str) -> Descriptor | None:
         """The file at *path*, made if need be and locked; None while another thread or process has it."""
         with files.translated("open a temporary file", self._layout.temporary):
             with locks.held(self._layout.gate, exclusive=False):
                 failpoints.hit("draft.reopen")
-                fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                try:
-                    # Whoever had it may have given it its final name between these two calls.
-                    is_ours = locks.try_lock(fd) and _is_at(fd, path)
-                except BaseException:
-                    os.close(fd)
-                    raise
-                if not is_ours:
-                    os.close(fd)
+                held = open_path(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+                # Whoever had it may have given it its final name between these two calls.
+                if not (locks.try_lock(held.fileno()) and _is_at(held.fileno(), path)):
+                    held.close()
                     return None
                 with self._mutex:
-                    self._fds.add(fd)
-            return fd
+                    self._open.add(held)
+            return held
 
-    def new_directory(self, path: str) -> int:
+    def new_directory(self, path: str) -> Descriptor:
         """An empty locked directory, open for reading."""
         with files.translated("create a temporary directory", self._layout.temporary):
             with locks.held(self._layout.gate, exclusive=False):
                 files.ensure_directory(path)
-                fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                self._adopt(fd)
-            return fd
-
-    def close(self, fd: int) -> None:
-        with self._mutex:
-            if fd in self._fds:
-                self._fds.discard(fd)
-                os.close(fd)
+                held = open_path(path, os.O_RDONLY | os.O_DIRECTORY)
+                self._adopt(held)
+            return held
 
     def close_all(self) -> None:
         """Let go of everything, at the end of the store or in a forked child."""
         with self._mutex:
-            for fd in self._fds:
-                os.close(fd)
-            self._fds.clear()
+            for held in list(self._open):
+                held.close()
+            self._open.clear()
 
     def before_fork(self) -> None:
         self._mutex.acquire()
@@ -103,22 +95,20 @@ class Drafts:
                 files.rename(path, f"{self._layout.temporary}/{buried[-1]}", "draft.bury")
         return buried
 
-    def _adopt(self, fd: int) -> None:
-        locks.try_lock(fd)
+    def _adopt(self, held: Descriptor) -> None:
+        locks.try_lock(held.fileno())
         with self._mutex:
-            self._fds.add(fd)
+            self._open.add(held)
 
     def _is_abandoned(self, name: str) -> bool:
         if name.startswith(DEAD):
             return True
         try:
-            fd = os.open(f"{self._layout.temporary}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            file = open_path(f"{self._layout.temporary}/{name}", os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             return False  # gone since the listing, or not ours
-        try:
-            return locks.try_lock(fd)
-        finally:
-            os.close(fd)
+        with file:
+            return locks.try_lock(file.fileno())
 
 
 def _is_at(fd: int, path: str) -> bool:
@@ -142,17 +132,14 @@ def remove_entry(directory: str, name: str) -> None:
     from container_kit.native.trees import remove_tree
 
     failpoints.hit("remove")
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with open_path(directory, os.O_RDONLY | os.O_DIRECTORY) as folder:
         # Another collector may be removing the same tree: what vanishes under our hands is looked at again.
         while os.path.lexists(f"{directory}/{name}"):
             try:
-                remove_tree(fd, name)
+                remove_tree(folder.fileno(), name)
             except KernelError as error:
                 if error.errno != errno.ENOENT:
                     raise files.from_os_error(error, f"remove {name!r}", directory) from error
-    finally:
-        os.close(fd)
 
 
 def empty_directory(directory: str) -> int:

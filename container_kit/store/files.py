@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from container_kit.errors import ContainerKitError, KernelError, PermissionMissing, StoreFull
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.store import failpoints
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ensure_directory",
     "free_bytes",
     "from_os_error",
+    "new",
     "rename",
     "sync_directory",
     "sync_file",
@@ -88,9 +90,14 @@ def ensure_directory(path: str) -> None:
 
 
 def create(path: str, step: str) -> int:
+    """As `new`, for a caller that closes the number."""
+    return new(path, step).give_up()
+
+
+def new(path: str, step: str) -> Descriptor:
     """A new file of mode 0600, open for reading and writing; it must not exist."""
     failpoints.hit(step)
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return open_path(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
 
 
 def write_all(fd: int, data: bytes | memoryview, step: str) -> None:
@@ -129,11 +136,8 @@ def unlink_or_leave(path: str, step: str) -> None:
 def sync_directory(path: str, step: str) -> None:
     """Make the names in directory *path* durable."""
     failpoints.hit(step)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with open_path(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        os.fsync(folder)
 
 
 def sync_file_system(fd: int, step: str) -> None:

@@ -101,11 +101,8 @@ def verify_blob(store: Store, content: Content) -> None:
         tree = digest_of(content.refs[0])
         replay_tree(store.replay, store.layout.tree(tree), digest, None)
         return
-    fd = store.open_blob(digest)
-    try:
-        found = digest_of_file(fd, digest.algorithm)
-    finally:
-        os.close(fd)
+    with store.opened_blob(digest) as blob:
+        found = digest_of_file(blob.fileno(), digest.algorithm)
     if found != digest:
         raise CorruptData(f"blob {digest} has changed on disk: its bytes have the digest {found}")
 

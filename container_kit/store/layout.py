@@ -7,6 +7,7 @@ import stat
 from typing import Final
 
 from container_kit.errors import PermissionMissing
+from container_kit.native.descriptors import open_path
 from container_kit.oci.digest import Digest
 from container_kit.store import files
 
@@ -70,7 +71,7 @@ class Layout:
             for directory in (*top, *self.blob_directories()):
                 files.ensure_directory(directory)
             for lock in (self.write_lock, self.gate):  # the gate last: it says that all is there
-                os.close(os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                open_path(lock, os.O_CREAT | os.O_RDWR, 0o600).close()
             files.sync_directory(self.root, "layout.sync-dir")
 
     def _refuse_other_owner(self) -> None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.store import files, locks
 
 __all__ = ["Lease", "LeaseFile", "live_keys"]
@@ -76,7 +77,7 @@ class LeaseFile:
     def __init__(self, directory: str, gate: str) -> None:
         self._directory = directory
         self._gate = gate
-        self._fd = -1
+        self._file = Descriptor()
         self._path = ""
         self._end = 0
         self._offsets: dict[str, int] = {}
@@ -111,8 +112,8 @@ class LeaseFile:
     def close(self) -> None:
         """Give up everything and remove the file."""
         with self._mutex:
-            if self._fd >= 0:
-                os.close(self._fd)
+            if not self._file.closed:
+                self._file.close()
                 files.unlink_or_leave(self._path, "lease.remove")
             self._forget()
 
@@ -122,32 +123,31 @@ class LeaseFile:
     def after_fork(self, child: bool) -> None:
         """The child starts with no leases; its copy of the open file must not keep the parent's alive."""
         if child:
-            if self._fd >= 0:
-                os.close(self._fd)
+            self._file.close()
             self._forget()
             self._current = _Current()
         self._mutex.release()
 
     def _forget(self) -> None:
-        self._fd, self._path, self._end = -1, "", 0
+        self._path, self._end = "", 0
         self._offsets.clear()
         self._users.clear()
 
     def _open(self) -> None:
-        if self._fd < 0:
+        if self._file.closed:
             path = f"{self._directory}/{files.unique(str(os.getpid()))}"
-            fd = files.create(path, "lease.create")
+            file = files.new(path, "lease.create")
             # Cannot fail: the collector, the only other one to lock it, waits at the gate.
-            locks.try_lock(fd)
-            self._fd, self._path = fd, path
+            locks.try_lock(file.fileno())
+            self._path, self._file = path, file
 
     def _write(self, key: str, mark: bytes) -> None:
         offset = self._offsets.get(key)
         if offset is not None:
-            os.pwrite(self._fd, mark, offset)
+            os.pwrite(self._file.fileno(), mark, offset)
             return
         line = mark + key.encode() + b"\n"
-        os.pwrite(self._fd, line, self._end)
+        os.pwrite(self._file.fileno(), line, self._end)
         self._offsets[key] = self._end
         self._end += len(line)
 
@@ -162,16 +162,14 @@ def live_keys(directory: str, sweep: bool) -> set[str]:
     for name in os.listdir(directory):
         path = f"{directory}/{name}"
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = open_path(path, os.O_RDONLY)
         except FileNotFoundError:
             continue  # its holder closed it just now
-        try:
-            if not locks.try_lock(fd):
-                keys |= _plus_lines(fd)
+        with file:
+            if not locks.try_lock(file.fileno()):
+                keys |= _plus_lines(file.fileno())
             elif sweep:
                 files.unlink(path, "lease.sweep")
-        finally:
-            os.close(fd)
     return keys
 
 

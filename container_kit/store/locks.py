@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.store import failpoints, files
 
 __all__ = ["close_inherited", "held", "try_lock"]
 
 # Open lock files of this process; a forked child closes its copies, which would keep the lock alive.
-_open: set[int] = set()
+_open: weakref.WeakSet[Descriptor] = weakref.WeakSet()
 
 
 @contextmanager
@@ -28,16 +30,15 @@ def held(path: str, exclusive: bool = True) -> Iterator[None]:
     """
     with files.translated("take the lock", path):
         failpoints.hit("lock")
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    _open.add(fd)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        yield
-    finally:
-        if fd in _open:  # not when this is a forked child, which has closed it
-            _open.discard(fd)
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
+        file = open_path(path, os.O_RDWR)
+    with file:
+        _open.add(file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            yield
+        finally:
+            if not file.closed:  # as it is in a forked child
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def try_lock(fd: int) -> bool:
@@ -51,6 +52,6 @@ def try_lock(fd: int) -> bool:
 
 def close_inherited() -> None:
     """Close the lock files that came through fork: they belong to the parent."""
-    for fd in _open:
-        os.close(fd)
+    for file in list(_open):
+        file.close()
     _open.clear()

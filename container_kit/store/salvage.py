@@ -159,7 +159,7 @@ def _is_sound(table: str, row: _Row) -> bool:
 
 def _put_in_place(layout: Layout, fresh: sqlite3.Connection) -> None:
     path = f"{layout.temporary}/{files.unique('database')}"
-    os.close(files.create(path, "salvage.create"))
+    files.new(path, "salvage.create").close()
     target = sqlite3.connect(path, isolation_level=None)
     fresh.backup(target)
     target.execute("PRAGMA journal_mode=WAL")

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from container_kit.errors import CorruptData, InvalidInput, LimitExceeded, PermissionMissing
+from container_kit.native.descriptors import Descriptor, as_file, duplicate, open_path
 from container_kit.oci.digest import Digest
 from container_kit.store import files, locks
 from container_kit.store.blobs import Ingest
@@ -178,8 +179,10 @@ class Store:
             As `ingest`; None while another thread or process is at the same blob.
         """
         part = f"{self.layout.temporary}/{PART}-{expected.algorithm}-{expected.hex}"
-        fd = self.drafts.reopen_file(part)
-        return None if fd is None else Ingest(self, expected, size, lease or self._current_lease(), part, fd)
+        file = self.drafts.reopen_file(part)
+        if file is None:
+            return None
+        return Ingest(self, expected, size, lease or self._current_lease(), part, file)
 
     def put_virtual_blob(self, digest: Digest, size: int, tree: Digest, lease: Lease | None = None) -> None:
         """Make the plain archive of *tree* known as a blob that is regenerated when it is read."""
@@ -200,7 +203,11 @@ class Store:
         return self._content(blob_key(digest)).size
 
     def open_blob(self, digest: Digest) -> int:
-        """A descriptor of the blob, open for reading at its start; the caller closes it.
+        """A descriptor of the blob, which the caller closes; errors as `opened_blob`."""
+        return self.opened_blob(digest).give_up()
+
+    def opened_blob(self, digest: Digest) -> Descriptor:
+        """The blob, open for reading at its start.
 
         Raises:
             NotFound: There is no such blob.
@@ -210,7 +217,7 @@ class Store:
         if content.virtual:
             return self._regenerated(content, digest)
         try:
-            return os.open(self.layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            return open_path(self.layout.blob(digest), os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise CorruptData(f"the file of blob {digest} is gone: run fsck with repair") from None
         except OSError as error:
@@ -228,9 +235,8 @@ class Store:
         if cached is not None and len(cached) <= limit:
             self._content(blob_key(digest))
             return cached
-        fd = self.open_blob(digest)
-        with open(fd, "rb") as file:
-            data = file.read(limit + 1)
+        with as_file(self.opened_blob(digest), "rb") as file:
+            data: bytes = file.read(limit + 1)
         if len(data) > limit:
             raise LimitExceeded(f"blob {digest} has more than {limit} bytes")
         if not digest.matches(data):
@@ -244,11 +250,8 @@ class Store:
         if content.virtual:
             replay_tree(self.replay, self.layout.tree(_tree_of(content)), digest, out_fd)
             return content.size
-        fd = self.open_blob(digest)
-        try:
-            _copy(fd, out_fd)
-        finally:
-            os.close(fd)
+        with self.opened_blob(digest) as blob:
+            _copy(blob.fileno(), out_fd)
         return content.size
 
     def register_source(self, replay: Replay) -> None:
@@ -479,23 +482,16 @@ class Store:
         except FileNotFoundError:
             return False
 
-    def _regenerated(self, content: Content, digest: Digest) -> int:
+    def _regenerated(self, content: Content, digest: Digest) -> Descriptor:
         """A nameless temporary file with the archive of the tree that *content* refers to."""
         path = f"{self.layout.temporary}/{files.unique('archive')}"
-        draft = self.drafts.new_file(path)
-        try:
+        with self.drafts.new_file(path) as draft:
             files.unlink(path, "blob.unname")
-            fd = os.dup(draft)
-        finally:
-            self.drafts.close(draft)
-        try:
-            with files.translated("regenerate a layer", self.layout.temporary, content.size):
-                replay_tree(self.replay, self.layout.tree(_tree_of(content)), digest, fd)
-                os.lseek(fd, 0, os.SEEK_SET)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            archive = duplicate(draft.fileno())  # which a fork does not close
+        with files.translated("regenerate a layer", self.layout.temporary, content.size):
+            replay_tree(self.replay, self.layout.tree(_tree_of(content)), digest, archive.fileno())
+            os.lseek(archive.fileno(), 0, os.SEEK_SET)
+        return archive
 
     def _remember(self, digest: Digest, data: bytes) -> None:
         if len(data) <= _CACHED_BLOB:

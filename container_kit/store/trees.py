@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from container_kit.errors import ContainerKitError, CorruptData, NotFound
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.oci.digest import Digest
 from container_kit.store import files
 from container_kit.store.catalog import Content, keys_of, tree_key
@@ -39,9 +40,9 @@ class TreeDraft:
         self._generation = store.drafts.generation
         self._name = files.unique("tree")
         directory = f"{store.layout.temporary}/{self._name}"
-        self._lock_fd = store.drafts.new_directory(directory)
+        self._lock = store.drafts.new_directory(directory)
         self.path = f"{directory}/fs"
-        self.fd = self.recipe_fd = -1
+        self._tree, self._recipe = Descriptor(), Descriptor()
         try:
             with files.translated("prepare a layer", directory):
                 self._fill(directory)
@@ -53,8 +54,16 @@ class TreeDraft:
         files.ensure_directory(self.path)
         # The layer's own root: what an archive without an entry for it gets, whatever the umask.
         os.chmod(self.path, 0o755)  # noqa: S103
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.recipe_fd = files.create(f"{directory}/recipe", "tree.recipe")
+        self._tree = open_path(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        self._recipe = files.new(f"{directory}/recipe", "tree.recipe")
+
+    @property
+    def fd(self) -> int:
+        return self._tree.fileno()
+
+    @property
+    def recipe_fd(self) -> int:
+        return self._recipe.fileno()
 
     def publish(
         self,
@@ -97,15 +106,11 @@ class TreeDraft:
 
     def discard(self) -> None:
         """Remove what was not published and close the descriptors; may be repeated."""
-        for fd in (self.fd, self.recipe_fd):
-            if fd >= 0:
-                os.close(fd)
-        self.fd = self.recipe_fd = -1
+        self._tree.close()
+        self._recipe.close()
         if self._generation != self._store.drafts.generation:
             return  # a forked child leaves the rest to its parent
-        # Once only: the number may be another thread's draft by the time of a second call.
-        lock_fd, self._lock_fd = self._lock_fd, -1
-        self._store.drafts.close(lock_fd)
+        self._lock.close()
         if self._name:
             with suppress(ContainerKitError, OSError):  # what cannot be removed now is swept by the next open
                 remove_entry(self._store.layout.temporary, self._name)
@@ -135,18 +140,14 @@ def replay_tree(replay: Replay, directory: str, diff_id: Digest, out_fd: int | N
         CorruptData: The tree or its recipe is not what was unpacked.
     """
     try:
-        tree_fd = os.open(f"{directory}/fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree = open_path(f"{directory}/fs", os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         raise NotFound("tree", str(diff_id)) from None
     try:
-        recipe_fd = os.open(f"{directory}/recipe", os.O_RDONLY | os.O_CLOEXEC)
+        recipe = open_path(f"{directory}/recipe", os.O_RDONLY)
     except FileNotFoundError:
-        os.close(tree_fd)
         raise CorruptData(f"the layer {diff_id} has lost its recipe: fetch it again") from None
-    try:
-        found = replay(recipe_fd, tree_fd, out_fd)
-    finally:
-        os.close(recipe_fd)
-        os.close(tree_fd)
+    with tree, recipe:
+        found = replay(recipe.fileno(), tree.fileno(), out_fd)
     if found != diff_id:
         raise CorruptData(f"the unpacked layer {diff_id} has changed: its archive would be {found}")

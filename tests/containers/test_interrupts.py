@@ -67,7 +67,6 @@ def _runs(engine: Engine, rounds: int, **options: Any) -> None:
     assert os.listdir(engine.catalogue.names_fd) == []
 
 
-@pytest.mark.cut_off
 def test_runs_that_are_cut_off_leave_nothing(engine: Engine) -> None:
     """At random moments from the first step to the last."""
     _runs(engine, 40, name="box")
@@ -79,7 +78,6 @@ def test_runs_in_spares_that_are_cut_off_leave_nothing(engine: Engine) -> None:
     _runs(engine, 40)
 
 
-@pytest.mark.cut_off
 @pytest.mark.trial
 def test_a_thousand_runs_that_are_cut_off(engine: Engine) -> None:
     """The same, often."""
@@ -103,13 +101,11 @@ def _lives(engine: Engine, rounds: int) -> None:
     life()
 
 
-@pytest.mark.cut_off
 def test_lives_that_are_cut_off_can_be_removed(engine: Engine) -> None:
     """Whatever a cut leaves is a container in a true state, and its name is free when it is removed."""
     _lives(engine, 20)
 
 
-@pytest.mark.cut_off
 @pytest.mark.trial
 def test_many_lives_that_are_cut_off(engine: Engine) -> None:
     """The same, often."""

@@ -55,11 +55,8 @@ def test_the_caller_can_see_the_running_program(supervise: Supervise) -> None:
     assert sorted(os.listdir(f"/proc/{handle.pid}/fd")) == ["0", "1", "2"]
     state = handle.client.status()
     assert (state.status, state.pid) == ("running", handle.pid)
-    other = handle.client.pidfd()
-    try:
-        signal.pidfd_send_signal(other, signal.SIGKILL)
-    finally:
-        os.close(other)
+    with handle.client.pidfd() as other:
+        signal.pidfd_send_signal(other.fileno(), signal.SIGKILL)
     assert handle.client.wait().exit_code == 137
 
 
@@ -261,7 +258,7 @@ def test_a_killed_monitor_leaves_the_truth(supervise: Supervise) -> None:
     with pytest.raises(WrongState):
         handle.client.kill(signal.SIGTERM)
 
-    signal.pidfd_send_signal(handle.pidfd, signal.SIGKILL)
+    signal.pidfd_send_signal(handle.pidfd.fileno(), signal.SIGKILL)
     while read_state(directory).status == "dead":
         time.sleep(0.001)
     assert read_state(directory).status == "exited"
@@ -350,7 +347,7 @@ def test_a_monitor_keeps_nothing_of_those_who_left(supervise: Supervise) -> None
     for _ in range(100):
         handle.client.attach(stdin=True, logs=True).close()
         next(handle.client.subscribe())
-        os.close(handle.client.pidfd())
+        handle.client.pidfd().close()
         next(read_logs(handle.client.directory))
 
     while len(os.listdir(fds)) > before:  # it notices the last ones a moment later

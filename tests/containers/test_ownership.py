@@ -17,12 +17,12 @@ def test_a_token_lives_as_long_as_its_process(tmp_path: Path) -> None:
     ready, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        OwnerToken(str(tmp_path))
-        os.write(tell, b".")
+        token = OwnerToken(str(tmp_path))
+        os.write(tell, token.token.encode())
         signal.pause()
         os._exit(0)
     os.close(tell)
-    os.read(ready, 1)
+    os.read(ready, 100)
     os.close(ready)
     assert dead_owners(str(tmp_path)) == []
     os.kill(child, signal.SIGKILL)

@@ -6,6 +6,7 @@ Each race runs twice: with openat2, and with the walk that takes its place on ho
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import random
@@ -23,8 +24,9 @@ from container_kit.containers.files import ContainerFiles, RootFiles
 from container_kit.containers.logs import read_logs
 from container_kit.containers.monitor_config import LogOptions
 from container_kit.containers.roots import open_root
-from container_kit.errors import ContainerKitError, KernelError
+from container_kit.errors import ContainerKitError, KernelError, NotFound
 from container_kit.native._binding import lib
+from container_kit.native.descriptors import Descriptor, open_path
 from tests.containers.conftest import Supervise
 
 pytestmark = pytest.mark.root
@@ -180,14 +182,15 @@ def test_control_without_descriptors_the_race_is_lost(
 ) -> None:
     """The control: when paths are put together as text instead, the canary is reached."""
 
-    def naive(self: RootFiles, path: str, flags: int, mode: int = 0o644) -> int:
+    def naive(self: RootFiles, path: str, flags: int = os.O_PATH) -> Descriptor:
         with open_root(self._container) as root_fd:  # type: ignore[attr-defined]
             try:
-                return os.open(f"/proc/self/fd/{root_fd}/{path}", flags | os.O_CLOEXEC, mode)
+                return open_path(f"/proc/self/fd/{root_fd}/{path}", flags)
             except OSError as error:
-                raise KernelError.of(error.errno or 0, "cannot open", path) from None
+                missing = NotFound("file", path) if error.errno == errno.ENOENT else None
+                raise missing or KernelError.of(error.errno or 0, "cannot open", path) from None
 
-    monkeypatch.setattr(ContainerFiles, "open_fd", naive)
+    monkeypatch.setattr(ContainerFiles, "resolve", naive)
     assert any(_race(engine, swapper, canary, tmp_path / f"work{n}", 1.0)[0] for n in range(20))
 
 

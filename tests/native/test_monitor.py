@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from container_kit.errors import KernelError
-from container_kit.native.monitor import spawn_daemon, watch_file, watch_new
+from container_kit.native.descriptors import new_watch, open_path
+from container_kit.native.monitor import spawn_daemon, watch_file
 
 PROBE = (
     "echo $PPID; ls /proc/$$/fd; tr '\\0' '\\n' < /proc/$$/environ; grep -E 'Sig(Blk|Ign)' /proc/$$/status"
@@ -93,14 +94,10 @@ def test_a_watched_file_tells_of_its_growth(tmp_path: Path) -> None:
     """Although it has been renamed since it was opened; before it grows there is nothing to tell."""
     path = tmp_path / "log"
     path.write_text("")
-    fd, watch = os.open(path, os.O_RDONLY), watch_new()
-    try:
+    with open_path(path, os.O_RDONLY) as log, new_watch() as watch:
         path.rename(tmp_path / "log.1")
-        watch_file(watch, fd)
+        watch_file(watch.fileno(), log.fileno())
         assert not select.select([watch], [], [], 0)[0]
         with open(tmp_path / "log.1", "a") as file:
             file.write("x")
         assert select.select([watch], [], [], 5)[0]
-    finally:
-        os.close(fd)
-        os.close(watch)

@@ -18,6 +18,7 @@ from container_kit.errors import (
     PermissionMissing,
     UnsupportedFeature,
 )
+from container_kit.native.descriptors import open_path
 
 __all__ = [
     "make_directory",
@@ -47,12 +48,9 @@ def write(directory: str, file: str, *values: str) -> None:
     path = f"{directory}/{file}"
     value = ""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
+        with open_path(path, os.O_WRONLY) as opened:
             for value in values:
-                os.write(fd, value.encode())
-        finally:
-            os.close(fd)
+                os.write(opened.fileno(), value.encode())
     except OSError as error:
         raise _explain(error, directory, file, value) from None
 
@@ -84,13 +82,10 @@ def read(directory: str, file: str) -> str:
     """
     path = f"{directory}/{file}"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            pieces = []
-            while piece := os.read(fd, 65536):
+        pieces = []
+        with open_path(path, os.O_RDONLY) as opened:
+            while piece := os.read(opened.fileno(), 65536):
                 pieces.append(piece)
-        finally:
-            os.close(fd)
     except OSError as error:
         # A cgroup that is removed while its file is open answers ENODEV.
         if error.errno in (errno.ENOENT, errno.ENODEV):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from container_kit.errors import Conflict, InvalidInput, TimedOut, UnsupportedFeature
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.runtime.cgroups import device_filter, files, v1, v2
 from container_kit.runtime.cgroups.layout import Layout
 from container_kit.runtime.devices import DeviceRule
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Cgroup"]
 
 _POLL_S = 0.002
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
 @attrs.define(eq=False)
@@ -41,7 +42,7 @@ class Cgroup:
     layout: Layout
     v1: Mapping[str, str]
     v2: str | None
-    _v2_fd: int = attrs.field(default=-1, init=False, repr=False)
+    _v2_directory: Descriptor | None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -65,17 +66,17 @@ class Cgroup:
         Raises:
             UnsupportedFeature: This host has no v2 hierarchy.
         """
-        if self._v2_fd < 0:
+        if self._v2_directory is None:
             if self.v2 is None:
                 raise UnsupportedFeature("this host has no cgroup v2 hierarchy: join through tasks_files")
-            self._v2_fd = os.open(self.v2, _DIRECTORY)
-        return self._v2_fd
+            self._v2_directory = open_path(self.v2, _DIRECTORY)
+        return self._v2_directory.fileno()
 
     def close(self) -> None:
         """Close what `v2_fd` opened; the cgroup itself stays."""
-        if self._v2_fd >= 0:
-            fd, self._v2_fd = self._v2_fd, -1
-            os.close(fd)
+        held, self._v2_directory = self._v2_directory, None
+        if held is not None:
+            held.close()
 
     def exists(self) -> bool:
         """Whether any directory of it is there."""
@@ -129,11 +130,8 @@ class Cgroup:
         elif self.v2 is not None:
             from container_kit.native.policy import replace_device_filter
 
-            fd = os.open(self.v2, _DIRECTORY)
-            try:
-                replace_device_filter(fd, device_filter.assemble(rules))
-            finally:
-                os.close(fd)
+            with open_path(self.v2, _DIRECTORY) as directory:
+                replace_device_filter(directory.fileno(), device_filter.assemble(rules))
         else:
             raise UnsupportedFeature(
                 "devices cannot be filtered: no devices controller and no cgroup v2 here"
