@@ -11,6 +11,7 @@
 #include "cdef/layers.h"
 #include "cdef/listing.h"
 #include "cdef/layers_inflate.h"
+#include "cdef/layers_deflate.h"
 #include "cdef/process.h"
 #include "cdef/sha256.h"
 #include "cdef/surroundings.h"

@@ -137,7 +137,7 @@ static int open_zstd(struct ck_deflate *self, int level)
 #ifdef CK_HAVE_ISAL
 struct isal_writer {
 	struct isal_zstream stream;
-	unsigned char level[ISAL_DEF_LVL3_DEFAULT];
+	unsigned char level[ISAL_DEF_LVL2_DEFAULT];
 };
 
 static int run_isal(struct ck_deflate *self, const void *in, size_t size, int end)
@@ -163,7 +163,8 @@ static void close_isal(struct ck_deflate *self)
 	free(self->state);
 }
 
-/* Level 3 writes a tenth more than zlib's 6, at ten times its rate. */
+/* Level 2: a tenth more than zlib's 6 writes, at ten times its rate.  Level 3 finds other matches with AVX-512 than
+ * with AVX2, and others again without; up to level 2 every processor with SSE 4.2 writes the same bytes. */
 static int open_gzip(struct ck_deflate *self, int level)
 {
 	struct isal_writer *writer = calloc(1, sizeof(*writer));
@@ -174,7 +175,7 @@ static int open_gzip(struct ck_deflate *self, int level)
 	if (!writer)
 		return -ENOMEM;
 	isal_deflate_init(&writer->stream);
-	writer->stream.level = 3;
+	writer->stream.level = 2;
 	writer->stream.level_buf = writer->level;
 	writer->stream.level_buf_size = sizeof(writer->level);
 	writer->stream.gzip_flag = IGZIP_GZIP;

@@ -10,10 +10,10 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOut
 from container_kit.images.archive import ArchivedLayer
@@ -22,7 +22,7 @@ from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import OCI_LAYER, layer_compression
 from container_kit.store import Ingest, Lease, Store, files
 
-__all__ = ["build_layer", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
+__all__ = ["build_layer", "cause_among", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
 
 _WAIT_S = 0.05  # between looks at a layer that another process receives
 _MAX_AT_ONCE = 4  # layers that unpack at the same time; each has buffers of its own
@@ -53,11 +53,11 @@ def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) ->
         except BaseException as error:  # the first error, or Ctrl-C: the others need not end their work
             cancellation.cancel()
             pool.shutdown(cancel_futures=True)
-            raise _cause_among(futures, error) from None
+            raise cause_among(futures, error) from None
     return [layer.descriptor or plain_descriptor(store, layer.diff_id) for layer in wanted]
 
 
-def _cause_among(futures: Sequence[Future[None]], first: BaseException) -> BaseException:
+def cause_among(futures: Iterable[Future[Any]], first: BaseException) -> BaseException:
     """The error that stopped the others: these were stopped, and may have said so sooner."""
     if not isinstance(first, TimedOut):
         return first

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from container_kit.errors import Conflict, NotFound
 from container_kit.images import records
+from container_kit.images.compressing import forget_compressions
 from container_kit.images.image import Pruned, Removed
 from container_kit.images.notes import forget_notes
 from container_kit.oci import Digest, Manifest, Reference
@@ -36,6 +37,7 @@ def remove(image: Image, name: str | None, force: bool) -> Removed:
     for digest in {image.digest, *records.unnamed_twins(image.store, image.id)}:
         _forget(image.store, digest)
     forget_notes(image.store)
+    forget_compressions(image.store)
     image.store.gc()
     return Removed(tuple(tag.familiar for tag in going), (str(image.id),))
 
@@ -50,6 +52,7 @@ def prune(store: Store, every: bool) -> Pruned:
             _forget(store, digest)
             deleted.append(str(manifest.config.digest))
     forget_notes(store)
+    forget_compressions(store)
     return Pruned(tuple(deleted), store.gc().freed_bytes)
 
 

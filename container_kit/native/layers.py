@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from container_kit.native._jobs import Cancellation, Compression, Form
+from container_kit.native.deflating import Deflated, deflate_file
 from container_kit.native.digests import Hasher, sha256_fd, sha256_range
 from container_kit.native.inflating import inflate_file
 from container_kit.native.packing import Packed, Replayed, pack, replay
@@ -12,6 +13,7 @@ from container_kit.native.unpacking import Unpacked, UnpackLimits, features, unp
 __all__ = [
     "Cancellation",
     "Compression",
+    "Deflated",
     "Form",
     "Hasher",
     "Packed",
@@ -19,6 +21,7 @@ __all__ = [
     "UnpackLimits",
     "Unpacked",
     "copy_tree",
+    "deflate_file",
     "features",
     "inflate_file",
     "mkdirs_beneath",

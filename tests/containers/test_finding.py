@@ -1,4 +1,4 @@
-"""An image that is not here is pulled, unless that was ruled out; a plain name fails fast without a network."""
+"""An image that is not here is pulled, unless that was ruled out; a plain name fails fast without network."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
 import attrs
 
@@ -116,10 +115,3 @@ def bcrypt(password: str) -> str:
     return subprocess.run(
         ["perl", "-e", program, password], check=True, capture_output=True, text=True
     ).stdout.strip()
-
-
-def manifest_of(registry: DockerRegistry, repository: str, reference: str) -> dict[str, object]:
-    """A manifest as it stands in a registry without TLS and authentication."""
-    with urlopen(f"http://{registry.authority}/v2/{repository}/manifests/{reference}") as answer:
-        document: dict[str, object] = json.load(answer)
-        return document

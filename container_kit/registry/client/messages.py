@@ -22,14 +22,15 @@ _unprintable: Final = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]+")
 
 @attrs.frozen
 class FilePart:
-    """A body that is sent from an open file: *size* bytes from *offset* on.
+    """A body of *size* bytes that is sent from an open file.
 
     Args:
+        offset: Where it begins; None for a pipe, which can be sent only once.
         on_sent: Called with the number of bytes that have gone.
     """
 
     fd: int
-    offset: int
+    offset: int | None
     size: int
     on_sent: Callable[[int], object] = lambda _: None
 

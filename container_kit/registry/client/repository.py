@@ -43,6 +43,7 @@ class Repository:
 
     session: Session
     location: Location
+    actions: Actions = "pull"  # what rights are asked for; one token then serves for all of a push
 
     # -- manifests ------------------------------------------------------------------------------
 
@@ -54,7 +55,7 @@ class Repository:
             CorruptData: Its bytes are not what the digest, or the registry's own header, promises.
             LimitExceeded: It has more than 4 MiB.
         """
-        scope = self._scope("pull")
+        scope = self.scope
         answer = self.session.fetch(
             self.location, scope, self._manifest_request("GET", reference), _MAX_MANIFEST
         )
@@ -74,7 +75,7 @@ class Repository:
         Raises:
             UnsupportedFeature: The registry does not say the digest: fetch it instead.
         """
-        scope = self._scope("pull")
+        scope = self.scope
         answer = self.session.fetch(self.location, scope, self._manifest_request("HEAD", reference))
         if answer.status == 404:
             return None
@@ -87,14 +88,55 @@ class Repository:
         return Descriptor(media_type, digest, _size_of(answer))
 
     def _manifest_request(self, method: str, reference: str | Digest) -> Request:
-        url = self._url(f"manifests/{quote(str(reference), safe=':')}")
-        return Request(method=method, url=url, headers={"Accept": _ACCEPT})
+        return Request(method=method, url=self._manifest_url(reference), headers={"Accept": _ACCEPT})
+
+    def _manifest_url(self, reference: str | Digest) -> Url:
+        return self.url(f"manifests/{quote(str(reference), safe=':')}")
+
+    def put_manifest(self, reference: str | Digest, raw: bytes, media_type: str) -> bool:
+        """Store a manifest or index; everything that it names has to be there.
+
+        Returns:
+            Whether the registry lists it among the referrers of its subject, if it has one.
+
+        Raises:
+            InvalidInput: The registry does not accept it: something that it names is missing, for one.
+            CorruptData: The registry has made something else of it.
+        """
+        headers = {"Content-Type": media_type}
+        request = Request(method="PUT", url=self._manifest_url(reference), headers=headers, body=raw)
+        answer = self.session.fetch(self.location, self.scope, request)
+        if answer.status not in (200, 201, 202):
+            refuse(answer, self.location, self.scope, "manifest", self._named(reference))
+        told = _told_digest(answer)
+        if told is not None and not told.matches(raw):
+            raise CorruptData(f"{self.location.name}: {reference} was sent, but the registry has {told}")
+        return "oci-subject" in answer.headers
+
+    def delete_manifest(self, reference: str | Digest) -> None:
+        """Remove a tag, or a manifest with all its tags.
+
+        Raises:
+            NotFound: There is none.
+            UnsupportedFeature: The registry does not allow that.
+        """
+        self._delete(self._manifest_url(reference), "manifest", self._named(reference))
+
+    def delete_blob(self, digest: Digest) -> None:
+        """Remove a blob from the repository; errors as in `delete_manifest`."""
+        self._delete(self._blob_url(digest), "blob", str(digest))
+
+    def _delete(self, url: Url, kind: str, name: str) -> None:
+        scope = Scope.of(self.location.path, "delete")
+        answer = self.session.fetch(self.location, scope, Request(method="DELETE", url=url))
+        if answer.status not in (200, 202, 204):
+            refuse(answer, self.location, scope, kind, name)
 
     # -- blobs ----------------------------------------------------------------------------------
 
     def find_blob(self, digest: Digest) -> int | None:
         """The size of the blob, or None when the repository has none of this digest."""
-        scope = self._scope("pull")
+        scope = self.scope
         answer = self.session.fetch(self.location, scope, Request(method="HEAD", url=self._blob_url(digest)))
         if answer.status == 404:
             return None
@@ -113,7 +155,7 @@ class Repository:
             raise LimitExceeded(f"{descriptor.digest} has {descriptor.size} bytes: at most {limit} are read")
         if descriptor.data is not None:
             return descriptor.data
-        scope = self._scope("pull")
+        scope = self.scope
         request = Request(method="GET", url=self._blob_url(descriptor.digest))
         answer = self.session.fetch(self.location, scope, request, descriptor.size)
         if answer.status != 200:
@@ -129,21 +171,24 @@ class Repository:
             CorruptData: The registry has another size.
         """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        scope = self._scope("pull")
+        scope = self.scope
         request = Request(method="GET", url=self._blob_url(descriptor.digest), headers=headers)
         answer = self.session.open(self.location, scope, request)
         return BlobReader.of(answer, descriptor, offset, self.location.name)
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _scope(self, actions: Actions) -> Scope:
-        return Scope.of(self.location.path, actions)
+    @property
+    def scope(self) -> Scope:
+        """What tokens are asked for."""
+        return Scope.of(self.location.path, self.actions)
 
-    def _url(self, rest: str) -> Url:
+    def url(self, rest: str) -> Url:
+        """The URL of *rest* below the repository."""
         return self.location.origin.url(f"/v2/{self.location.path}/{rest}")
 
     def _blob_url(self, digest: Digest) -> Url:
-        return self._url(f"blobs/{digest}")
+        return self.url(f"blobs/{digest}")
 
     def _named(self, reference: str | Digest) -> str:
         return f"{self.location.name}{'@' if isinstance(reference, Digest) else ':'}{reference}"

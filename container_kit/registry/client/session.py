@@ -53,13 +53,20 @@ class Session:
         """The credentials of the options are for this registry, and for no other."""
         self._credentials_domain = domain
 
-    def fetch(self, location: Location, scope: Scope, request: Request, limit: int = _MAX_DOCUMENT) -> Answer:
+    def fetch(
+        self,
+        location: Location,
+        scope: Scope,
+        request: Request,
+        limit: int = _MAX_DOCUMENT,
+        tries: int | None = None,
+    ) -> Answer:
         """The answer, with a body of at most *limit* bytes; 401 and redirects are dealt with.
 
         Raises:
             AccessDenied, Unreachable, Untrusted, LimitExceeded, TimedOut: See `Transport.fetch`.
         """
-        return self._exchange(location, scope, request, lambda one: self.transport.fetch(one, limit))
+        return self._exchange(location, scope, request, lambda one: self.transport.fetch(one, limit, tries))
 
     def open(self, location: Location, scope: Scope, request: Request) -> OpenAnswer:
         """As `fetch`, with the body still to be read; only for a status of 2xx."""

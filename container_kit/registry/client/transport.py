@@ -23,7 +23,14 @@ import urllib3.exceptions
 from urllib3.util.connection import is_connection_dropped
 
 from container_kit._version import __version__
-from container_kit.errors import ContainerKitError, LimitExceeded, TimedOut, Unreachable, Untrusted
+from container_kit.errors import (
+    ContainerKitError,
+    CorruptData,
+    LimitExceeded,
+    TimedOut,
+    Unreachable,
+    Untrusted,
+)
 from container_kit.registry.client.addresses import Reach, may_send
 from container_kit.registry.client.certificates import Trust
 from container_kit.registry.client.dialling import Dialler, PlainConnection, SecureConnection
@@ -176,19 +183,16 @@ class Transport:
             connection.sock.settimeout(self.time_left(self._options.idle_timeout_s))
 
     def _send_file(self, connection: _Connection, part: FilePart) -> None:
-        """In the kernel where there is no TLS.  A server that stops reading has answered: it is looked at."""
-        with open(os.dup(part.fd), "rb") as file:
-            sent = 0
+        """Send a body.  A server that stops reading has answered: its answer is looked at."""
+        send = _sent_from_pipe if part.offset is None else _sent_from_file
+        sent = 0
+        with suppress(BrokenPipeError, ConnectionResetError):
             while sent < part.size:
                 self._dialler.check()
-                count = min(_SENT_AT_ONCE, part.size - sent)
-                try:
-                    done = connection.sock.sendfile(file, part.offset + sent, count)
-                except (BrokenPipeError, ConnectionResetError):
-                    return
-                if done < count:
-                    raise ContainerKitError("cannot send a file: it became shorter meanwhile")
-                sent += count
+                done = send(connection.sock, part, sent)
+                if not done:
+                    raise CorruptData(f"cannot send {part.size} bytes: there are only {sent}")
+                sent += done
                 part.on_sent(sent)
 
     # -- connections ----------------------------------------------------------------------------
@@ -428,6 +432,18 @@ def unreachable(request: Request, failed: Interrupted, tries: int) -> Unreachabl
     at = f" ({failed.addresses})" if failed.addresses and failed.addresses != authority else ""
     count = "once" if tries == 1 else f"{tries} times"
     return Unreachable(f"cannot reach {authority}{at}, tried {count}: {failed}", authority, tries)
+
+
+def _sent_from_file(sock: socket.socket, part: FilePart, sent: int) -> int:
+    """Send some bytes, in the kernel where there is no TLS; how many."""
+    with open(os.dup(part.fd), "rb") as file:
+        return sock.sendfile(file, (part.offset or 0) + sent, min(_SENT_AT_ONCE, part.size - sent))
+
+
+def _sent_from_pipe(sock: socket.socket, part: FilePart, sent: int) -> int:
+    piece = os.read(part.fd, min(_PIECE, part.size - sent))
+    sock.sendall(piece)
+    return len(piece)
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
