@@ -4,15 +4,17 @@
  * an image leads to a descriptor of ours. */
 #include "init.h"
 
+/* A hostile process that renames without end makes a start fail, and does not hold it up for ever. */
+#define RACE_TRIES 4096
+
 static long open_in_root(const char *path, uint64_t flags, uint64_t resolve)
 {
 	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | resolve };
-	long fd;
+	long fd = -EAGAIN;
 
 	/* EAGAIN: something was renamed meanwhile and the kernel could not tell whether we escaped. */
-	do
+	for (int tries = 0; tries < RACE_TRIES && (fd == -EAGAIN || fd == -EINTR); tries++)
 		fd = sys(openat2, init.root_fd, path, &how, sizeof how);
-	while (fd == -EAGAIN || fd == -EINTR);
 	return fd;
 }
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
+from container_kit.errors import with_typed_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,7 @@ class _StartNew:
         return _engine(engine).start(image, command, detach=detach, **options)
 
 
+@with_typed_errors
 class Container:
     """A container of an :class:`Engine`: look at it, change its state, execute in it, copy from it.
 

@@ -21,7 +21,7 @@ from container_kit.containers.catalogue import Catalogue
 from container_kit.containers.events import Event, Journal
 from container_kit.containers.janitor import Janitor
 from container_kit.containers.ownership import OwnerToken
-from container_kit.errors import ContainerKitError, InvalidInput, WrongState
+from container_kit.errors import ContainerKitError, InvalidInput, WrongState, with_typed_errors
 from container_kit.store import Store
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _default_lock = threading.Lock()
 _MANY = 64
 
 
+@with_typed_errors
 class Engine:
     """Images and containers below one root directory.
 

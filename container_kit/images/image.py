@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import attrs
 
 from container_kit._lazy import borrowed
+from container_kit.errors import with_typed_errors
 from container_kit.images import records
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Pruned:
     reclaimed_bytes: int = 0
 
 
+@with_typed_errors
 @attrs.frozen(eq=False, repr=False)
 class Image:
     """An image in a store.  Two handles are equal when they name the same manifest.

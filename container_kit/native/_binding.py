@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from container_kit.errors import KernelError
-from container_kit.native._ckit import ffi, lib
+
+try:
+    from container_kit.native._ckit import ffi, lib
+except ImportError as error:
+    if "subinterpreters" not in str(error):
+        raise
+    raise ImportError(
+        f"container_kit cannot be loaded in a subinterpreter of this Python ({error}): use a process"
+    ) from error
 
 __all__ = ["check", "ffi", "lib"]
 

@@ -49,6 +49,9 @@ class Loads:
     def collect(self, store: Store) -> None:
         Image.prune(all=False, engine=Engine(store))
 
+    def release(self) -> None:
+        """Nothing was opened."""
+
 
 if __name__ == "__main__":
     main(Loads())

@@ -535,7 +535,14 @@ def test_hooks_inherit_nothing_of_the_caller(box: Box, tmp_path: Path) -> None:
     script.write_text(f"#!/bin/sh\nls /proc/self/fd > {tmp_path}/fds; env > {tmp_path}/env\n")
     script.chmod(0o755)
     hook = Hook(str(script), ("hook",), ("X=y", "PATH=/usr/bin:/bin"), 20)
-    box.run(attrs.evolve(spec("/bin/probe", "exit", "0"), hooks=Hooks(create_container=(hook,))))
+    opened = [os.open(path, flags) for flags in (os.O_PATH, os.O_RDONLY) for path in ("/", "/etc") * 50]
+    try:
+        for descriptor in opened:
+            os.set_inheritable(descriptor, True)
+        box.run(attrs.evolve(spec("/bin/probe", "exit", "0"), hooks=Hooks(create_container=(hook,))))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
     assert (tmp_path / "fds").read_text().split() == ["0", "1", "2", "3"], "3 is the directory that ls reads"
     names = {line.split("=")[0] for line in (tmp_path / "env").read_text().splitlines()}

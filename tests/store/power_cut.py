@@ -33,6 +33,7 @@ from tests.store.conftest import add_image, replay
 
 DISK_BYTES = 48 << 20
 NAMES = 5
+PREFIX = "docker.io/library/name"
 
 
 def run(*command: str) -> str:
@@ -69,6 +70,9 @@ class Work(Protocol):
 
     def collect(self, store: Store) -> None: ...
 
+    def release(self) -> None:
+        """Close what `prepare` has opened."""
+
 
 class LittleImages:
     """Blobs and trees, straight in the store."""
@@ -91,6 +95,9 @@ class LittleImages:
     def collect(self, store: Store) -> None:
         store.gc()
 
+    def release(self) -> None:
+        """Nothing was opened."""
+
 
 def write_forever(work: Work, root: Path, journal: int, seed: int) -> None:
     """Set and remove names at random; before and after each operation, say so outside the disk."""
@@ -98,7 +105,7 @@ def write_forever(work: Work, root: Path, journal: int, seed: int) -> None:
     with Store.open(root) as store:
         work.prepare(store)
         for number in itertools.count():
-            name = f"docker.io/library/name{rng.randrange(NAMES)}:latest"
+            name = f"{PREFIX}{rng.randrange(NAMES)}:latest"
             if rng.random() < 0.1:
                 work.collect(store)
             elif rng.random() < 0.25 and store.resolve_name(work.kind, name):
@@ -136,10 +143,12 @@ def broken_promises(work: Work, root: Path, states: list[dict[str, str]]) -> lis
         with Store.open(root) as store:
             work.prepare(store)
             problems = [str(problem) for problem in store.fsck().problems]
-            names = store.names(work.kind)
+            names = {name: image for name, image in store.names(work.kind).items() if name.startswith(PREFIX)}
             found = {name: work.read(store, digest) for name, digest in names.items()}
-    except ContainerKitError as error:
+    except (ContainerKitError, AssertionError) as error:
         return [f"{type(error).__name__}: {error}"]
+    finally:
+        work.release()
     if found not in states:
         problems.append(f"names are {found}, acknowledged were {states}")
     return problems
