@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from container_kit.build.bases import Bases
+from container_kit.build.cache_export import check_targets, export_cache
 from container_kit.build.cache_limit import keep_within_limit
 from container_kit.build.dockerfile import Dockerfile, parse
 from container_kit.build.graph import plan_graph
 from container_kit.build.named_contexts import Contexts, open_contexts
 from container_kit.build.options import BuildOptions
+from container_kit.build.outputs import Output, parse_outputs, write_outputs
 from container_kit.build.publishing import publish
 from container_kit.build.session import Session
 from container_kit.build.solve import Solver
 from container_kit.build.state import State
-from container_kit.errors import UnsupportedFeature
 from container_kit.images import Image
 from container_kit.oci import Platform
 from container_kit.oci.progress import Progress
@@ -42,11 +43,11 @@ def build_image(
     chosen: Engine = Engine.default() if engine is None else engine
     options = BuildOptions.of(**given)
     chosen.check_open()
-    if output is not None or options.cache_from or options.cache_to:
-        raise UnsupportedFeature("output, cache_from and cache_to are not there yet: leave them out")
+    check_targets(options.cache_to)
+    outputs = parse_outputs(output)
     with open_contexts(chosen.store, context, dockerfile, contexts) as opened:
         parsed = parse(opened.main.dockerfile or b"", name=opened.main.dockerfile_name)
-        return build_dockerfile(parsed, opened, options, chosen, progress)
+        return build_dockerfile(parsed, opened, options, chosen, progress, outputs)
 
 
 def build_dockerfile(
@@ -55,6 +56,7 @@ def build_dockerfile(
     options: BuildOptions,
     engine: Engine,
     progress: Callable[[Progress], object] | None = None,
+    outputs: Sequence[Output] = (),
 ) -> Image:
     """The image of *dockerfile*, for each platform; that of this host, or of the first, is returned."""
     with Session(engine, options, progress) as session:
@@ -62,7 +64,9 @@ def build_dockerfile(
             session.report(_warning(dockerfile, warning))
         bases = Bases(session, contexts)
         states = {platform: _solve(session, dockerfile, bases, platform) for platform in options.platforms}
-        image = publish(session, states)
+        images, image = publish(session, states)
+        export_cache(session, states[options.platforms[0]])
+        write_outputs(outputs, images, image)
         if session.made:
             keep_within_limit(engine.store)
         return image

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from container_kit.errors import ContainerKitError, CorruptData, NotFound
+from container_kit.errors import ContainerKitError, NotFound
+from container_kit.images.layers import plain_descriptor
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.json_document import encode, load_object
-from container_kit.oci.media_types import OCI_LAYER
 from container_kit.store import files
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class BuildCache:
                 "format": 1,
                 "key": str(key),
                 "name": name[:200],
-                **({"diffId": str(layer.diff_id), "size": layer.descriptor.size} if layer else {}),
+                **({"diffId": str(layer.diff_id)} if layer else {}),
             }
         )
         needed = [layer.diff_id] if layer else []
@@ -119,9 +119,7 @@ class BuildCache:
             return Entry(key=key, layer=None, name=name)
         diff_id = Digest.parse(fields["diffId"])
         size_bytes, _ = self._store.tree_usage(diff_id)
-        if not self._store.has_blob(diff_id):
-            raise CorruptData(f"the layer {diff_id} of the build cache is gone")
-        layer = Layer(diff_id, Descriptor(OCI_LAYER, diff_id, fields["size"]))
+        layer = Layer(diff_id, plain_descriptor(self._store, diff_id))
         return Entry(key=key, layer=layer, name=name, size_bytes=size_bytes)
 
     def _used(self, key: Digest) -> float:

@@ -31,7 +31,7 @@ class StageNode:
 
     Args:
         index: From 0.
-        name: After AS, or its number.
+        name: After AS, or ``stage-`` and its number.
         base: Image, named context or ``scratch``; unused when *base_stage* is a stage.
         platform: Of its base and of its steps.
         stage: As the Dockerfile has it.
@@ -166,7 +166,7 @@ def _node(
     dockerfile: Dockerfile, stage: Stage, args: Mapping[str, str], target: Platform, contexts: Set[str]
 ) -> StageNode:
     base, unset = _expanded(dockerfile, stage.base, args, stage.line)
-    name = stage.name or str(stage.index)
+    name = stage.name or f"stage-{stage.index}"
     if stage.name and stage.name in contexts:
         return StageNode(
             index=stage.index, name=name, base=stage.name, base_stage=None, platform=target,

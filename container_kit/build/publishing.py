@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from container_kit.build.cache_export import inline_annotation
 from container_kit.build.squashing import squashed
 from container_kit.images import Image, records
 from container_kit.images.assemble import in_oci_words
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["publish"]
 
 
-def publish(session: Session, states: Mapping[Platform, State]) -> Image:
-    """The image of each state; that of this host, or the first, gets the names and is returned."""
+def publish(session: Session, states: Mapping[Platform, State]) -> tuple[list[Image], Image]:
+    """The image of each state, and the one that gets the names: that of this host, or the first."""
     images = {platform: _image(session, state) for platform, state in states.items()}
     host = Platform.host()
     chosen = next((image for platform, image in images.items() if host.runs(platform)), None)
     image = chosen or next(iter(images.values()))
     for tag in session.options.tags:
         records.tag(session.store, image.digest, tag)
-    return image
+    return list(images.values()), image
 
 
 def _image(session: Session, state: State) -> Image:
@@ -43,7 +44,8 @@ def _image(session: Session, state: State) -> Image:
         state.diff_ids, state.config, state.platform, state.history, state.created, state.author
     )
     layers = [in_oci_words(layer.descriptor) for layer in state.layers]
-    manifest = Manifest.build(Descriptor.of(document.raw, OCI_CONFIG), layers, options.annotations)
+    annotations = {**options.annotations, **inline_annotation(session, state)}
+    manifest = Manifest.build(Descriptor.of(document.raw, OCI_CONFIG), layers, annotations)
     with store.lease():
         return records.handle(store, _published(session, manifest, document))
 

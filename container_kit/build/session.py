@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from container_kit.build.cache import BuildCache, Entry, Layer
+from container_kit.build.cache_import import Imports
 from container_kit.build.options import BuildOptions
 from container_kit.errors import NotFound, WrongState
 from container_kit.oci import Digest
@@ -27,6 +28,7 @@ class Session:
     Attributes:
         stop_fd: Can be read once the build is to stop.
         made: How many steps were done, and not found in the cache.
+        steps: All that were needed: key, layer and name.
     """
 
     def __init__(
@@ -35,11 +37,19 @@ class Session:
         self.engine, self.options = engine, options
         self.report = Reporter(report)
         self.cache = BuildCache(engine.store)
+        self.imports = Imports(engine.store, options.cache_from, self.report)
+        self.steps: list[tuple[Digest, Layer | None, str]] = []
         self.stop_fd = -1
         self.made = 0
         self._key_locks: dict[Digest, threading.Lock] = {}
         self._mutex = threading.Lock()
         self._lease: Lease | None = None
+
+    @property
+    def lease(self) -> Lease:
+        """What is kept until the build ends."""
+        assert self._lease is not None
+        return self._lease
 
     @property
     def store(self) -> Store:
@@ -51,6 +61,7 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.imports.__exit__(None, None, None)
         if self._lease is not None:
             self._lease.close()
         os.close(self.stop_fd)
@@ -88,15 +99,24 @@ class Session:
         with self._only_one(key):
             entry = None if ignore_cache else self._find(key)
             if entry is not None:
+                self.steps.append((key, entry.layer, name))
                 return entry.layer, True
             self.check_going_on()
             with self.store.lease():
-                layer = make()
+                found = None if ignore_cache else self.imports.find(key, self.lease)
+                layer = make() if found is None else found[0]
                 if layer is not None:
                     self.keep(layer)
                 self.cache.add(key, layer, name)
+            self.steps.append((key, layer, name))
             self.made += 1
-            return layer, False
+            return layer, found is not None
+
+    def keep_document(
+        self, raw: bytes, *, references: Iterable[Digest] = (), trees: Iterable[Digest] = ()
+    ) -> None:
+        """Store a document that lives as long as the build."""
+        self.store.put_blob(raw, references=references, trees=trees, lease=self.lease)
 
     def keep(self, layer: Layer) -> None:
         """Spare a layer from the collector until the build ends.
@@ -104,8 +124,7 @@ class Session:
         Raises:
             NotFound: It is not in the store.
         """
-        assert self._lease is not None
-        self._lease.add_keys(
+        self.lease.add_keys(
             [f"tree:{layer.diff_id}", f"blob:{layer.diff_id}", f"blob:{layer.descriptor.digest}"]
         )
 

@@ -50,6 +50,7 @@ CONTAINER_COMMANDS: dict[str, Row] = {
     "wait": ("lifecycle:wait", "Wait until containers end, and print their exit codes"),
 }
 IMAGE_COMMANDS: dict[str, Row] = {
+    "build": ("building:build", "Make an image as a Dockerfile says"),
     "history": ("images:history", "Show how an image was made"),
     "import": ("images:import_", "Make an image from a tar archive of a file system"),
     "load": ("images:load", "Load images from an archive"),
@@ -66,6 +67,7 @@ SYSTEM_COMMANDS: dict[str, Row] = {
 TOP_COMMANDS: dict[str, Row] = {
     **CONTAINER_COMMANDS,
     **IMAGE_COMMANDS,
+    "builder": ("app:builder_group", "Manage the build cache"),
     "completion": ("completion:completion", "Print the completion script for bash, zsh or fish"),
     "container": ("app:container_group", "Manage containers"),
     "doctor": ("doctor:doctor", "Show what this host allows, what is missing, and how to enable it"),
@@ -100,6 +102,15 @@ image_group = LazyGroup(
         "ls": ("images:images", "List images"),
         "prune": ("images:prune_images", "Remove images that no name and no container needs"),
         "rm": ("images:rmi", "Remove images"),
+    },
+)
+builder_group = LazyGroup(
+    "builder",
+    help="Manage the build cache.",
+    table={
+        "build": IMAGE_COMMANDS["build"],
+        "du": ("builder:du", "Show what the build cache keeps"),
+        "prune": ("builder:prune", "Remove what the build cache keeps"),
     },
 )
 system_group = LazyGroup("system", help="Manage the store.", table=SYSTEM_COMMANDS)

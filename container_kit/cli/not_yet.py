@@ -9,8 +9,7 @@ __all__ = ["explained", "without_command"]
 _REGISTRIES = "registries are not there yet; bring images as archives with `load` or `import`"
 _NETWORKS = "networks and published ports are not there yet; `--network host` uses this host's network"
 _COMMANDS = {
-    "build": "Dockerfiles are not there yet; make an image with `import` or `commit`",
-    "buildx": "Dockerfiles are not there yet; make an image with `import` or `commit`",
+    "buildx": "use `build`, which takes the same flags",
     "compose": "it is not there yet",
     "login": _REGISTRIES,
     "logout": _REGISTRIES,

@@ -1,0 +1,124 @@
+"""Where a build's result goes beside the store: archives, a layout, a directory of files, a tar of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import attrs
+
+from container_kit.build.words import Words
+from container_kit.errors import InvalidInput, KernelError
+from container_kit.images import Image, save_images
+from container_kit.images.layers import stream
+from container_kit.images.views import view
+from container_kit.native import layers as native
+
+__all__ = ["Output", "parse_outputs", "write_outputs"]
+
+_ARCHIVES = {"oci": "oci", "docker": "docker-archive"}
+_TYPES = ("local", "tar", "oci", "docker", "image", "registry")
+
+
+@attrs.frozen
+class Output:
+    """One output: *path* is empty for the store, ``-`` for standard output; *name* is what is pushed."""
+
+    type: str
+    path: str = ""
+    name: str = ""
+    is_directory: bool = False
+
+
+def parse_outputs(value: str | os.PathLike[str] | Iterable[str] | None) -> tuple[Output, ...]:
+    """The outputs that ``output=`` means: a path is a directory of files, ``-`` a tar on standard output.
+
+    Raises:
+        InvalidInput: A type is not known, or its destination is missing.
+    """
+    if value is None:
+        return ()
+    many = [os.fspath(value)] if isinstance(value, str | os.PathLike) else [os.fspath(one) for one in value]
+    return tuple(_output(text) for text in many)
+
+
+def _output(text: str) -> Output:
+    words = Words.parse(text, "output", plain="tar" if text == "-" else "local")
+    if words.type not in _TYPES:
+        raise InvalidInput(f"output type={words.type} is not known: use {', '.join(_TYPES)}")
+    if words.type in ("image", "registry"):
+        pushes = words.type == "registry" or words.values.get("push") == "true"
+        return Output("image", name=words.required("name") if pushes else "")
+    target = words.get("dest")
+    if not target:
+        raise InvalidInput(f"output type={words.type} needs dest=PATH")
+    if target == "-" and words.type == "local":
+        raise InvalidInput("output type=local cannot go to standard output: use type=tar")
+    is_directory = words.type in _ARCHIVES and words.values.get("tar") == "false"
+    return Output(words.type, target if target == "-" else os.path.abspath(target), is_directory=is_directory)
+
+
+def write_outputs(outputs: Sequence[Output], images: Sequence[Image], chosen: Image) -> None:
+    """Write *images*, one a platform, to each output; *chosen* where only one can be had.
+
+    Raises:
+        KernelError: A destination cannot be written.
+    """
+    for output in outputs:
+        match output.type:
+            case "oci" | "docker":
+                _archive(output, images, chosen)
+            case "local":
+                _unpack(chosen, output.path)
+            case "tar":
+                with _opened(output.path) as fd:
+                    _pack(chosen, fd)
+            case _:
+                if output.name:
+                    chosen.push(output.name)
+
+
+def _archive(output: Output, images: Sequence[Image], chosen: Image) -> None:
+    if output.is_directory:
+        save_images(list(images), output.path, "oci-dir")
+    elif output.path == "-":
+        with open(1, "wb", closefd=False) as file:
+            save_images([chosen], file, "docker-archive" if output.type == "docker" else "oci")
+    elif output.type == "docker":
+        save_images([chosen], output.path, "docker-archive")
+    else:
+        save_images(list(images), output.path, "oci")
+
+
+def _pack(image: Image, fd: int) -> None:
+    with view(image.store, image.layers) as root:
+        native.pack(root, fd, form="archive")
+
+
+def _unpack(image: Image, path: str) -> None:
+    """Into a directory that may have files already."""
+    os.makedirs(path, exist_ok=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        stream(
+            lambda out: _pack(image, out),
+            lambda source: native.unpack(source, fd, compression="none", form="archive"),
+        )
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    if path == "-":
+        yield 1
+        return
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, "cannot write the output", path) from None
+    try:
+        yield fd
+    finally:
+        os.close(fd)
