@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from container_kit.build.bases import Bases
 from container_kit.build.cache_export import check_targets, export_cache
 from container_kit.build.cache_limit import keep_within_limit
-from container_kit.build.dockerfile import Dockerfile, parse
+from container_kit.build.dockerfile import Dockerfile, context_checks, parse
 from container_kit.build.graph import plan_graph
 from container_kit.build.named_contexts import Contexts, open_contexts
 from container_kit.build.options import BuildOptions
@@ -17,6 +17,7 @@ from container_kit.build.publishing import publish
 from container_kit.build.session import Session
 from container_kit.build.solve import Solver
 from container_kit.build.state import State
+from container_kit.build.warnings import tell_warnings
 from container_kit.images import Image
 from container_kit.oci import Platform
 from container_kit.oci.progress import Progress
@@ -60,8 +61,8 @@ def build_dockerfile(
 ) -> Image:
     """The image of *dockerfile*, for each platform; that of this host, or of the first, is returned."""
     with Session(engine, options, progress) as session:
-        for warning in dockerfile.warnings:
-            session.report(_warning(dockerfile, warning))
+        tell_warnings(session.report, dockerfile, dockerfile.warnings)
+        tell_warnings(session.report, dockerfile, context_checks(dockerfile, contexts.main.tree.rules))
         bases = Bases(session, contexts)
         states = {platform: _solve(session, dockerfile, bases, platform) for platform in options.platforms}
         images, image = publish(session, states)
@@ -81,12 +82,3 @@ def _solve(session: Session, dockerfile: Dockerfile, bases: Bases, platform: Pla
         contexts=bases.contexts.names,
     )
     return Solver(session, graph, bases).solve()
-
-
-def _warning(dockerfile: Dockerfile, warning: Any) -> Progress:
-    return Progress(
-        id=warning.rule,
-        action="warning",
-        name=f"{dockerfile.name}:{warning.line}",
-        message=f"{warning.rule}: {warning.message}",
-    )

@@ -61,16 +61,24 @@ class Graph:
         target: The stage whose result is wanted.
         reachable: The stages that it needs, itself too, in the order of the Dockerfile.
         global_args: Arguments before the first FROM and predefined ones, with their values.
-        file: Name of the Dockerfile, for errors.
-        escape: Its escape character.
+        dockerfile: All of it.
     """
 
     nodes: tuple[StageNode, ...]
     target: int
     reachable: tuple[int, ...]
     global_args: Mapping[str, str]
-    file: str
-    escape: str = "\\"
+    dockerfile: Dockerfile
+
+    @property
+    def file(self) -> str:
+        """Name of the Dockerfile, for errors."""
+        return self.dockerfile.name
+
+    @property
+    def escape(self) -> str:
+        """Its escape character."""
+        return self.dockerfile.directives.escape
 
     def stage_called(self, name: str, before: int) -> int | None:
         """The stage that *name* (or its number) means in the stage *before*; None when it means no stage.
@@ -113,8 +121,7 @@ def plan_graph(
         target=wanted.index,
         reachable=tuple(sorted(_reachable(nodes, wanted.index))),
         global_args=global_args,
-        file=dockerfile.name,
-        escape=dockerfile.directives.escape,
+        dockerfile=dockerfile,
     )
 
 

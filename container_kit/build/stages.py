@@ -23,6 +23,7 @@ from container_kit.build.dockerfile import (
     evaluate,
     mounts_of,
     parse_trigger,
+    stage_variable_checks,
 )
 from container_kit.build.failures import failure_of
 from container_kit.build.keys import directory_key
@@ -30,6 +31,7 @@ from container_kit.build.mount_sources import resolve_mounts
 from container_kit.build.running import plan_run, run_command
 from container_kit.build.scratch import writable_root
 from container_kit.build.state import State
+from container_kit.build.warnings import tell_warnings
 from container_kit.containers.identity import resolve_in_root
 from container_kit.errors import ContainerKitError
 from container_kit.images.layers import build_layer
@@ -67,6 +69,7 @@ class StageBuild:
         node = self._node
         self._count = 1 + sum(isinstance(one, _STEPS) for one in node.instructions)
         state, triggers = self._base()
+        self._check_variables(state)
         for instruction in (*self._triggered(triggers), *node.instructions):
             self._session.check_going_on()
             try:
@@ -75,6 +78,12 @@ class StageBuild:
                 failure = failure_of(error, self._graph.file, node.name, instruction)
                 raise failure from (None if failure is error else error)
         return state
+
+    def _check_variables(self, state: State) -> None:
+        """Tell of variables that nobody has set, now that those of the base are known."""
+        stage = self._node.stage
+        found, _ = stage_variable_checks(stage, state.env, escape=self._graph.escape)
+        tell_warnings(self._session.report, self._graph.dockerfile, found)
 
     def _base(self) -> tuple[State, tuple[str, ...]]:
         """What the stage begins with, and the instructions that its base triggers."""

@@ -51,7 +51,7 @@ def test_every_row_of_the_tables_is_a_command(name: str) -> None:
     ("words", "reason"),
     [
         (["pull", "alpine"], "registries are not there yet"),
-        (["build", "."], "Dockerfiles are not there yet"),
+        (["buildx", "build", "."], "use `build`"),
         (["run", "-itp", "80:80", "tools"], "published ports are not there yet"),
         (["create", "--publish", "80:80", "tools"], "published ports are not there yet"),
     ],
