@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
+    from container_kit.build.builder import ImageBuilder as ImageBuilder
     from container_kit.build.cache_limit import CacheItem as CacheItem
     from container_kit.build.cache_limit import PrunedCache as PrunedCache
     from container_kit.build.cache_limit import cache_items as cache_items
     from container_kit.build.cache_limit import prune_cache as prune_cache
 
 _HOMES = {
+    ".builder": "ImageBuilder",
     ".cache_limit": "CacheItem PrunedCache cache_items prune_cache",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

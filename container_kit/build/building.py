@@ -25,7 +25,7 @@ from container_kit.oci.progress import Progress
 if TYPE_CHECKING:
     from container_kit.containers import Engine
 
-__all__ = ["build_dockerfile", "build_image"]
+__all__ = ["build_dockerfile", "build_from", "build_image"]
 
 
 def build_image(
@@ -35,20 +35,50 @@ def build_image(
     contexts: Any,
     engine: Any,
     progress: Callable[[Progress], object] | None,
-    output: Any = None,
+    output: Any,
     **given: Any,
 ) -> Image:
     """See `container_kit.images.image.Image.build`."""
+    chosen = _engine(engine)
+    options, outputs = _checked(given, output)
+    wanted = "Dockerfile" if dockerfile is None else dockerfile
+    with open_contexts(chosen.store, context, wanted, contexts) as opened:
+        parsed = parse(opened.main.dockerfile or b"", name=opened.main.dockerfile_name)
+        return build_dockerfile(parsed, opened, options, chosen, progress, outputs)
+
+
+def build_from(
+    dockerfile: Dockerfile,
+    context: Any,
+    *,
+    engine: Any = None,
+    contexts: Any = None,
+    progress: Callable[[Progress], object] | None = None,
+    output: Any = None,
+    tag: Any = None,
+    platform: Any = None,
+    **given: Any,
+) -> Image:
+    """The image of a Dockerfile that is a value already; arguments as `Image.build` has them."""
+    chosen = _engine(engine)
+    options, outputs = _checked({**given, "tags": tag, "platforms": platform}, output)
+    with open_contexts(chosen.store, context, None, contexts or {}) as opened:
+        return build_dockerfile(dockerfile, opened, options, chosen, progress, outputs)
+
+
+def _engine(engine: Any) -> Engine:
     from container_kit.containers import Engine
 
     chosen: Engine = Engine.default() if engine is None else engine
-    options = BuildOptions.of(**given)
     chosen.check_open()
+    return chosen
+
+
+def _checked(given: dict[str, Any], output: Any) -> tuple[BuildOptions, tuple[Output, ...]]:
+    """What is asked for; refused before anything is done."""
+    options = BuildOptions.of(**given)
     check_targets(options.cache_to)
-    outputs = parse_outputs(output)
-    with open_contexts(chosen.store, context, dockerfile, contexts) as opened:
-        parsed = parse(opened.main.dockerfile or b"", name=opened.main.dockerfile_name)
-        return build_dockerfile(parsed, opened, options, chosen, progress, outputs)
+    return options, parse_outputs(output)
 
 
 def build_dockerfile(

@@ -14,7 +14,6 @@ from container_kit.build.cache import make_private
 from container_kit.build.contexts import Context, ContextSource, open_context
 from container_kit.build.scratch import scratch_directory
 from container_kit.build.trees import Tree
-from container_kit.errors import InvalidInput
 
 if TYPE_CHECKING:
     from container_kit.store import Store
@@ -88,7 +87,7 @@ def open_contexts(
     """The contexts of a build, for the length of the block.
 
     Args:
-        dockerfile: A path in the context, an absolute path, or text as bytes; None is ``Dockerfile``.
+        dockerfile: A path in the context, an absolute path, or text as bytes; None for none.
 
     Raises:
         InvalidInput: There is no such context or Dockerfile.
@@ -96,10 +95,9 @@ def open_contexts(
     home = f"{store.root}/build"
     hashes = f"{home}/hashes"
     make_private(f"{home}/used")
-    wanted = "Dockerfile" if dockerfile is None else dockerfile
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_directory(store))
-        main = stack.enter_context(open_context(source, dockerfile=wanted, scratch=scratch, hashes=hashes))
-        if main.dockerfile is None:
-            raise InvalidInput("a build needs a Dockerfile: name one, or give its text as bytes")
+        main = stack.enter_context(
+            open_context(source, dockerfile=dockerfile, scratch=scratch, hashes=hashes)
+        )
         yield Contexts(main, named, stack, scratch, hashes)

@@ -315,6 +315,15 @@ class Image:
         )
 
     @classmethod
+    def base(cls, name: str | Any = "scratch", *, platform: str = "") -> Any:
+        """The beginning of a build in Python, on the image *name*, on nothing, or on another such build.
+
+        ``ck.Image.base("debian:12").run("make").build(tag="app")``; every step gives a new
+        `container_kit.build.ImageBuilder`.
+        """
+        return borrowed("container_kit.build.builder:ImageBuilder")(name, platform)
+
+    @classmethod
     def pull(
         cls,
         reference: str,
