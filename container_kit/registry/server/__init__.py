@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
+    from container_kit.registry.server.auth import Auth as Auth
     from container_kit.registry.server.options import ServerLimits as ServerLimits
     from container_kit.registry.server.registry import Registry as Registry
+    from container_kit.registry.server.tls import Tls as Tls
 
-__all__ = ["Registry", "ServerLimits"]
+__all__ = ["Auth", "Registry", "ServerLimits", "Tls"]
 
-_HOME = {"Registry": ".registry", "ServerLimits": ".options"}
+_HOME = {"Auth": ".auth", "Registry": ".registry", "ServerLimits": ".options", "Tls": ".tls"}
 
 __getattr__ = resolver(__name__, _HOME)

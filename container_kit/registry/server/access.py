@@ -56,10 +56,15 @@ class Grant:
 
 @attrs.frozen
 class Caller:
-    """Who sent a request: a name (empty for anonymous) and what it may do."""
+    """Who sent a request: a name (empty for anonymous) and what it may do.
+
+    Args:
+        proven: Whether it came with credentials; a token for nobody in particular counts.
+    """
 
     name: str
     grants: tuple[Grant, ...]
+    proven: bool = False
 
     def may(self, action: str, repository: str = "") -> bool:
         return any(grant.allows(action, repository) for grant in self.grants)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from container_kit.oci import Digest
 from container_kit.registry.server.errors import Refusal
-from container_kit.registry.server.options import Behaviour
+from container_kit.registry.server.options import ServerOptions
 from container_kit.registry.server.routes import Route
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def answer(
     status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, type: str = ""
 ) -> web.Response:
     """A whole answer."""
-    response = web.Response(status=status, body=body, headers=headers)
+    response = web.Response(status=status, body=body or None, headers=headers)
     if type:
         response.content_type = type
-    elif not body:
-        response.headers["Content-Length"] = "0"
+    if not body:
+        response.headers.setdefault("Content-Length", "0")  # a HEAD tells the length of what GET would give
     return response
 
 
@@ -49,7 +49,7 @@ class Exchange:
     request: web.BaseRequest
     route: Route
     repositories: Repositories
-    behaviour: Behaviour
+    options: ServerOptions
     caller: Caller
 
     @property
@@ -95,7 +95,7 @@ class Exchange:
             Refusal: Nothing came for too long, or all of it too slowly.
         """
         await self._invite()
-        limits, loop = self.behaviour.limits, asyncio.get_running_loop()
+        limits, loop = self.options.limits, asyncio.get_running_loop()
         started, total = loop.time(), 0
         pieces: list[bytes] = []
         size = 0

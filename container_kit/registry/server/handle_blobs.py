@@ -41,7 +41,8 @@ async def get_blob(exchange: Exchange) -> web.StreamResponse:
     part = None
     if exchange.request.headers.get("If-Range", f'"{digest}"') == f'"{digest}"':
         part = parse_range(exchange.request.headers.get("Range"), size)
-    fd = await in_thread(exchange.repositories.storage.open, digest)
+    storage = exchange.repositories.storage
+    fd = storage.open(digest) if storage.opens_at_once(digest) else await in_thread(storage.open, digest)
     headers = _headers(digest)
     if part is not None:
         headers["Content-Range"] = part.content_range(size)
@@ -51,7 +52,7 @@ async def get_blob(exchange: Exchange) -> web.StreamResponse:
 async def head_blob(exchange: Exchange) -> web.StreamResponse:
     """Who looks is often about to push a manifest that names the blob: it is in flight from now on."""
     digest = _digest(exchange)
-    if not exchange.behaviour.read_only:
+    if not exchange.options.read_only:
         await in_thread(exchange.repositories.storage.keep, digest)
     size = await exchange.blob_size(digest)
     if is_unchanged(exchange, digest):

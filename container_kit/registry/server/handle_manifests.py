@@ -48,7 +48,7 @@ async def get_manifest(exchange: Exchange) -> web.StreamResponse:
 
 
 async def put_manifest(exchange: Exchange) -> web.StreamResponse:
-    raw = await exchange.body(exchange.behaviour.limits.manifest_bytes)
+    raw = await exchange.body(exchange.options.limits.manifest_bytes)
     route = exchange.route
     if route.digest is not None and not route.digest.matches(raw):
         found = Digest.of(raw, route.digest.algorithm)

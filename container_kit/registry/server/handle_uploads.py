@@ -159,7 +159,7 @@ def _refuse_too_much(exchange: Exchange, before: int) -> None:
 
 
 def _refuse_too_large(exchange: Exchange, size: int) -> None:
-    limit = exchange.behaviour.limits.blob_bytes
+    limit = exchange.options.limits.blob_bytes
     if limit is not None and size > limit:
         raise Refusal("SIZE_INVALID", f"the blob is larger than {limit} bytes", status=413)
 

@@ -99,6 +99,9 @@ class DirectoryStorage:
         except FileNotFoundError:
             raise NotFound("blob", str(digest)) from None
 
+    def opens_at_once(self, digest: Digest) -> bool:
+        return True
+
     def read(self, digest: Digest) -> bytes:
         with open(self.open(digest), "rb") as file:
             data = file.read(MAX_DOCUMENT_BYTES + 1)

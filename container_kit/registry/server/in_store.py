@@ -58,10 +58,13 @@ class StoreStorage:
         return content.size if content is not None else None
 
     def open(self, digest: Digest) -> int:
+        if self.opens_at_once(digest):
+            return self.store.open_blob(digest)
+        return self._regenerated.open(digest)
+
+    def opens_at_once(self, digest: Digest) -> bool:
         content = self.store.catalog.content(blob_key(digest))
-        if content is not None and content.virtual:
-            return self._regenerated.open(digest)
-        return self.store.open_blob(digest)
+        return content is None or not content.virtual
 
     def read(self, digest: Digest) -> bytes:
         return self.store.read_blob(digest)

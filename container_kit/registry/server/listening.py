@@ -25,11 +25,17 @@ class Door:
     """Accepts connections on a listening socket and hands them to an aiohttp server."""
 
     def __init__(
-        self, server: web.Server, listener: socket.socket, tls: ssl.SSLContext | None, limits: ServerLimits
+        self,
+        server: web.Server,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None,
+        limits: ServerLimits,
+        busy: set[web.RequestHandler],
     ) -> None:
+        """*busy* are the connections that are being answered; those are never closed to make room."""
         self._server, self._listener, self._tls, self._limits = server, listener, tls, limits
+        self._busy = busy
         self._arriving: dict[asyncio.Task[None], None] = {}
-        self.busy: set[web.RequestHandler] = set()
         self._accepting: asyncio.Task[None] | None = None
 
     @property
@@ -86,6 +92,6 @@ class Door:
             next(iter(self._arriving)).cancel()
         if self.connections >= self._limits.connections:
             for protocol in self._server.connections:  # in the order in which they came
-                if protocol not in self.busy:
+                if protocol not in self._busy:
                     protocol.force_close()
                     return

@@ -8,8 +8,10 @@ import attrs
 
 from container_kit.errors import InvalidInput
 from container_kit.oci.json_document import MAX_DOCUMENT_BYTES
+from container_kit.registry.server.auth import Auth
+from container_kit.registry.server.tls import Tls
 
-__all__ = ["Behaviour", "ServerLimits"]
+__all__ = ["ServerLimits", "ServerOptions"]
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -56,14 +58,48 @@ class ServerLimits:
 
 
 @attrs.frozen(kw_only=True)
-class Behaviour:
-    """What a registry allows at all, whoever asks.
+class ServerOptions:
+    """All about one server that does not concern where it keeps things.
 
     Args:
+        host, port: Where it listens; port 0 means a free one.
+        auth: Who may use it; None means anyone who reaches it.
+        tls: Its certificate; None means plain HTTP.
+        hostnames: Names that clients call it by.
+        behind_proxy: Something before it speaks TLS with clients, so passwords may come in plain HTTP.
         read_only: Refuse every push and every deletion.
         delete: Allow deletions: of manifests, by digest and by tag, and of blobs.
+        metrics: Serve ``/metrics`` to callers with the right ``catalog``.
+        limits: What it gives at most.
+
+    Raises:
+        InvalidInput: It would be open to everyone on a network, or let passwords cross one unprotected.
     """
 
+    host: str = "127.0.0.1"
+    port: int = 0
+    auth: Auth | None = None
+    tls: Tls | None = None
+    hostnames: tuple[str, ...] = ()
+    behind_proxy: bool = False
     read_only: bool = False
     delete: bool = True
+    metrics: bool = False
     limits: ServerLimits = attrs.field(factory=ServerLimits)
+
+    def refuse_exposure(self, loopback: bool) -> None:
+        """Check the promises above, now that it is known where the server listens."""
+        if loopback:
+            return
+        if self.auth is None:
+            raise InvalidInput(
+                f"cannot serve a registry on {self.host} to everyone who reaches it: give `auth`, or "
+                'Auth(anonymous=("all",)) if that is meant'
+            )
+        if self.auth.has_users and self.tls is None and not self.behind_proxy:
+            raise InvalidInput(
+                f"cannot serve a registry on {self.host} without TLS: passwords would cross the network in "
+                "the clear; give `tls`, or behind_proxy=True if something before it speaks TLS"
+            )
+        if self.auth.tokens and not self.hostnames:
+            raise InvalidInput("tokens need `hostnames`: clients are told where to ask for one")

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
+import shutil
 import socket
+import ssl
+import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from container_kit.errors import KernelError, UnsupportedFeature, WrongState
-from container_kit.registry.server.options import Behaviour, ServerLimits
+from container_kit.registry.server.options import ServerLimits, ServerOptions
 from container_kit.store import Store
 
 if TYPE_CHECKING:
+    from container_kit.registry.server.auth import Auth
+    from container_kit.registry.server.dispatch import Dispatcher
     from container_kit.registry.server.storage import Collected, Storage
+    from container_kit.registry.server.tls import Tls
 
-__all__ = ["HasStore", "Registry"]
+__all__ = ["HasStore", "Registry", "open_storage"]
 
 _THREADS: Final = 8  # that wait for the disk or hash at the same time
 _HOUSEKEEPING_S: Final = 60.0
+_BACKLOG: Final = 1024
+_READ_BUFFER: Final = 512 * 1024  # of one connection, before its client has to wait
+_LINGER_S: Final = 2.0  # for the rest of a body that is refused, so that the refusal arrives
 
 
 class HasStore(Protocol):
@@ -40,25 +51,28 @@ class Registry:
         ca_file: The certificate to trust, when the server made its own; else None.
     """
 
-    def __init__(self, storage: Storage, listener: socket.socket, behaviour: Behaviour) -> None:
+    def __init__(self, storage: Storage, listener: socket.socket, options: ServerOptions) -> None:
         """See :meth:`serve`."""
         from container_kit.registry.server.repositories import Repositories
 
-        self._behaviour = behaviour
-        self._repositories = Repositories(storage, behaviour.limits.uploads)
-        self._listener = listener
+        self._storage, self._listener, self._options = storage, listener, options
+        self._repositories = Repositories(storage, options.limits.uploads)
         self.address = _address(listener)
+        self.url = f"{'https' if options.tls else 'http'}://{self.address}"
         self.ca_file: str | None = None
-        self.url = f"http://{self.address}"
+        self._folder: str | None = None
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._closed = False
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(ready,), name="container-kit-registry", daemon=True
-        )
-        self._thread.start()
-        ready.result()
+        self._thread = threading.Thread(target=self._run, name="container-kit-registry", daemon=True)
+        self._ready: Future[None] = Future()
+        try:
+            self._tls = self._context()
+            self._thread.start()
+            self._ready.result()
+        except BaseException:
+            self._remove_folder()
+            raise
 
     @classmethod
     def serve(
@@ -68,8 +82,13 @@ class Registry:
         engine: HasStore | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        auth: Auth | None = None,
+        tls: Tls | None = None,
+        hostnames: tuple[str, ...] = (),
+        behind_proxy: bool = False,
         read_only: bool = False,
         delete: bool = True,
+        metrics: bool = False,
         limits: ServerLimits | None = None,
     ) -> Registry:
         """Start a registry; it serves until it is closed, or its ``with`` block or this process ends.
@@ -79,21 +98,45 @@ class Registry:
             engine: Whose store to use, shared with images; None means this user's.
             host: The address to listen on.
             port: 0 means a free one.
+            auth: Who may use it, and for what; None means anyone who reaches it.
+            tls: Its certificate; None means plain HTTP.
+            hostnames: Names that clients call it by; tokens are given at the first of them.  On loopback,
+                requests that use another name are refused, as a web page could make a browser send them.
+            behind_proxy: Something before it speaks TLS with clients.
             read_only: Refuse pushes and deletions.
-            delete: Allow deletions.
+            delete: Allow deletions, by digest and by tag.
+            metrics: Serve ``/metrics``, to callers with the right ``catalog``.
             limits: What it gives at most.
 
         Raises:
             UnsupportedFeature: The extra ``[server]`` is not installed.
+            InvalidInput: The server would be open to a network, or a file of *auth* or *tls* is not right.
             KernelError: The address cannot be used.
         """
-        _require_extra()
-        behaviour = Behaviour(read_only=read_only, delete=delete, limits=limits or ServerLimits())
-        listener = _listen(host, port)
+        options = ServerOptions(
+            host=host,
+            port=port,
+            auth=auth,
+            tls=tls,
+            hostnames=hostnames,
+            behind_proxy=behind_proxy,
+            read_only=read_only,
+            delete=delete,
+            metrics=metrics,
+            limits=limits or ServerLimits(),
+        )
+        _require_extra(options)
+        listener = _listen(options)
         try:
-            return cls(_storage(directory, engine), listener, behaviour)
+            storage = open_storage(directory, engine)
         except BaseException:
             listener.close()
+            raise
+        try:
+            return cls(storage, listener, options)
+        except BaseException:
+            listener.close()
+            storage.close()
             raise
 
     def collect(self, *, untagged: bool = False) -> Collected:
@@ -102,20 +145,19 @@ class Registry:
         Args:
             untagged: Also manifests that no tag leads to.
         """
-        self._repositories.uploads.sweep(self._behaviour.limits.upload_expiry_s)
-        return self._repositories.collect(untagged)
+        return self._repositories.collect(untagged, self._options.limits.upload_expiry_s)
 
     def close(self) -> None:
         """Stop serving: running requests may end, within a time; may be repeated."""
         if self._closed:
             return
         self._closed = True
-        loop, stop = self._loop, self._stop
-        if loop is not None and stop is not None:
+        if self._loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-                loop.call_soon_threadsafe(stop.set)
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self._repositories.storage.close()
+        self._storage.close()
+        self._remove_folder()
 
     def wait(self) -> None:
         """Serve until :meth:`close` is called in another thread, or Ctrl-C."""
@@ -135,71 +177,101 @@ class Registry:
     def __repr__(self) -> str:
         return f"Registry({self.url!r})"
 
-    def _run(self, ready: Future[None]) -> None:
-        """The thread: an event loop until :meth:`close`."""
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            self._loop.set_default_executor(
-                ThreadPoolExecutor(_THREADS, thread_name_prefix="container-kit-registry")
-            )
-            try:
-                runner.run(self._serve(ready))
-            except BaseException as error:
-                if not ready.done():
-                    ready.set_exception(error)
-                    return
-                raise
+    def _context(self) -> ssl.SSLContext | None:
+        tls = self._options.tls
+        if tls is None:
+            return None
+        if tls.self_signed:
+            from container_kit.registry.server.tls import make_certificates
 
-    async def _serve(self, ready: Future[None]) -> None:
+            self._folder = tempfile.mkdtemp(prefix="container-kit-registry-")
+            names = dict.fromkeys(
+                (self._options.host, "localhost", "127.0.0.1", "::1", *self._options.hostnames)
+            )
+            tls = make_certificates(self._folder, tuple(names))
+            self.ca_file = f"{self._folder}/ca.pem"
+        return tls.context()
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self) -> None:
+        """The thread: an event loop until :meth:`close`."""
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                self._loop.set_default_executor(
+                    ThreadPoolExecutor(_THREADS, thread_name_prefix="container-kit-registry")
+                )
+                runner.run(self._serve())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self) -> None:
         from aiohttp import web
 
-        from container_kit.registry.server.dispatch import Dispatcher
         from container_kit.registry.server.listening import Door
 
-        limits = self._behaviour.limits
+        limits = self._options.limits
         self._stop = asyncio.Event()
+        dispatcher = self._dispatcher()
         server = web.Server(
-            Dispatcher(self._repositories, self._behaviour),
+            dispatcher,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=limits.idle_timeout_s,
-            lingering_time=2.0,
+            lingering_time=_LINGER_S,
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
-            read_bufsize=1 << 19,
+            read_bufsize=_READ_BUFFER,
         )
-        door = Door(server, self._listener, None, limits)
+        door = Door(server, self._listener, self._tls, limits, dispatcher.busy)
+        if self._options.metrics:
+            from container_kit.registry.server.metrics import Metrics
+
+            dispatcher.metrics = Metrics(lambda: door.connections)
         door.open()
         housekeeping = asyncio.create_task(self._housekeep())
-        ready.set_result(None)
+        self._ready.set_result(None)
         await self._stop.wait()
         housekeeping.cancel()
         await door.close()
 
+    def _dispatcher(self) -> Dispatcher:
+        from container_kit.registry.server.authentication import Gatekeeper
+        from container_kit.registry.server.dispatch import Dispatcher
+
+        options, names = self._options, None
+        if options.tls is None and _is_loopback(self._listener):
+            names = frozenset(name.lower() for name in (options.host, *options.hostnames))
+        gatekeeper = Gatekeeper(options.auth, self._realm()) if options.auth is not None else None
+        return Dispatcher(self._repositories, options, gatekeeper, names)
+
+    def _realm(self) -> str:
+        """Where clients get their tokens; never taken from what a client says."""
+        if not self._options.hostnames:
+            return f"{self.url}/token"
+        scheme, port = self.url.partition(":")[0], self._listener.getsockname()[1]
+        return f"{scheme}://{self._options.hostnames[0]}:{port}/token"
+
     async def _housekeep(self) -> None:
         """Let go of what is in flight no more, and of uploads that nobody continues."""
-        limits, loop = self._behaviour.limits, asyncio.get_running_loop()
+        limits, loop = self._options.limits, asyncio.get_running_loop()
         turn = loop.time() + limits.grace_s
         while True:
             await asyncio.sleep(min(_HOUSEKEEPING_S, limits.grace_s))
-            uploads = self._repositories.uploads
-            await loop.run_in_executor(None, uploads.sweep, limits.upload_expiry_s)
+            sweep = self._repositories.uploads.sweep
+            await loop.run_in_executor(None, sweep, limits.upload_expiry_s)
             if loop.time() >= turn:
                 turn += limits.grace_s
-                await loop.run_in_executor(None, self._repositories.storage.rotate)
+                await loop.run_in_executor(None, self._storage.rotate)
 
 
-def _require_extra() -> None:
-    try:
-        import aiohttp  # noqa: F401
-    except ImportError as error:
-        raise UnsupportedFeature(
-            f"cannot serve a registry: {error.name or 'a library'} is not installed; "
-            "install it with `pip install container-kit[server]`"
-        ) from error
-
-
-def _storage(directory: str | os.PathLike[str] | None, engine: HasStore | None) -> Storage:
+def open_storage(directory: str | os.PathLike[str] | None, engine: HasStore | None) -> Storage:
+    """The storage in *directory*, or in the store of *engine*, or in this user's store."""
     if directory is not None:
         from container_kit.registry.server.in_directory import DirectoryStorage
 
@@ -209,8 +281,27 @@ def _storage(directory: str | os.PathLike[str] | None, engine: HasStore | None) 
     return StoreStorage(engine.store if engine is not None else Store.shared())
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on *host*; the address is free again as soon as it is closed."""
+def _require_extra(options: ServerOptions) -> None:
+    """Refuse what needs a library of the extra that is not there, before anything is opened."""
+    auth, tls = options.auth, options.tls
+    needed = {
+        "aiohttp": True,
+        "bcrypt": auth is not None and auth.htpasswd is not None,
+        "cryptography": tls is not None and tls.self_signed,
+        "jwt": auth is not None and auth.tokens,
+        "prometheus_client": options.metrics,
+    }
+    missing = [name for name, wanted in needed.items() if wanted and find_spec(name) is None]
+    if missing:
+        raise UnsupportedFeature(
+            f"cannot serve a registry: {', '.join(missing)} is not installed; "
+            "install it with `pip install container-kit[server]`"
+        )
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    """A socket that listens where *options* say; the address is free again as soon as it is closed."""
+    host, port = options.host, options.port
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -221,12 +312,20 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1024)
+        options.refuse_exposure(_is_loopback(listener))
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise KernelError(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    except BaseException:
+        listener.close()
+        raise
     return listener
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def _address(listener: socket.socket) -> str:

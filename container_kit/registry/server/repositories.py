@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
+import attrs
+
 from container_kit.errors import NotFound
 from container_kit.oci import Digest
 from container_kit.registry.server.collecting import doomed_links
@@ -164,17 +166,19 @@ class Repositories:
             found = [one for one in found if one.artifact_type == artifact_type]
         return referrers_index(found)
 
-    def collect(self, untagged: bool = False) -> Collected:
+    def collect(self, untagged: bool = False, upload_expiry_s: float = 24 * 3600.0) -> Collected:
         """Remove what nothing needs; safe while others push and pull.
 
         Args:
             untagged: Also manifests that no tag leads to.
+            upload_expiry_s: Uploads that nobody has written for so long are removed.
         """
 
         def decide(snapshot: Snapshot) -> Iterable[Link]:
             return doomed_links(snapshot, self.document, untagged)
 
-        return self.storage.prune(decide)
+        uploads = self.uploads.sweep(upload_expiry_s)
+        return attrs.evolve(self.storage.prune(decide), uploads=uploads)
 
     def _needed_links(self, repository: str, document: Document) -> list[Link]:
         """Links to everything that *document* needs; the sizes it tells have to be true as well."""

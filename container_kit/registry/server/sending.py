@@ -28,7 +28,7 @@ async def send_file(
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = part.length
         await response.prepare(exchange.request)
-        limits = exchange.behaviour.limits
+        limits = exchange.options.limits
         async with asyncio.timeout(limits.stall_timeout_s + part.length / limits.least_rate):
             await _transfer(exchange.request, response, fd, part)
         await response.write_eof()

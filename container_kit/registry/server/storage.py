@@ -110,6 +110,9 @@ class Storage(Protocol):
             NotFound: It is not here.
         """
 
+    def opens_at_once(self, digest: Digest) -> bool:
+        """Whether `open` need not make the content first."""
+
     def read(self, digest: Digest) -> bytes:
         """A small content, compared with its digest."""
 

@@ -23,16 +23,15 @@ def descriptor(data: bytes, media_type: str = OCI_LAYER, **more: Any) -> dict[st
     return {"mediaType": media_type, "digest": str(Digest.of(data)), "size": len(data), **more}
 
 
-def manifest(config: bytes, *layers: bytes, **more: Any) -> bytes:
+def manifest(config: bytes, /, *layers: bytes, **more: Any) -> bytes:
     """An image manifest that names *config* and *layers*."""
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": descriptor(config, OCI_CONFIG),
         "layers": [descriptor(layer) for layer in layers],
-        **more,
     }
-    return json.dumps(document).encode()
+    return json.dumps({**document, **more}).encode()
 
 
 def index(*manifests: bytes, **more: Any) -> bytes:
