@@ -17,6 +17,7 @@ from container_kit.errors import InvalidInput
 __all__ = ["ACTIONS", "ANYONE", "Action", "Caller", "Grant"]
 
 Action = Literal["pull", "push", "delete", "catalog"]
+_is_pattern: Final = re.compile(r"[a-z0-9*][a-z0-9._*-]*(?:/[a-z0-9*][a-z0-9._*-]*)*").fullmatch
 ACTIONS: Final[frozenset[str]] = frozenset({"pull", "push", "delete", "catalog"})
 
 
@@ -39,7 +40,7 @@ class Grant:
         unknown = self.actions - ACTIONS
         if unknown or not self.actions:
             raise InvalidInput(f"{sorted(unknown)} are no actions of a registry: use {sorted(ACTIONS)}")
-        if not re.fullmatch(r"[a-z0-9._*-]+(?:/[a-z0-9._*-]+)*", self.pattern):
+        if not _is_pattern(self.pattern):
             raise InvalidInput(f"{self.pattern!r} fits no repository: write names with *, ** and '/'")
 
     @classmethod
