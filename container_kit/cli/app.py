@@ -54,6 +54,8 @@ IMAGE_COMMANDS: dict[str, Row] = {
     "history": ("images:history", "Show how an image was made"),
     "import": ("images:import_", "Make an image from a tar archive of a file system"),
     "load": ("images:load", "Load images from an archive"),
+    "pull": ("registries:pull", "Fetch an image from its registry"),
+    "push": ("registries:push", "Send an image to a registry"),
     "save": ("images:save", "Write images to an archive"),
     "tag": ("images:tag", "Give an image another name"),
 }
@@ -76,9 +78,12 @@ TOP_COMMANDS: dict[str, Row] = {
     "images": ("images:images", "List images"),
     "info": SYSTEM_COMMANDS["info"],
     "inspect": ("inspecting:inspect", "Show all about containers and images, as JSON"),
+    "login": ("registries:login", "Try credentials at a registry, and keep them"),
+    "logout": ("registries:logout", "Forget the credentials for a registry"),
     "ps": ("listing:ps", "List containers"),
     "rmi": ("images:rmi", "Remove images"),
     "runtime": ("runtime:runtime", "OCI runtime commands, for other engines"),
+    "search": ("registries:search", "Look through the catalogue of a registry"),
     "system": ("app:system_group", "Manage the store"),
     "version": ("system:version", "Show the versions of this program"),
 }

@@ -17,6 +17,7 @@ __all__ = ["container_arguments", "create_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_POLICIES = click.Choice(["always", "missing", "never"])
 _PROFILES = click.Choice(["default", "docker", "sandbox", "privileged"])
 
 
@@ -88,6 +89,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option("--group-add", many=True, metavar="GROUP", help="Further group of its user."),
     _option("--oom-score-adj", type=int, help="-1000 to 1000: higher is killed earlier."),
     _option("--shm-size", metavar="SIZE", help="Size of /dev/shm (64m)."),
+    _option("--pull", type=_POLICIES, help="Whether a registry is asked for the image (missing)."),
+    _option("--platform", metavar="OS/ARCH", help="Platform of the image to pull (this host's)."),
     _option("--cidfile", metavar="FILE", help="Write the container's id to this file."),
 )
 
@@ -156,6 +159,8 @@ _PLAIN = {
     "group_add": "group_add",
     "oom_score_adj": "oom_score_adj",
     "shm_size": "shm_size",
+    "pull": "pull",
+    "platform": "platform",
 }
 
 

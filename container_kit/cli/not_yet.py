@@ -6,18 +6,12 @@ import click
 
 __all__ = ["explained", "without_command"]
 
-_REGISTRIES = "registries are not there yet; bring images as archives with `load` or `import`"
 _NETWORKS = "networks and published ports are not there yet; `--network host` uses this host's network"
 _COMMANDS = {
     "buildx": "use `build`, which takes the same flags",
     "compose": "it is not there yet",
-    "login": _REGISTRIES,
-    "logout": _REGISTRIES,
     "network": _NETWORKS,
     "port": _NETWORKS,
-    "pull": _REGISTRIES,
-    "push": _REGISTRIES,
-    "search": _REGISTRIES,
     "volume": "named volumes are not there yet; `-v` mounts a path of this host",
 }
 _OPTIONS = {
@@ -27,10 +21,8 @@ _OPTIONS = {
     "--gpus": "give devices one by one with `--device`",
     "--ip": _NETWORKS,
     "--link": _NETWORKS,
-    "--platform": "an image runs on the platform that it is made for",
     "--publish": _NETWORKS,
     "--publish-all": _NETWORKS,
-    "--pull": _REGISTRIES,
     "-P": _NETWORKS,
     "-p": _NETWORKS,
 }

@@ -50,7 +50,7 @@ def test_every_row_of_the_tables_is_a_command(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["pull", "alpine"], "registries are not there yet"),
+        (["compose", "up"], "it is not there yet"),
         (["buildx", "build", "."], "use `build`"),
         (["run", "-itp", "80:80", "tools"], "published ports are not there yet"),
         (["create", "--publish", "80:80", "tools"], "published ports are not there yet"),

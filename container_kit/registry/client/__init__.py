@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
+    from container_kit.registry.client.client import RegistryClient
     from container_kit.registry.client.options import Credentials, RegistryOptions
 
 _HOME = {
     "Credentials": ".options",
+    "RegistryClient": ".client",
     "RegistryOptions": ".options",
 }
 
-__all__ = ["Credentials", "RegistryOptions"]
+__all__ = ["Credentials", "RegistryClient", "RegistryOptions"]
 
 __getattr__ = resolver(__name__, _HOME)
