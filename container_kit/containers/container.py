@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from container_kit.containers.files import ContainerFiles
     from container_kit.containers.logs import LogLine
     from container_kit.containers.monitor_client import Attachment
-    from container_kit.containers.options import Command, ContainerOptions, OptionArguments
+    from container_kit.containers.option_arguments import OptionArguments
+    from container_kit.containers.options import Command, ContainerOptions
     from container_kit.containers.restart import RestartPolicy
     from container_kit.containers.statistics import Stats
     from container_kit.images import Change, Image

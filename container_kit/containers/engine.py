@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from container_kit.containers.container import Container
     from container_kit.containers.guardian import Guardian
-    from container_kit.containers.options import Command, OptionArguments
+    from container_kit.containers.option_arguments import OptionArguments
+    from container_kit.containers.options import Command
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
     from container_kit.containers.spares import Spares
@@ -420,11 +421,11 @@ _defaults: dict[str, Engine] = {}
 
 def _cgroup_parent(root: str) -> str:
     """One that belongs to this root alone, so that two roots never touch each other's containers."""
-    from hashlib import sha256
+    from container_kit.native.digests import Hasher  # loaded sooner than hashlib with all of OpenSSL
 
     if root == "/var/lib/container-kit":
         return "container-kit"
-    return f"container-kit-{sha256(os.path.realpath(root).encode()).hexdigest()[:8]}"
+    return f"container-kit-{Hasher(os.path.realpath(root).encode()).hexdigest()[:8]}"
 
 
 def _close_all_engines() -> None:

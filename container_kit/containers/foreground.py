@@ -12,8 +12,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Unpack
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.containers.finding import find_image, split_wishes
 from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.options import as_command
@@ -25,7 +24,8 @@ from container_kit.native.process import Completed, Talk
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
-    from container_kit.containers.options import Command, OptionArguments
+    from container_kit.containers.option_arguments import OptionArguments
+    from container_kit.containers.options import Command
     from container_kit.containers.recipes import Recipe
     from container_kit.images import Image
 
@@ -96,7 +96,7 @@ def run(
         streams.close()
 
 
-@attrs.frozen
+@frozen
 class _Call:
     """What a caller asked for beside the container: see :func:`run`; *began* is on the monotonic clock."""
 
@@ -114,10 +114,13 @@ class _Call:
 
 def _run(engine: Engine, recipe: Recipe, streams: Streams, call: _Call) -> RunResult:
     with engine.spares.take(recipe) as container:
-        container.launch(streams)
-        engine.spares.order(recipe, missed=not container.was_spare)
-        done = _talk(container, streams, call)
-        container.ended(done.exit_code)
+        try:
+            container.launch(streams)
+            engine.spares.order(recipe, missed=not container.was_spare)
+            done = _talk(container, streams, call)
+            container.ended(done.exit_code)
+        finally:
+            engine.spares.left(container.id)
     return _result(container, streams, done, call)
 
 

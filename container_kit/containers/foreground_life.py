@@ -236,7 +236,6 @@ class ForegroundContainer:
 
     def _leave(self) -> None:
         """Free the name, for whoever comes next, and have the rest cleared away."""
-        self.engine.spares.left(self.id)
         if self.recipe.options.name:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
         self._submit()

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.restart import RestartPolicy
 from container_kit.errors import InvalidInput
@@ -40,7 +41,7 @@ def _is_file_count(_: object, attribute: attrs.Attribute[int], value: int) -> No
         raise InvalidInput(f"log max_files {value!r}: give a count from 1 to 200")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class LogOptions:
     """How much of a container's output is kept.
 
@@ -92,7 +93,7 @@ def _count(words: str) -> int:
     return int(words)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class HealthProbe:
     """A health check, ready to be executed in the container by the monitor.
 
@@ -110,7 +111,7 @@ def _paths(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class MonitorConfig:
     """All that a monitor knows about its container.
 

@@ -11,7 +11,7 @@ import os
 import shlex
 import signal
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
@@ -24,10 +24,9 @@ from container_kit.errors import InvalidInput
 from container_kit.runtime.limits import Limits, parse_size
 
 if TYPE_CHECKING:
-    from container_kit.images.image import PullPolicy
     from container_kit.runtime.profiles import Profile
 
-__all__ = ["Command", "ContainerOptions", "OptionArguments", "Rlimit", "as_command", "signal_number"]
+__all__ = ["Command", "ContainerOptions", "Rlimit", "as_command", "signal_number"]
 
 Command: TypeAlias = str | Iterable[str | os.PathLike[str]]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -62,57 +61,6 @@ _OTHER_WORDS = {
     "workdir": "working_dir",
 }
 _NOT_YET = ("ports", "publish", "publish_all_ports", "networks", "dns", "links", "extra_hosts")
-
-
-class OptionArguments(TypedDict, total=False):
-    """The keywords that describe a container; meanings are in :class:`ContainerOptions`.
-
-    ``pull`` ("missing", "always", "never") and ``platform`` are about the image: see :meth:`Image.pull`.
-    """
-
-    name: str | None
-    env: Mapping[str, str] | Iterable[str]
-    user: str | int
-    working_dir: str
-    entrypoint: Command | None
-    hostname: str
-    domainname: str
-    limits: Limits | None
-    profile: str | Profile
-    mounts: Iterable[Mount | str]
-    tmpfs: Mapping[str, str] | Iterable[str]
-    devices: Iterable[str]
-    cap_add: Iterable[str]
-    cap_drop: Iterable[str]
-    read_only: bool | None
-    init: bool
-    tty: bool
-    stdin_open: bool
-    network: str
-    pid: str
-    ipc: str
-    uts: str
-    userns: str
-    cgroupns: str
-    sysctls: Mapping[str, str]
-    rlimits: Mapping[str, int | tuple[int, int]]
-    labels: Mapping[str, str] | Iterable[str]
-    annotations: Mapping[str, str]
-    restart: RestartPolicy | str
-    health: HealthCheck | None
-    log: LogOptions
-    stop_signal: str | int
-    stop_timeout_s: float
-    auto_remove: bool
-    group_add: Iterable[str | int]
-    oom_score_adj: int
-    shm_size: int | str
-    no_new_privs: bool | None
-    seccomp: str
-    masked_paths: Iterable[str] | None
-    readonly_paths: Iterable[str] | None
-    pull: PullPolicy
-    platform: str | None
 
 
 def as_command(command: Command | None) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.containers.building import (
     build_spec,
     health_check,
@@ -242,7 +243,7 @@ def compile_execution(process: oci.Process, walls: Profile, cgroup: Cgroup) -> P
     )
 
 
-@attrs.frozen
+@frozen
 class ExecBlock:
     """What executes one command in a running container: for `runtime.launch`."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.containers import names
 from container_kit.containers.building import build_spec, command_line, profile_of
 from container_kit.containers.identity import resolve_in_root
@@ -55,7 +56,7 @@ class Runnable(Protocol):
     def defaults(self) -> RunDefaults: ...
 
 
-@attrs.frozen
+@frozen
 class Plans:
     """The encoded plans of a container, whole and in halves, made for the container *id*."""
 

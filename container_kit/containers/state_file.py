@@ -24,7 +24,7 @@ from typing import Any, Literal, cast, get_args
 
 import attrs
 
-from container_kit.containers.watching import Watch
+from container_kit._values import frozen
 from container_kit.errors import KernelError, WrongState
 from container_kit.native.descriptors import Descriptor, open_path
 
@@ -52,7 +52,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 _LIVE, _CLEARING = 0, 1
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ContainerState:
     """What a container is doing.
 
@@ -249,6 +249,8 @@ def wait_released(directory: str, timeout_s: float | None) -> bool:
     The kernel tells of the closing of the file a moment before it drops the lock, so a look is taken once a
     second whatever it tells.
     """
+    from container_kit.containers.watching import Watch  # slow to import, and seldom waited for
+
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     try:
         watch = Watch(directory)

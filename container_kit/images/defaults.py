@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, LimitExceeded
 from container_kit.oci import ContainerConfig, Healthcheck, ImageConfig
 
@@ -28,7 +29,7 @@ _MIN_DURATION_NS = 10**6  # docker: a millisecond
 _NOT_VOLUMES = ("/proc", "/sys", "/dev")
 
 
-@attrs.frozen
+@frozen
 class RunDefaults:
     """How a container of an image runs unless the caller says otherwise.
 

@@ -9,8 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import LimitExceeded, NotFound
 from container_kit.images.snapshot import Change, Usage
 from container_kit.native.trees import remove_tree
@@ -29,7 +28,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 256
 
 
-@attrs.frozen
+@frozen
 class _Stack:
     """The layers of one image as overlay wants them, and how the root directory looks."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import UnsupportedFeature
 from container_kit.images.views import view
 
@@ -30,7 +31,7 @@ class Change:
     kind: Literal["A", "C", "D"]
 
 
-@attrs.frozen
+@frozen
 class Usage:
     """What a container's own files take."""
 

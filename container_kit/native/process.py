@@ -11,8 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import KernelError, TimedOut
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor, give, sealed_init, take
@@ -178,7 +177,7 @@ class Start:
         lib.ck_launch_abandon(self.state)
 
 
-@attrs.frozen
+@frozen
 class Completed:
     """How a program ended: *exit_code* is 0 to 255, or 128+n for signal n; and what it wrote."""
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import CorruptData, InvalidInput
 from container_kit.oci.digest import Digest
 from container_kit.oci.json_document import Fields
@@ -19,7 +20,7 @@ __all__ = ["Descriptor"]
 _KNOWN: Final = ("mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform")
 
 
-@attrs.frozen
+@frozen
 class Descriptor:
     """Type, address and length of some content.
 

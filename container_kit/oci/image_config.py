@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 from container_kit.oci.digest import Digest
 from container_kit.oci.json_document import Fields, encode, load_object
@@ -31,7 +32,7 @@ _HISTORY: Final = ("created", "author", "created_by", "comment", "empty_layer")
 _MAX_LAYERS: Final = 500
 
 
-@attrs.frozen
+@frozen
 class Healthcheck:
     """How to find out whether a container works.
 
@@ -75,7 +76,7 @@ class Healthcheck:
         return value
 
 
-@attrs.frozen
+@frozen
 class ContainerConfig:
     """What a container of the image does unless told otherwise.
 
@@ -152,7 +153,7 @@ class ContainerConfig:
         return self.entrypoint + self.cmd
 
 
-@attrs.frozen
+@frozen
 class History:
     """How one layer came to be; a step that made no layer is *empty_layer*."""
 
@@ -178,7 +179,7 @@ class History:
         return {name: member for name, member in members.items() if member}
 
 
-@attrs.frozen
+@frozen
 class ImageConfig:
     """The configuration document of an image; its digest is the image's id.
 

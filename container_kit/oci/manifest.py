@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, NotFound, UnsupportedFeature
 from container_kit.oci.descriptor import Descriptor
 from container_kit.oci.digest import Digest
@@ -28,7 +29,7 @@ _MAX_LAYERS: Final = 500  # what one overlay mount can stack
 _MAX_MANIFESTS: Final = 1000
 
 
-@attrs.frozen
+@frozen
 class Manifest:
     """One image: its configuration and its layers, lowest first.
 
@@ -100,7 +101,7 @@ class Manifest:
         return Descriptor(self.media_type, self.digest, len(self.raw), platform=platform)
 
 
-@attrs.frozen
+@frozen
 class Index:
     """Several manifests under one name, usually one a platform.
 

@@ -6,8 +6,7 @@ import os
 import re
 from typing import Any, Final
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 from container_kit.oci.json_document import Fields
 
@@ -30,7 +29,7 @@ _DEFAULT_VARIANT: Final = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _is_word: Final = re.compile("(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?").fullmatch
 
 
-@attrs.frozen
+@frozen
 class Platform:
     """The operating system and processor that an image is for.
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
+from container_kit._values import frozen
 
 __all__ = ["Directory", "Overlay", "RootFs"]
 
 
-@attrs.frozen
+@frozen
 class Overlay:
     """Read-only layers below one writable directory.
 
@@ -31,7 +31,7 @@ class Overlay:
     volatile: bool = False
 
 
-@attrs.frozen
+@frozen
 class Directory:
     """A plain directory that is used as it is.
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import attrs
 
+from container_kit._values import frozen
+
 __all__ = [
     "BlockIO",
     "Capabilities",
@@ -45,7 +47,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@attrs.frozen  # hashed by Annotated at once, so there is nothing to put off
 class Range:
     """The smallest and the largest integer that a field takes."""
 
@@ -68,7 +70,7 @@ def _key(name: str) -> Any:
     return {"key": name}
 
 
-@attrs.frozen
+@frozen
 class User:
     """Who the process is, in the container's own ids."""
 
@@ -79,7 +81,7 @@ class User:
     username: str = ""
 
 
-@attrs.frozen
+@frozen
 class ConsoleSize:
     """Rows and columns of the terminal."""
 
@@ -87,7 +89,7 @@ class ConsoleSize:
     width: U16 = 0
 
 
-@attrs.frozen
+@frozen
 class Rlimit:
     """One resource limit; *type* is a name such as ``RLIMIT_NOFILE``."""
 
@@ -96,7 +98,7 @@ class Rlimit:
     hard: U64
 
 
-@attrs.frozen
+@frozen
 class Capabilities:
     """The five capability sets, each a tuple of names such as ``CAP_CHOWN``."""
 
@@ -107,7 +109,7 @@ class Capabilities:
     ambient: tuple[str, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class IoPriority:
     """I/O scheduling class (``IOPRIO_CLASS_BE``) and priority, 0 to 7."""
 
@@ -115,7 +117,7 @@ class IoPriority:
     priority: I32 = 0
 
 
-@attrs.frozen
+@frozen
 class Scheduler:
     """Processor scheduling as in ``sched_setattr(2)``; times in nanoseconds."""
 
@@ -128,7 +130,7 @@ class Scheduler:
     period: U64 = 0
 
 
-@attrs.frozen
+@frozen
 class Process:
     """The program and everything about it that the kernel keeps per process."""
 
@@ -148,7 +150,7 @@ class Process:
     scheduler: Scheduler | None = None
 
 
-@attrs.frozen
+@frozen
 class Root:
     """The root file system; *path* is relative to the bundle unless absolute."""
 
@@ -156,7 +158,7 @@ class Root:
     readonly: bool = False
 
 
-@attrs.frozen
+@frozen
 class IdMapping:
     """*size* ids from *container_id* inside are those from *host_id* outside."""
 
@@ -165,7 +167,7 @@ class IdMapping:
     size: U32
 
 
-@attrs.frozen
+@frozen
 class Mount:
     """One mount; options are those of fstab, bind propagation words included."""
 
@@ -177,7 +179,7 @@ class Mount:
     gid_mappings: tuple[IdMapping, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Hook:
     """A program that the runtime calls; *timeout* in seconds."""
 
@@ -187,7 +189,7 @@ class Hook:
     timeout: Annotated[int, Range(1, 2**31 - 1)] | None = None
 
 
-@attrs.frozen
+@frozen
 class Hooks:
     """The six places where hooks run (``prestart`` is the old name of ``createRuntime``)."""
 
@@ -199,7 +201,7 @@ class Hooks:
     poststop: tuple[Hook, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Namespace:
     """A namespace to make, or with *path* to join."""
 
@@ -207,7 +209,7 @@ class Namespace:
     path: str = ""
 
 
-@attrs.frozen
+@frozen
 class Device:
     """A node to make below ``/dev``: type ``c``, ``b``, ``u`` or ``p``."""
 
@@ -220,7 +222,7 @@ class Device:
     gid: Id | None = None
 
 
-@attrs.frozen
+@frozen
 class DeviceRule:
     """Allow or deny a class of devices; None means every number."""
 
@@ -231,7 +233,7 @@ class DeviceRule:
     access: str = "rwm"
 
 
-@attrs.frozen
+@frozen
 class Memory:
     """Memory limits in bytes; -1 means none."""
 
@@ -246,7 +248,7 @@ class Memory:
     check_before_update: bool | None = None
 
 
-@attrs.frozen
+@frozen
 class Cpu:
     """Processor limits; times in microseconds."""
 
@@ -261,14 +263,14 @@ class Cpu:
     idle: I64 | None = None
 
 
-@attrs.frozen
+@frozen
 class Pids:
     """The largest number of tasks; 0 or less means no limit."""
 
     limit: I64 | None = None
 
 
-@attrs.frozen
+@frozen
 class WeightDevice:
     """The weight of one block device."""
 
@@ -278,7 +280,7 @@ class WeightDevice:
     leaf_weight: U16 | None = None
 
 
-@attrs.frozen
+@frozen
 class ThrottleDevice:
     """A rate, in bytes or operations per second, for one block device."""
 
@@ -287,7 +289,7 @@ class ThrottleDevice:
     rate: U64
 
 
-@attrs.frozen
+@frozen
 class BlockIO:
     """Weights and rates for block devices."""
 
@@ -304,7 +306,7 @@ class BlockIO:
     )
 
 
-@attrs.frozen
+@frozen
 class HugepageLimit:
     """A limit in bytes for one huge page size (``2MB``)."""
 
@@ -312,7 +314,7 @@ class HugepageLimit:
     limit: U64
 
 
-@attrs.frozen
+@frozen
 class Resources:
     """What the container's cgroups allow."""
 
@@ -325,7 +327,7 @@ class Resources:
     unified: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen
+@frozen
 class SeccompArg:
     """A condition on one system call argument; *op* such as ``SCMP_CMP_EQ``."""
 
@@ -335,7 +337,7 @@ class SeccompArg:
     value_two: U64 = 0
 
 
-@attrs.frozen
+@frozen
 class SeccompSyscall:
     """What happens on calls of these names when every condition holds."""
 
@@ -345,7 +347,7 @@ class SeccompSyscall:
     args: tuple[SeccompArg, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Seccomp:
     """The system call filter."""
 
@@ -358,7 +360,7 @@ class Seccomp:
     syscalls: tuple[SeccompSyscall, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Personality:
     """Execution domain, ``LINUX`` or ``LINUX32``."""
 
@@ -366,7 +368,7 @@ class Personality:
     flags: tuple[str, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class TimeOffset:
     """Offset of one clock of a new time namespace."""
 
@@ -374,7 +376,7 @@ class TimeOffset:
     nanosecs: U32 = 0
 
 
-@attrs.frozen
+@frozen
 class Linux:
     """The Linux part of a configuration."""
 
@@ -394,7 +396,7 @@ class Linux:
     personality: Personality | None = None
 
 
-@attrs.frozen
+@frozen
 class Spec:
     """A container as the OCI runtime specification describes it.
 

@@ -12,8 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias, cast
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, NotFound
 from container_kit.oci import runtime_spec as oci
 
@@ -34,7 +33,7 @@ _NUMBERS = re.compile(r"\d+:\d+", re.ASCII)
 _SPECIFICATION = re.compile(r"(?P<host>/[^:]*)(?::(?P<container>/[^:]*))?(?::(?P<access>[rwm]+))?")
 
 
-@attrs.frozen
+@frozen
 class DeviceRule:
     """Access to devices of one type: a major and a minor number, or -1 for every number.
 
@@ -81,7 +80,7 @@ class DeviceRule:
         )
 
 
-@attrs.frozen
+@frozen
 class Device:
     """A node that a container finds in its ``/dev``.
 

@@ -10,8 +10,7 @@ import os
 import resource
 from collections.abc import Mapping
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.runtime.cgroups.layout import Layout, read_layout
 
 __all__ = ["Host"]
@@ -26,7 +25,7 @@ _RLIMIT_NUMBERS = {"RLIMIT_LOCKS": 10, "RLIMIT_RTTIME": 15}
 _CAP_SYS_RESOURCE = 1 << 24
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Host:
     """Facts about the kernel and about the calling process.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import attrs
 
+from container_kit._values import frozen
+
 __all__ = ["BENEATH_ROOT", "BENEATH_ROOT_WITHOUT_TCP", "PathRule", "PortRule", "Ruleset"]
 
 # Rights by the version of the interface that brought them, in the order of their bits.
@@ -16,7 +18,7 @@ _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}  # REFER came with 2, TRUNCATE with 
 _TCP_RIGHTS = {4: 2}  # BIND_TCP, CONNECT_TCP
 
 
-@attrs.frozen
+@frozen
 class PathRule:
     """*access* (a bit set of LANDLOCK_ACCESS_FS_*) to everything beneath *path* in the container."""
 
@@ -24,7 +26,7 @@ class PathRule:
     access: int
 
 
-@attrs.frozen
+@frozen
 class PortRule:
     """*access* (a bit set of LANDLOCK_ACCESS_NET_*) to one TCP port."""
 
@@ -32,7 +34,7 @@ class PortRule:
     access: int
 
 
-@attrs.frozen
+@frozen
 class Ruleset:
     """What is forbidden unless a rule allows it.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 from container_kit.oci.runtime_spec import Device, Mount
 from container_kit.runtime.plan import Op, Step, texts
@@ -42,7 +43,7 @@ _S_IFCHR, _S_IFBLK, _S_IFIFO = 0o020000, 0o060000, 0o010000
 _DEVICE_TYPES = {"c": _S_IFCHR, "u": _S_IFCHR, "b": _S_IFBLK, "p": _S_IFIFO}
 
 
-@attrs.frozen
+@frozen
 class MountOptions:
     """What the options of one mount come to.
 

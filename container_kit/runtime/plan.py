@@ -11,8 +11,7 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 
 __all__ = ["MAX_PLAN_BYTES", "Op", "Plan", "Step", "texts"]
@@ -104,7 +103,7 @@ def texts(*values: str) -> bytes:
     return joined.encode("utf-8", "surrogateescape") + b"\0"
 
 
-@attrs.frozen
+@frozen
 class Plan:
     """All that ``ckit-init`` needs to start one program.
 

@@ -6,11 +6,11 @@ The system call filter and the Landlock rules are not parts of it: `Profile.filt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 
 import attrs
 
+from container_kit.native.digests import Hasher
 from container_kit.oci.runtime_spec import (
     Capabilities,
     IdMapping,
@@ -164,5 +164,5 @@ def own_ids(container_id: str) -> IdMapping:
     to each other; that two of them draw alike is possible and no worse than sharing the host's ids.
     """
     ranges = (_LAST_ID + 1 - _FIRST_ID) // _IDS
-    drawn = int.from_bytes(hashlib.sha256(container_id.encode()).digest()[:8], "little") % ranges
+    drawn = int.from_bytes(Hasher(container_id.encode()).digest()[:8], "little") % ranges
     return IdMapping(container_id=0, host_id=_FIRST_ID + drawn * _IDS, size=_IDS)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 from container_kit.oci.runtime_spec import IoPriority, Process, Rlimit, Scheduler
 from container_kit.runtime import capabilities
@@ -42,7 +41,7 @@ _SCHEDULER_FLAGS = {
 _ALL_CAPABILITIES = (1 << 64) - 1
 
 
-@attrs.frozen
+@frozen
 class Walls:
     """What comes from the security profile rather than from the configuration's process.
 

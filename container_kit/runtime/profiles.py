@@ -7,11 +7,12 @@ turns a profile into the parts of an OCI configuration.
 from __future__ import annotations
 
 import functools
-import glob
+import os
 from collections.abc import Iterable, Mapping
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, UnsupportedFeature
 from container_kit.runtime import capabilities
 from container_kit.runtime.devices import ALLOW_ALL, DEFAULT_RULES, DeviceRule
@@ -38,6 +39,7 @@ _MASKED = (
     "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )  # fmt: skip
+_PROCESSORS = "/sys/devices/system/cpu"
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
@@ -53,7 +55,7 @@ _DOCKER_RULES = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Profile:
     """What keeps a container in, wall by wall.
 
@@ -214,4 +216,5 @@ def _privileged() -> Profile:
 
 def _masked() -> tuple[str, ...]:
     """The masked paths, with this machine's processors' temperature counters."""
-    return (*_MASKED, *sorted(glob.glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")))
+    folders = (f"{_PROCESSORS}/{name}/thermal_throttle" for name in sorted(os.listdir(_PROCESSORS)))
+    return (*_MASKED, *(path for path in folders if os.path.exists(path)))

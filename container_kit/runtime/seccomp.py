@@ -8,8 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, UnsupportedFeature
 from container_kit.oci.runtime_spec import Seccomp, SeccompArg, SeccompSyscall
 from container_kit.runtime import capabilities, seccomp_profiles, syscalls
@@ -41,7 +40,7 @@ _COMPATIBLE = {"x86_64": {"SCMP_ARCH_X86": "i386"}, "aarch64": {}}
 _LARGEST = (1 << 64) - 1
 
 
-@attrs.frozen
+@frozen
 class Filter:
     """A compiled filter.
 

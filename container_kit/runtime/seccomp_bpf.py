@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-import attrs
+from container_kit._values import frozen
 
 __all__ = ["ALLOW", "ENOSYS", "Condition", "Instruction", "Rule", "Table", "assemble", "errno_action"]
 
@@ -42,7 +42,7 @@ def errno_action(number: int) -> int:
 ENOSYS = errno_action(38)
 
 
-@attrs.frozen
+@frozen
 class Condition:
     """A comparison of argument *index* (0 to 5) with a 64-bit *value*, after *mask* for MASKED_EQ."""
 
@@ -52,7 +52,7 @@ class Condition:
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@attrs.frozen
+@frozen
 class Rule:
     """*action*, when all of *conditions* hold."""
 
@@ -60,7 +60,7 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Table:
     """What happens to the calls of one machine's ABI.
 

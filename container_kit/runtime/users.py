@@ -16,8 +16,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, LimitExceeded
 from container_kit.runtime.layer_files import find_in_layers
 
@@ -33,7 +32,7 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _NAME = re.compile(r"[^\x00-\x20:\x7f]{1,256}")
 
 
-@attrs.frozen
+@frozen
 class ResolvedUser:
     """The numbers of a process, and what its account says.
 
@@ -58,7 +57,7 @@ def resolve_in_layers(layers: tuple[str, ...], user: str, groups: tuple[str, ...
     return resolve_user(user, layers_reader(layers), groups)
 
 
-@attrs.frozen
+@frozen
 class _Account:
     name: str
     uid: int

@@ -10,8 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.oci.digest import Digest
 from container_kit.store import files, leases, locks
 from container_kit.store.catalog import Content, blob_key, digest_of
@@ -26,7 +25,7 @@ __all__ = ["PART_LIFE_S", "Collected", "collect", "pinned_keys", "reachable", "s
 PART_LIFE_S: Final = 24 * 3600.0
 
 
-@attrs.frozen
+@frozen
 class Collected:
     """What a garbage collection removed.
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from container_kit.containers.building import _mount
 from container_kit.containers.mounts import Mount
+from container_kit.containers.option_arguments import OptionArguments
 from container_kit.containers.options import (
     ContainerOptions,
-    OptionArguments,
     as_command,
     signal_number,
 )

@@ -227,8 +227,12 @@ def test_landlock_rules_fit_the_kernel() -> None:
         assert fitted.handled_net == (1 << net_bits) - 1
 
 
-def test_masked_paths_hide_the_processors_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masked_paths_hide_the_processors_temperature(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """On a machine that has the counters, each processor's is masked (moby GHSA-6fw5-f8r9-fgfm)."""
-    found = [f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in (1, 0)]
-    monkeypatch.setattr("glob.glob", lambda pattern: found)
-    assert profiles._masked()[-2:] == tuple(sorted(found))
+    found = [tmp_path / f"cpu{number}" / "thermal_throttle" for number in (0, 1)]
+    for folder in (*found, tmp_path / "power"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(profiles, "_PROCESSORS", str(tmp_path))
+    assert profiles._masked()[-2:] == tuple(map(str, found))

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from container_kit._values import frozen
+
 __all__ = ["Layout", "read_layout"]
 
 # v1 hierarchies that this library uses; others (name=systemd, net_cls, ...) are left alone.
@@ -18,7 +20,7 @@ _V1_CONTROLLERS = frozenset(
 )
 
 
-@attrs.frozen
+@frozen
 class Layout:
     """The mount points of the cgroup hierarchies.
 
