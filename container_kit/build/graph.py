@@ -234,15 +234,21 @@ def _platform(dockerfile: Dockerfile, stage: Stage, args: Mapping[str, str]) -> 
 def _with_needs(dockerfile: Dockerfile, nodes: tuple[StageNode, ...], node: StageNode) -> StageNode:
     needs = set() if node.base_stage is None else {node.base_stage}
     for instruction in node.instructions:
-        for name in _sources(instruction):
-            found = _stage_called(nodes, name)
-            if found is None:
-                continue
-            if found >= node.index:
-                reason = _wrong_order(nodes, node.index, found)
-                raise DockerfileError(reason, file=dockerfile.name, line=instruction.line)
-            needs.add(found)
+        try:
+            needs |= set(_earlier(nodes, node.index, instruction))
+        except DockerfileError as error:
+            raise error.located(dockerfile.name, instruction.line) from None
     return attrs.evolve(node, needs=frozenset(needs))
+
+
+def _earlier(nodes: tuple[StageNode, ...], index: int, instruction: Instruction) -> Iterator[int]:
+    """The stages that an instruction of stage *index* takes files from."""
+    for name in _sources(instruction):
+        found = _stage_called(nodes, name)
+        if found is not None:
+            if found >= index:
+                raise DockerfileError(_wrong_order(nodes, index, found))
+            yield found
 
 
 def _stage_called(nodes: tuple[StageNode, ...], name: str) -> int | None:
