@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from container_kit.containers.bundle_exec import ExecRequest, foreign_namespaces
 from container_kit.containers.bundle_process import seccomp_filter
 from container_kit.containers.identity import resolve_in_process
 from container_kit.containers.monitor_config import MonitorConfig
-from container_kit.containers.options import ContainerOptions, signal_number
+from container_kit.containers.options import signal_number
 from container_kit.oci.runtime_spec import Process, User
 from container_kit.runtime.capabilities import ALL
 from container_kit.runtime.cgroups import Cgroup
@@ -30,6 +30,7 @@ from container_kit.runtime.resources import device_rules, limits_of
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
+    from container_kit.containers.exec_plans import ExecWishes
     from container_kit.containers.record import Record
     from container_kit.containers.state_file import ContainerState
 
@@ -61,23 +62,23 @@ def bundle_exec_plan(
     record: Record,
     state: ContainerState,
     cgroup: Cgroup,
-    words: tuple[str, ...],
-    env: Mapping[str, str] | None,
-    user: str,
-    working_dir: str,
-    tty: bool,
-    privileged: bool,
+    wishes: ExecWishes,
 ) -> Plan:
-    """The plan that executes *words* in the running container, as the bundle's own process is set up."""
+    """The plan that executes a command in the running container, as the bundle's own process is set up."""
     spec = Bundle.read(record.bundle).spec
-    more = tuple(f"{name}={value}" for name, value in ContainerOptions(env=env or ()).env)
-    request = ExecRequest(args=words, terminal=tty, cwd=working_dir, env=more, cap=ALL if privileged else ())
+    request = ExecRequest(
+        args=wishes.words,
+        terminal=wishes.tty,
+        cwd=wishes.working_dir,
+        env=tuple(f"{name}={value}" for name, value in wishes.env),
+        cap=ALL if wishes.privileged else (),
+    )
     process = request.applied_to(spec.process or Process())
-    if user:
-        found = resolve_in_process(state.pid, state.start_ticks, user, ())
+    if wishes.user:
+        found = resolve_in_process(state.pid, state.start_ticks, wishes.user, ())
         identity = User(uid=found.uid, gid=found.gid, additional_gids=found.additional_gids)
         process = attrs.evolve(process, user=identity)
-    program, flags = (b"", 0) if privileged else seccomp_filter(spec)
+    program, flags = (b"", 0) if wishes.privileged else seccomp_filter(spec)
     return compile_exec(
         with_home(process, f"/proc/{state.pid}/root"),
         foreign_namespaces(state.pid),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from container_kit.containers import names
 from container_kit.containers.events import parse_time
-from container_kit.containers.record import Record, read_record
+from container_kit.containers.record import Record, read_record, record_version
 from container_kit.containers.results import ContainerInfo
 from container_kit.containers.state_file import read_state
 from container_kit.errors import InvalidInput, NotFound
@@ -19,6 +19,7 @@ from container_kit.native.descriptors import open_path
 __all__ = ["Catalogue", "describe"]
 
 _ID = re.compile(r"[0-9a-f]{64}\Z")
+_MOST_RECORDS = 256
 _PREFIX = re.compile(r"[0-9a-f]{1,64}\Z")
 
 
@@ -31,6 +32,8 @@ class Catalogue:
         for path in (self.containers, self.owners, names_path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
+        # The last records that were read; each file is replaced as a whole, and then is another version.
+        self._records: dict[str, tuple[object, Record]] = {}
         self._names = open_path(names_path, os.O_RDONLY | os.O_DIRECTORY)
 
     def close(self) -> None:
@@ -58,9 +61,16 @@ class Catalogue:
             NotFound: It has been removed.
             CorruptData: Its record cannot be read.
         """
-        record = read_record(self.directory(container_id))
+        directory = self.directory(container_id)
+        known, version = self._records.get(container_id), record_version(directory)
+        if known is not None and version is not None and known[0] == version:
+            return known[1]
+        record = read_record(directory)
         if record is None:
             raise NotFound("container", container_id[:12])
+        if len(self._records) >= _MOST_RECORDS:
+            self._records.clear()
+        self._records[container_id] = (version, record)
         return record
 
     def find(self, name: str) -> str:

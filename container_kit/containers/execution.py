@@ -13,8 +13,8 @@ import time
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from container_kit.containers.exec_plans import prepare_exec
 from container_kit.containers.options import as_command, signal_number
-from container_kit.containers.preparing import prepare_exec
 from container_kit.containers.results import ExecResult
 from container_kit.containers.streams import Stream, Streams, as_bytes, as_output, last_lines
 from container_kit.errors import CommandFailed, InvalidInput, TimedOut

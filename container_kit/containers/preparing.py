@@ -9,25 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 
-from container_kit._values import frozen
 from container_kit.containers.building import (
     build_spec,
     health_check,
     profile_of,
 )
-from container_kit.containers.identity import resolve_in_process, resolve_in_root
+from container_kit.containers.identity import resolve_in_root
 from container_kit.containers.monitor_config import HealthProbe, MonitorConfig
 from container_kit.containers.options import ContainerOptions, signal_number
 from container_kit.containers.roots import root_of
-from container_kit.containers.state_file import ContainerState, read_state, start_ticks
-from container_kit.errors import InvalidInput, StartFailed, WrongState
+from container_kit.containers.state_file import read_state
+from container_kit.errors import InvalidInput, WrongState
 from container_kit.images import Image, RunDefaults
-from container_kit.native.descriptors import Descriptor, open_process
 from container_kit.oci import runtime_spec as oci
 from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup
@@ -35,26 +33,25 @@ from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.devices import Device, DeviceRule
 from container_kit.runtime.host import Host
 from container_kit.runtime.plan import Plan
-from container_kit.runtime.profiles import Profile, profile
+from container_kit.runtime.profiles import Profile
 from container_kit.runtime.users import ResolvedUser
 
 if TYPE_CHECKING:
-    from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
     from container_kit.containers.record import Record
 
 __all__ = [
-    "ExecBlock",
     "check_mount_sources",
     "check_startable",
+    "compile_execution",
     "compile_start",
     "device_rules",
     "joined_namespaces",
     "monitor_config",
-    "prepare_exec",
     "run_defaults_of",
 ]
 
+_MOST_DEFAULTS = 64
 _JOINABLE = (
     ("network", "network", "net"),
     ("pid", "pid", "pid"),
@@ -64,8 +61,14 @@ _JOINABLE = (
 
 
 def run_defaults_of(engine: Engine, record: Record) -> RunDefaults:
-    """What the image of a container says about running it."""
-    return Image.get(record.image_digest, engine=engine).defaults
+    """What the image of a container says about running it; an image never says anything else later."""
+    kept: dict[str, RunDefaults] = engine.kept("run_defaults", dict)
+    found = kept.get(record.image_digest)
+    if found is None:
+        if len(kept) >= _MOST_DEFAULTS:
+            kept.clear()
+        found = kept[record.image_digest] = Image.get(record.image_digest, engine=engine).defaults
+    return found
 
 
 def check_startable(engine: Engine, record: Record) -> None:
@@ -241,111 +244,3 @@ def compile_execution(process: oci.Process, walls: Profile, cgroup: Cgroup) -> P
         seccomp_flags=0 if filter is None else filter.flags,
         landlock=walls.ruleset(host.landlock_abi),
     )
-
-
-@frozen
-class ExecBlock:
-    """What executes one command in a running container: for `runtime.launch`."""
-
-    record: Record
-    plan: Plan
-    slots: tuple[int, ...]
-    cgroup_fd: int
-
-
-@contextlib.contextmanager
-def prepare_exec(
-    container: Container,
-    words: tuple[str, ...],
-    *,
-    env: Mapping[str, str] | None,
-    user: str | int,
-    working_dir: str,
-    tty: bool,
-    privileged: bool,
-) -> Iterator[ExecBlock]:
-    """What executes *words* in a running container; its descriptors are good for the block.
-
-    Raises:
-        WrongState: It does not run, or is paused.
-        InvalidInput: An option cannot be used.
-    """
-    engine = container.engine
-    record = engine.record(container.id)
-    state = read_state(engine.catalogue.directory(container.id))
-    if state.status != "running":
-        raise WrongState(f"cannot execute in container {record.name}: it is {state.status}")
-    with _pidfd(state, record.name) as pidfd:
-        cgroup = engine.cgroups.open(record.id)
-        try:
-            wishes = (words, env, str(user), working_dir, tty, privileged)
-            make = _plan_in_bundle if record.bundle else _plan_in_image
-            plan = make(engine, record, state, cgroup, *wishes)
-            yield ExecBlock(record, plan, (pidfd.fileno(),), -1 if cgroup.v2 is None else cgroup.v2_fd)
-        finally:
-            cgroup.close()
-
-
-def _plan_in_bundle(engine: Engine, record: Record, *arguments: Any) -> Plan:
-    from container_kit.containers.bundle_start import bundle_exec_plan
-
-    return bundle_exec_plan(record, *arguments)
-
-
-def _plan_in_image(
-    engine: Engine,
-    record: Record,
-    state: ContainerState,
-    cgroup: Cgroup,
-    words: tuple[str, ...],
-    env: Mapping[str, str] | None,
-    user: str,
-    working_dir: str,
-    tty: bool,
-    privileged: bool,
-) -> Plan:
-    walls = profile("privileged") if privileged else profile_of(record.options)
-    process = _exec_process(engine, record, state, words, env, user, working_dir, tty, walls)
-    if privileged:
-        walls = attrs.evolve(walls, namespaces=profile_of(record.options).namespaces)
-    return compile_execution(process, walls, cgroup)
-
-
-def _pidfd(state: ContainerState, name: str) -> Descriptor:
-    """The container's first process, and no later one with its number."""
-    try:
-        pidfd = open_process(state.pid)
-    except OSError:
-        raise WrongState(f"cannot execute in container {name}: it has just ended") from None
-    if start_ticks(state.pid) != state.start_ticks:
-        pidfd.close()
-        raise WrongState(f"cannot execute in container {name}: it has just ended")
-    return pidfd
-
-
-def _exec_process(
-    engine: Engine,
-    record: Record,
-    state: ContainerState,
-    words: tuple[str, ...],
-    env: Mapping[str, str] | None,
-    user: str,
-    working_dir: str,
-    tty: bool,
-    walls: Profile,
-) -> oci.Process:
-    defaults = run_defaults_of(engine, record)
-    options = attrs.evolve(record.options, env=_with(record.options.env, env), tty=tty)
-    if working_dir:
-        options = attrs.evolve(options, working_dir=working_dir)
-    who = user or options.user or defaults.user
-    identity = resolve_in_process(state.pid, state.start_ticks, who, options.group_add)
-    spec = build_spec(defaults, options, words, container_id=record.id, walls=walls, identity=identity)
-    if spec.process is None:
-        raise StartFailed("the configuration of the container has no process")
-    return spec.process
-
-
-def _with(own: tuple[tuple[str, str], ...], more: Any) -> tuple[tuple[str, str], ...]:
-    given = ContainerOptions(env=more or ()).env
-    return tuple({**dict(own), **dict(given)}.items())

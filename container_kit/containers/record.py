@@ -23,7 +23,7 @@ from container_kit.errors import CorruptData, KernelError, StoreFull
 from container_kit.native.descriptors import as_file, open_path
 from container_kit.runtime.limits import Limits
 
-__all__ = ["Record", "read_record", "write_record"]
+__all__ = ["Record", "read_record", "record_version", "write_record"]
 
 _FILE = "record.json"
 _LARGEST = 16 << 20
@@ -135,6 +135,15 @@ def write_record(directory: str, record: Record) -> None:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else KernelError
         raise kind(error.errno or 0, f"cannot write {path}: {os.strerror(error.errno or 0)}") from None
     os.rename(f"{path}.new", path)
+
+
+def record_version(directory: str) -> object:
+    """What is another one after each `write_record`; None when there is no record."""
+    try:
+        status = os.stat(os.path.join(directory, _FILE))
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def read_record(directory: str) -> Record | None:

@@ -191,7 +191,7 @@ def _read_regular(path_fd: int, path: str) -> bytes:
     from container_kit.native.descriptors import open_path
 
     with open_path(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_NONBLOCK) as opened:
-        content = os.read(opened.fileno(), _LARGEST_FILE + 1)
+        content = os.read(opened.fileno(), min(status.st_size, _LARGEST_FILE) + 1)
     if len(content) > _LARGEST_FILE:
         raise LimitExceeded(f"the container's {path} is larger than {_LARGEST_FILE} bytes")
     return content

@@ -362,3 +362,27 @@ def test_an_update_that_makes_no_sense_changes_nothing(engine: Engine) -> None:
         stats = container.stats()
         assert stats.pids is not None and stats.pids.limit == 16
         assert stats.memory is not None and stats.memory.limit == 64 << 20
+
+
+def test_an_exec_sees_what_changed_since_the_last_equal_one(engine: Engine) -> None:
+    """Kept plans never hide a new user, another environment or the next life of the container."""
+    with engine.start("tools", ["sleep", "600"]) as container:
+        with pytest.raises(InvalidInput):
+            container.exec(["id", "-u"], user="later")
+        container.fs.write_text("/etc/passwd", "later:x:1234:1234::/:/bin/sh\n")
+        assert container.exec(["id", "-u"], user="later").stdout == "1234\n"
+        container.fs.write_text("/etc/passwd", "later:x:4321:4321::/:/bin/sh\n")
+        assert container.exec(["id", "-u"], user="later").stdout == "4321\n"
+        for word in ("one", "two"):
+            assert container.exec(["sh", "-c", "echo $WORD"], env={"WORD": word}).stdout == f"{word}\n"
+        container.restart(timeout_s=0)
+        assert container.exec(["id", "-u"], user="later").stdout == "4321\n"
+
+
+def test_a_record_is_read_again_when_it_was_replaced(engine: Engine) -> None:
+    """What another process changes is seen at the next look."""
+    with engine.start("tools", ["sleep", "600"]) as container:
+        assert engine.record(container.id) is engine.record(container.id)
+        with Engine(engine.root) as other:
+            other.rename(container.id, "renamed")
+        assert engine.record(container.id).name == "renamed"
