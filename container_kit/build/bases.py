@@ -125,7 +125,7 @@ class Bases:
         plan = plan_copy(
             [TreeSource(timed, ".", literal=True)], "/", parent_fd=None, options=CopyOptions(epoch=epoch)
         )
-        key = copy_key(layers=None, plan=plan.key, epoch=epoch)
+        key = copy_key(layers=None, content=plan.key, epoch=epoch)
         layer, _ = self._session.layer_for(key, tree.name, lambda: Layer(*build_layer(store, plan.write)))
         return layer
 

@@ -10,7 +10,7 @@ from container_kit.build.cache_export import check_targets, export_cache
 from container_kit.build.cache_limit import keep_within_limit
 from container_kit.build.dockerfile import Dockerfile, context_checks, parse
 from container_kit.build.graph import plan_graph
-from container_kit.build.named_contexts import Contexts, open_contexts
+from container_kit.build.named_contexts import Contexts
 from container_kit.build.options import BuildOptions
 from container_kit.build.outputs import Output, parse_outputs, write_outputs
 from container_kit.build.publishing import publish
@@ -42,7 +42,8 @@ def build_image(
     chosen = _engine(engine)
     options, outputs = _checked(given, output)
     wanted = "Dockerfile" if dockerfile is None else dockerfile
-    with open_contexts(chosen.store, context, wanted, contexts) as opened:
+    with Contexts(chosen.store, contexts) as opened:
+        opened.open(context, wanted)
         parsed = parse(opened.main.dockerfile or b"", name=opened.main.dockerfile_name)
         return build_dockerfile(parsed, opened, options, chosen, progress, outputs)
 
@@ -62,7 +63,8 @@ def build_from(
     """The image of a Dockerfile that is a value already; arguments as `Image.build` has them."""
     chosen = _engine(engine)
     options, outputs = _checked({**given, "tags": tag, "platforms": platform}, output)
-    with open_contexts(chosen.store, context, None, contexts or {}) as opened:
+    with Contexts(chosen.store, contexts or {}) as opened:
+        opened.open(context, None)
         return build_dockerfile(dockerfile, opened, options, chosen, progress, outputs)
 
 

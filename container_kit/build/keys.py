@@ -15,7 +15,7 @@ import attrs
 from container_kit.oci import Digest, Platform
 from container_kit.oci.json_document import encode
 
-__all__ = ["FORMAT", "MountInput", "copy_key", "directory_key", "run_key"]
+__all__ = ["FORMAT", "MountInput", "copy_key", "directory_key", "run_key", "source_key"]
 
 FORMAT = 1
 """Raise it when the same inputs give another result: entries of earlier versions are then never found."""
@@ -77,15 +77,38 @@ def run_key(
     )
 
 
-def copy_key(*, layers: Sequence[Digest] | None, plan: Digest, epoch: int) -> Digest:
+def copy_key(
+    *,
+    layers: Sequence[Digest] | None,
+    content: Digest,
+    destination: str = "",
+    chown: str = "",
+    owners: Sequence[Digest] = (),
+    epoch: int,
+) -> Digest:
     """The key of a COPY or ADD.
 
     Args:
         layers: Diff ids of the root that it is copied into; None with ``--link``, which never looks there.
-        plan: The key of what is copied and how.
+        content: The key of what is copied and how, from `CopyPlan.key` or :func:`source_key`.
+        destination, chown: As the instruction has them.
+        owners: Diff ids of the root that names of users are looked up in, where *layers* is None.
     """
     below = None if layers is None else [str(layer) for layer in layers]
-    return _key("copy", layers=below, plan=str(plan), epoch=epoch)
+    return _key(
+        "copy",
+        layers=below,
+        content=str(content),
+        destination=destination,
+        chown=chown,
+        owners=[str(layer) for layer in owners],
+        epoch=epoch,
+    )
+
+
+def source_key(*, layers: Sequence[Digest], words: Mapping[str, Any]) -> Digest:
+    """The key of files of a stage that nobody has looked at: its layers, and what is asked of them."""
+    return _key("source", layers=[str(layer) for layer in layers], words=words)
 
 
 def directory_key(*, layers: Sequence[Digest], path: str, user: str, epoch: int) -> Digest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +18,7 @@ from container_kit.build.trees import Tree
 if TYPE_CHECKING:
     from container_kit.store import Store
 
-__all__ = ["Contexts", "NamedContext", "open_contexts"]
+__all__ = ["Contexts", "NamedContext"]
 
 _IMAGE = "docker-image://"
 _LAYOUT = "oci-layout://"
@@ -35,21 +35,52 @@ class NamedContext:
 
 
 class Contexts:
-    """The contexts of one build, used by the threads of its stages.
+    """The contexts of one build, used by the threads of its stages; a context manager.
 
     Attributes:
         main: The build context, with the Dockerfile.
-        scratch: A directory that goes with the build.
     """
 
-    def __init__(
-        self, main: Context, named: Mapping[str, Any], stack: ExitStack, scratch: str, hashes: str
-    ) -> None:
-        self.main, self.scratch = main, scratch
+    main: Context
+
+    def __init__(self, store: Store, named: Mapping[str, Any]) -> None:
+        self._store = store
         self._sources = {name.lower(): source for name, source in named.items()}
-        self._stack, self._hashes = stack, hashes
+        self._stack = ExitStack()
+        self._hashes = f"{store.root}/build/hashes"
+        self._scratch = ""
         self._opened: dict[str, NamedContext] = {}
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
+
+    def __enter__(self) -> Contexts:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def open(self, source: ContextSource, dockerfile: Any) -> Contexts:
+        """Open the main context.
+
+        Args:
+            dockerfile: A path in the context, an absolute path, or text as bytes; None for none.
+
+        Raises:
+            InvalidInput: There is no such context or Dockerfile.
+        """
+        make_private(f"{self._store.root}/build/used")
+        self.main = self._stack.enter_context(
+            open_context(
+                source, dockerfile=dockerfile, scratch=self._scratch_for(source), hashes=self._hashes
+            )
+        )
+        return self
+
+    def scratch(self) -> str:
+        """A directory that goes with the build, made when it is first asked for."""
+        with self._mutex:
+            if not self._scratch:
+                self._scratch = self._stack.enter_context(scratch_directory(self._store))
+            return self._scratch
 
     @property
     def names(self) -> frozenset[str]:
@@ -66,38 +97,21 @@ class Contexts:
         with self._mutex:
             found = self._opened.get(name.lower())
             if found is None:
-                found = self._opened[name.lower()] = self._open(name, self._sources[name.lower()])
+                found = self._opened[name.lower()] = self._open_named(name, self._sources[name.lower()])
             return found
 
-    def _open(self, name: str, source: Any) -> NamedContext:
+    def _open_named(self, name: str, source: Any) -> NamedContext:
         if isinstance(source, str) and source.startswith(_IMAGE):
             return NamedContext(name, image=source.removeprefix(_IMAGE))
         if isinstance(source, str) and source.startswith(_LAYOUT):
             return NamedContext(name, layout=os.path.abspath(source.removeprefix(_LAYOUT)))
+        scratch = self._scratch_for(source)
         context = self._stack.enter_context(
-            open_context(source, dockerfile=None, scratch=self.scratch, hashes=self._hashes)
+            open_context(source, dockerfile=None, scratch=scratch, hashes=self._hashes)
         )
         return NamedContext(name, attrs.evolve(context.tree, name=f"the context {name!r}"))
 
-
-@contextmanager
-def open_contexts(
-    store: Store, source: ContextSource, dockerfile: Any, named: Mapping[str, Any]
-) -> Iterator[Contexts]:
-    """The contexts of a build, for the length of the block.
-
-    Args:
-        dockerfile: A path in the context, an absolute path, or text as bytes; None for none.
-
-    Raises:
-        InvalidInput: There is no such context or Dockerfile.
-    """
-    home = f"{store.root}/build"
-    hashes = f"{home}/hashes"
-    make_private(f"{home}/used")
-    with ExitStack() as stack:
-        scratch = stack.enter_context(scratch_directory(store))
-        main = stack.enter_context(
-            open_context(source, dockerfile=dockerfile, scratch=scratch, hashes=hashes)
-        )
-        yield Contexts(main, named, stack, scratch, hashes)
+    def _scratch_for(self, source: Any) -> str | None:
+        """A directory is read in place; everything else is put together first."""
+        is_path = isinstance(source, str | os.PathLike)
+        return None if is_path and os.path.isdir(source) else self.scratch()

@@ -29,7 +29,8 @@ def publish(session: Session, states: Mapping[Platform, State]) -> tuple[list[Im
     chosen = next((image for platform, image in images.items() if host.runs(platform)), None)
     image = chosen or next(iter(images.values()))
     for tag in session.options.tags:
-        records.tag(session.store, image.digest, tag)
+        if session.store.resolve_name(records.TAG, str(tag)) != image.digest:
+            records.tag(session.store, image.digest, tag)
     return list(images.values()), image
 
 

@@ -6,7 +6,7 @@ A stage needs only earlier ones, so nobody waits for himself, whatever a base im
 from __future__ import annotations
 
 import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from container_kit.build.bases import Bases
@@ -31,7 +31,7 @@ class Solver:
         self._pool = ThreadPoolExecutor(len(graph.nodes), "container-kit-stage")
 
     def solve(self) -> State:
-        """The state of the target.
+        """The state of the target, which is built in this thread and the others in threads of their own.
 
         Raises:
             BuildFailed: A step failed; the others were stopped.
@@ -39,12 +39,16 @@ class Solver:
         """
         try:
             for index in self.graph.reachable:
-                self._begin(index)
-            self._wait()
-            return self._futures[self.graph.target].result()
-        except BaseException:
+                if index != self.graph.target:
+                    self._begin(index)
+            return StageBuild(self, self.graph.nodes[self.graph.target]).build()
+        except BaseException as error:
             self.session.stop()
-            raise
+            self._pool.shutdown(cancel_futures=True)
+            cause = self._cause_of(error)
+            if cause is error:
+                raise
+            raise cause from cause.__cause__
         finally:
             self._pool.shutdown(cancel_futures=True)
 
@@ -73,13 +77,17 @@ class Solver:
             if future is None:
                 stage = StageBuild(self, self.graph.nodes[index])
                 future = self._futures[index] = self._pool.submit(stage.build)
+                future.add_done_callback(self._stop_after_failure)
             return future
 
-    def _wait(self) -> None:
-        """Until all stages are built, or one has failed, whose error is raised."""
-        done, _ = wait(list(self._futures.values()), return_when=FIRST_EXCEPTION)
-        failed = [error for future in done if (error := future.exception()) is not None]
-        if failed:
+    def _stop_after_failure(self, future: Future[State]) -> None:
+        if not future.cancelled() and future.exception() is not None:
             self.session.stop()
-            # Those that were stopped, or waited in vain, are not the reason.
-            raise next((error for error in failed if not isinstance(error, WrongState)), failed[0])
+
+    def _cause_of(self, error: BaseException) -> BaseException:
+        """Why the build failed: who was stopped, or waited in vain, is not the reason."""
+        if not isinstance(error, WrongState | CancelledError):
+            return error
+        ended = [future for future in self._futures.values() if future.done() and not future.cancelled()]
+        errors = [found for future in ended if (found := future.exception()) is not None]
+        return next((found for found in errors if not isinstance(found, WrongState)), error)

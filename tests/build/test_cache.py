@@ -22,7 +22,14 @@ from container_kit.oci import Digest
 from container_kit.oci.progress import Progress
 from tests.build.conftest import Build, actions
 
-TEXT = "FROM tools AS first\nRUN echo 1 > /one\nFROM tools\nCOPY --from=first /one /1\nCOPY a /a\nRUN cat /1 /a > /2"
+TEXT = """
+FROM tools AS first
+RUN echo 1 > /one
+FROM tools
+COPY --from=first /one /1
+COPY a /a
+RUN cat /1 /a > /2
+"""
 
 
 def item(size: int, name: str = "") -> CacheItem:

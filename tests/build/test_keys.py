@@ -67,12 +67,12 @@ def test_copies_depend_on_the_image_below_unless_they_are_linked(
     below: list[Digest], other: list[Digest], plan: Digest, other_plan: Digest, epoch: int
 ) -> None:
     """--link makes a layer that fits on any image; without it the image is an input."""
-    key = copy_key(layers=below, plan=plan, epoch=epoch)
+    key = copy_key(layers=below, content=plan, epoch=epoch)
 
-    assert (key == copy_key(layers=other, plan=plan, epoch=epoch)) == (below == other)
-    assert (key == copy_key(layers=below, plan=other_plan, epoch=epoch)) == (plan == other_plan)
-    assert key != copy_key(layers=None, plan=plan, epoch=epoch)
-    assert key != copy_key(layers=below, plan=plan, epoch=epoch + 1)
+    assert (key == copy_key(layers=other, content=plan, epoch=epoch)) == (below == other)
+    assert (key == copy_key(layers=below, content=other_plan, epoch=epoch)) == (plan == other_plan)
+    assert key != copy_key(layers=None, content=plan, epoch=epoch)
+    assert key != copy_key(layers=below, content=plan, epoch=epoch + 1)
 
 
 def test_kinds_of_steps_never_share_a_key() -> None:
@@ -80,7 +80,7 @@ def test_kinds_of_steps_never_share_a_key() -> None:
     layers = [Digest.of(b"x")]
 
     assert directory_key(layers=layers, path="/a", user="", epoch=1) != copy_key(
-        layers=layers, plan=Digest.of(b"/a"), epoch=1
+        layers=layers, content=Digest.of(b"/a"), epoch=1
     )
 
 
