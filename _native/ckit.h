@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cdef/descriptors.h"
+#include "cdef/image_mount.h"
 #include "cdef/monitor.h"
 #include "cdef/layers.h"
 #include "cdef/listing.h"

@@ -28,6 +28,7 @@ struct ck_stream {
 	void *source;
 	const unsigned char *at;
 	size_t left;
+	uint64_t total; /* bytes that came so far: what follows stands at total - left */
 	struct ck_recipe *recipe;
 	struct ck_fault *fault;
 };

@@ -329,16 +329,25 @@ static int apply_to_root(struct layer_extract *x)
 	return error ? error : dress_directory(x, 0);
 }
 
-int layer_apply(struct layer_extract *x)
+int layer_begin(struct layer_extract *x)
 {
 	struct tar_entry *entry = &x->reader.entry;
-	int error = check_size(x), done;
+	int error = check_size(x);
 
 	if (!error)
 		error = layer_path_cut(x, &x->path, x->path_text, entry->path, entry->path);
+	if (!error)
+		join(&x->path, entry->path);
+	return error;
+}
+
+int layer_apply(struct layer_extract *x)
+{
+	struct tar_entry *entry = &x->reader.entry;
+	int error = layer_begin(x), done;
+
 	if (error)
 		return error;
-	join(&x->path, entry->path);
 	if (!x->path.depth)
 		return apply_to_root(x);
 	done = layer_whiteout(x);

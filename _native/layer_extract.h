@@ -48,6 +48,7 @@ struct layer_extract {
 	uid_t uid;
 	gid_t gid;
 	int umask_is_zero;
+	struct erofs_tree *erofs; /* where the entries go instead, when there shall be an image */
 };
 
 /* layer_path.c: copies what is written into text, path_size + 1 bytes, and cuts it there. */
@@ -66,6 +67,8 @@ int layer_dirs_finish(struct layer_extract *x);
 
 /* layer_entries.c: one entry into the tree. */
 int layer_apply(struct layer_extract *x);
+/* Counts the entry, and cuts its path into x->path. */
+int layer_begin(struct layer_extract *x);
 
 /* layer_replace.c: removes whatever has this name in the current directory; its content goes into the recipe. */
 int layer_make_way(struct layer_extract *x, const char *name, const struct stat *there);
@@ -76,7 +79,10 @@ int layer_set_attributes(struct layer_extract *x, int fd, int made_with_mode);
 int layer_wants_chown(struct layer_extract *x);
 int layer_set_opaque(struct layer_extract *x, int fd);
 
-/* layer_whiteout.c: 1 when the name was a marker and has been dealt with. */
+/* layer_whiteout.c: what the entry's name says about the layers below; *name then is the one that is gone. */
+enum layer_marker { LAYER_MARKER_NONE, LAYER_MARKER_IGNORED, LAYER_MARKER_OPAQUE, LAYER_MARKER_GONE };
+int layer_marker(struct layer_extract *x, const char **name);
+/* 1 when the name was a marker and has been dealt with. */
 int layer_whiteout(struct layer_extract *x);
 int layer_is_whiteout(const struct stat *status);
 

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "erofs_tree.h"
 #include "layer_extract.h"
 #include "layer_source.h"
 
@@ -27,17 +28,36 @@ struct unpacking {
 	int failed;
 };
 
+/* The disk begins to work while more is unpacked: the sync at the end has little left to do. */
+static int keep_tar(struct unpacking *all, const struct ck_stream *stream)
+{
+	enum { WRITE_BACK = 4 * 1024 * 1024 };
+	int error = ck_write_all(all->job->tar_fd, stream->at, stream->left);
+
+	if (error)
+		return ck_fail(stream->fault, CK_FAULT_KERNEL, -error, NULL, "cannot write the layer");
+	if (all->job->sync && stream->total / WRITE_BACK != (stream->total + stream->left) / WRITE_BACK)
+		sync_file_range(all->job->tar_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return 0;
+}
+
 static int next_slot(struct ck_stream *stream)
 {
 	struct unpacking *all = stream->source;
+	int error = 0;
 
 	stream->at = ck_ring_take(&all->ring, !all->taken, &stream->left);
 	all->taken = stream->at != NULL;
-	if (!stream->at)
+	if (!stream->at) {
 		stream->left = 0;
-	else if (all->ring.taker_hashes)
+		return 0;
+	}
+	if (all->ring.taker_hashes)
 		ck_sha256_update(&all->diff_hash, stream->at, stream->left);
-	return 0;
+	if (all->job->tar_fd >= 0)
+		error = keep_tar(all, stream);
+	stream->total += stream->left;
+	return error;
 }
 
 static int extract_entries(struct layer_extract *x)
@@ -47,13 +67,42 @@ static int extract_entries(struct layer_extract *x)
 	while (more > 0) {
 		more = tar_next(&x->reader);
 		if (more > 0) {
-			int error = layer_apply(x);
+			int error = x->erofs ? erofs_apply(x) : layer_apply(x);
 
 			if (error)
 				return error;
 		}
 	}
 	return more ? more : layer_dirs_finish(x);
+}
+
+static int read_rest(struct ck_stream *stream)
+{
+	int error = 0;
+
+	for (stream->left = 0; !error;) {
+		error = next_slot(stream);
+		if (!stream->left)
+			return error;
+	}
+	return error;
+}
+
+/* The tar has been written as it was read; here the image that finds the files in it. */
+static int extract_to_image(struct layer_extract *x)
+{
+	struct erofs_layout layout;
+	int result = erofs_tree_open(&x->erofs, x->fault);
+
+	if (!result)
+		result = extract_entries(x);
+	if (result == EROFS_UNFIT) {
+		x->job->unfit = 1;
+		return read_rest(&x->stream);
+	}
+	if (!result && erofs_lay_out(x->erofs, &layout))
+		result = ck_fail(x->fault, CK_FAULT_KERNEL, ENOMEM, NULL, "no memory to sort the layer's names");
+	return result ? result : erofs_write_image(x->erofs, &layout, x->job->image_fd, x->stream.total, x->fault);
 }
 
 static int extract(struct unpacking *all)
@@ -76,7 +125,9 @@ static int extract(struct unpacking *all)
 		error = tar_open(&x->reader, &x->stream, &job->limits);
 	if (!error)
 		error = layer_dirs_open(x);
-	return error ? error : extract_entries(x);
+	if (error)
+		return error;
+	return job->image_fd >= 0 ? extract_to_image(x) : extract_entries(x);
 }
 
 static void *extract_thread(void *argument)
@@ -162,6 +213,7 @@ int ck_unpack(struct ck_unpack *job)
 	error = settle(&all, error);
 	layer_dirs_close(&all.extract);
 	layer_made_close(&all.extract.made);
+	erofs_tree_close(all.extract.erofs);
 	tar_close(&all.extract.reader);
 	ck_recipe_close(all.extract.recipe);
 	ck_ring_close(&all.ring);

@@ -105,37 +105,51 @@ static int hide_all(struct layer_extract *x)
 
 static int hide_one(struct layer_extract *x, const char *name)
 {
-	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return refuse(x, "it is a whiteout of no name, or of a directory outside the layer");
 	if (x->job->form == CK_FORM_OVERLAY)
 		return mark_gone(x, name);
 	layer_dirs_current(x)->touched = 1;
 	return remove_lower(x, layer_dirs_current(x)->fd, name);
 }
 
-int layer_whiteout(struct layer_extract *x)
+int layer_marker(struct layer_extract *x, const char **name)
 {
 	const struct layer_path *path = &x->path;
-	const char *name = path->names[path->depth - 1];
 
+	*name = path->names[path->depth - 1];
 	if (x->job->form == CK_FORM_ARCHIVE)
-		return 0;
+		return LAYER_MARKER_NONE;
 	for (size_t i = 0; i < path->depth; i++)
 		if (strncmp(path->names[i], META, strlen(META)) == 0 && strcmp(path->names[i], OPAQUE) != 0)
-			return 1; /* what AUFS kept for itself: no part of the image */
+			return LAYER_MARKER_IGNORED; /* what AUFS kept for itself: no part of the image */
 	for (size_t i = 0; i + 1 < path->depth; i++)
 		if (strncmp(path->names[i], PREFIX, strlen(PREFIX)) == 0)
 			return refuse(x, "it lies beneath a whiteout");
-	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
-		return 0;
-	int error = layer_dirs_enter(x, path, path->depth - 1);
+	if (strncmp(*name, PREFIX, strlen(PREFIX)) != 0)
+		return LAYER_MARKER_NONE;
+	if (strcmp(*name, OPAQUE) == 0)
+		return LAYER_MARKER_OPAQUE;
+	*name += strlen(PREFIX);
+	if (!**name || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0)
+		return refuse(x, "it is a whiteout of no name, or of a directory outside the layer");
+	return LAYER_MARKER_GONE;
+}
 
+int layer_whiteout(struct layer_extract *x)
+{
+	const char *name;
+	int marker = layer_marker(x, &name), error;
+
+	if (marker < 0 || marker == LAYER_MARKER_NONE)
+		return marker;
+	if (marker == LAYER_MARKER_IGNORED)
+		return 1;
+	error = layer_dirs_enter(x, &x->path, x->path.depth - 1);
 	/* umoci lists what a directory held although the layer puts a file in its place: the file hides it all. */
 	if (error && x->fault->kind == CK_FAULT_REFUSED && x->fault->error == ENOTDIR) {
 		memset(x->fault, 0, sizeof(*x->fault));
 		return 1;
 	}
 	if (!error)
-		error = strcmp(name, OPAQUE) == 0 ? hide_all(x) : hide_one(x, name + strlen(PREFIX));
+		error = marker == LAYER_MARKER_OPAQUE ? hide_all(x) : hide_one(x, name);
 	return error ? error : 1;
 }

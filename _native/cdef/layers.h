@@ -46,6 +46,8 @@ struct ck_unpack {
 	int tree_fd;
 	int blob_fd;
 	int recipe_fd;
+	int tar_fd;   /* takes the plain tar, instead of files in the tree, */
+	int image_fd; /* and this an EROFS image whose files lie in that tar */
 	int form;
 	int keep_owner;
 	int user_xattrs; /* user.overlay.* instead of trusted.overlay.*, for mounts without privileges */
@@ -62,6 +64,7 @@ struct ck_unpack {
 	uint64_t files_size;
 	uint64_t inodes;
 	uint64_t dropped_xattrs;
+	int unfit; /* the tar was written, but has what no such image can hold: unpack it into a tree */
 	struct ck_fault fault;
 };
 

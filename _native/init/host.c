@@ -21,7 +21,7 @@ static long overlay_flag(long context, const char *name)
 static long open_mapped(const char *path, int user_namespace)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = user_namespace };
-	long tree = sys(open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), result;
+	long tree = clone_layer(path), result;
 
 	if (tree < 0)
 		return tree;
@@ -46,7 +46,7 @@ static long overlay_lower(long context, const struct plan_step *step, int text)
 	if (step->b)
 		return overlay_directory(context, "lowerdir+",
 					 open_mapped(path, init.slot[(step->b - 1) % PLAN_SLOTS]));
-	return overlay_directory(context, "lowerdir+", sys(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return overlay_directory(context, "lowerdir+", open_layer(path, O_RDONLY));
 }
 
 /* The changes are kept with the ids of the host, as the container's processes have them there.  The root
@@ -84,7 +84,7 @@ static long overlay_by_descriptors(long context, const struct plan_step *step, u
 
 static long overlay_number(char **at, const char *end, const char *path)
 {
-	long fd = sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	long fd = open_layer(path, O_PATH);
 
 	init.about = path;
 	if (fd >= 0)

@@ -68,6 +68,10 @@ long proc_open(const char *path, int flags);
 /* mounts.c */
 long protect_host_node(long tree);
 
+/* layers.c: a layer is a directory or an EROFS image */
+long open_layer(const char *path, long flags);
+long clone_layer(const char *path);
+
 /* copyup.c */
 long copy_up(int from, int to, int depth);
 

@@ -25,6 +25,7 @@ Verdict: TypeAlias = Literal["ok", "limited", "missing"]
 _MARKS = {"ok": "✓", "limited": "!", "missing": "✗"}
 _COLOURS = {"ok": "green", "limited": "yellow", "missing": "red"}
 _SMALLEST_FREE_BYTES = 1 << 30
+_IMAGES_SINCE = (6, 12)
 _CAPABILITIES = {
     21: ("CAP_SYS_ADMIN", "mounts and namespaces of the whole machine"),
     24: ("CAP_SYS_RESOURCE", "raising resource limits above this process's own"),
@@ -167,12 +168,30 @@ def _walls(host: Host) -> Iterator[Finding]:
         yield Finding("overlay", "ok", "layers are shared between containers")
     else:
         yield Finding("overlay", "limited", "not there: every container gets a full copy", "modprobe overlay")
+    yield _images()
+
+
+def _images() -> Finding:
+    """Whether layers can be mounted from files: as in `images.erofsprobe`, without a store to try it in."""
+    version = tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdigit())
+    slower = "layers are unpacked file by file"
+    if version < _IMAGES_SINCE:
+        return Finding("erofs", "limited", f"needs Linux 6.12: {slower}")
+    if not _knows_file_system("erofs"):
+        return Finding("erofs", "limited", f"not there: {slower}", "modprobe erofs")
+    if os.geteuid() != 0:
+        return Finding("erofs", "limited", f"only the superuser mounts images: {slower}")
+    return Finding("erofs", "ok", "layers are mounted from files")
 
 
 def _has_overlay() -> bool:
+    return _knows_file_system("overlay")
+
+
+def _knows_file_system(name: str) -> bool:
     try:
         with open("/proc/filesystems", encoding="ascii") as file:
-            return any(line.split()[-1] == "overlay" for line in file)
+            return any(line.split()[-1] == name for line in file)
     except OSError:
         return False
 

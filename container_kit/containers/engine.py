@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
     from container_kit.containers.container import Container
     from container_kit.containers.guardian import Guardian
+    from container_kit.containers.kept_layers import KeptLayers
     from container_kit.containers.option_arguments import OptionArguments
     from container_kit.containers.options import Command
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
     from container_kit.containers.spares import Spares
     from container_kit.images import Image, Snapshotter
+    from container_kit.images.snapshot import SnapshotterName
     from container_kit.oci.digest import Digest
     from container_kit.runtime.cgroups import Cgroups
 
@@ -57,6 +59,10 @@ class Engine:
             other root uses.
         verify: Compare every layer with its digest before each start, so that a damaged one never runs;
             costs reading and hashing the whole image.
+        snapshotter: How layers are kept and roots are made: ``erofs`` (a mountable image over the plain tar
+            of the layer), ``overlay`` (a directory for each layer), ``copy`` (a copy of the whole image for
+            each container), or ``auto``: the first of these that is possible here. None means
+            ``CONTAINER_KIT_SNAPSHOTTER``, else ``auto``. A root may hold layers of both forms.
 
     Raises:
         StoreTooNew: A later version of this library wrote the root.
@@ -72,8 +78,10 @@ class Engine:
         *,
         cgroup_parent: str | None = None,
         verify: bool = False,
+        snapshotter: SnapshotterName | None = None,
     ) -> None:
         self.store = Store.open(None if root is None else os.fspath(root))
+        self.store.snapshotter = snapshotter or self.store.snapshotter
         self.root = str(self.store.root)
         self.verify = verify
         self.cgroup_parent = cgroup_parent if cgroup_parent is not None else _cgroup_parent(self.root)
@@ -270,6 +278,18 @@ class Engine:
         return found
 
     @property
+    def kept_layers(self) -> KeptLayers:
+        """Mounts of layers, kept between foreground containers."""
+
+        def make() -> KeptLayers:
+            from container_kit.containers.kept_layers import KeptLayers
+
+            return KeptLayers()
+
+        found: KeptLayers = self.kept("kept_layers", make)
+        return found
+
+    @property
     def cgroups(self) -> Cgroups:
         """What makes the containers' cgroups."""
 
@@ -313,6 +333,8 @@ class Engine:
     def on_idle(self) -> None:
         """Nothing has been cleared away for a while: what is only needed by owned containers may go."""
         self._disown_gone()
+        if "kept_layers" in self._lazy:
+            self.kept_layers.drop()
         if "guardian" in self._lazy:
             self.guardian.close_if_idle()
 

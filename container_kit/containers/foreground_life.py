@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from container_kit.containers import names
 from container_kit.containers.events import format_time
+from container_kit.containers.kept_layers import KeptRoot
 from container_kit.containers.record import write_record
 from container_kit.containers.removal import remove_directory
 from container_kit.containers.state_file import (
@@ -67,6 +68,7 @@ class ForegroundContainer:
         self._cgroup: Cgroup | None = None
         self._lock: HeldLock | None = None
         self._root: RootFs | None = None
+        self._kept: KeptRoot | None = None
         self._plans: Plans | None = None
         self._parked: Parked | None = None
         self._is_running = self._is_made = False
@@ -83,6 +85,11 @@ class ForegroundContainer:
         """What its root is made of, once it is made."""
         assert self._root is not None
         return self._root
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Where its layers can be looked at, uppermost first, as long as it lives; none of a plain copy."""
+        return self._layers().directories
 
     def __enter__(self) -> Self:
         if not self._is_made:
@@ -125,7 +132,7 @@ class ForegroundContainer:
             StartFailed, KernelError: The world cannot be made.
         """
         self._plans = self._plans_of(self.recipe)
-        self._parked = Parked(self._plans.world, cgroup_fd=self._cgroup_fd)
+        self._parked = Parked(self._plans.world, cgroup_fd=self._cgroup_fd, slots=self._layers().slots)
 
     def can_be(self, recipe: Recipe, surroundings: bytes) -> bool:
         """Whether it is what a thread with these `surroundings` would make for *recipe* now."""
@@ -147,8 +154,17 @@ class ForegroundContainer:
         return True
 
     def _plans_of(self, recipe: Recipe) -> Plans:
-        assert self._root is not None and self._cgroup is not None
-        return recipe.plans_for(self.engine, self.id, self._root, self._cgroup)
+        assert self._cgroup is not None
+        return recipe.plans_for(self.engine, self.id, self._layers(), self._cgroup)
+
+    def _layers(self) -> KeptRoot:
+        """The root with mounts of its layers, which it holds for as long as it lives."""
+        if self._kept is None:
+            # A user namespace shows the layers with other owners, by mounts of their own.
+            whole = self.root
+            alone = self.recipe.walls.user_namespace
+            self._kept = KeptRoot(whole, whole) if alone else self.engine.kept_layers.of(whole)
+        return self._kept
 
     @property
     def _cgroup_fd(self) -> int:
@@ -176,6 +192,7 @@ class ForegroundContainer:
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
+            slots=self._layers().slots,
             cgroup_fd=self._cgroup_fd,
         )
         self._is_running = True

@@ -16,6 +16,7 @@ from container_kit._values import frozen
 from container_kit.containers import names
 from container_kit.containers.building import build_spec, command_line, profile_of
 from container_kit.containers.identity import resolve_in_root
+from container_kit.containers.kept_layers import KeptRoot
 from container_kit.containers.options import ContainerOptions
 from container_kit.containers.preparing import (
     check_mount_sources,
@@ -27,7 +28,6 @@ from container_kit.containers.record import Record
 from container_kit.errors import InvalidInput
 from container_kit.images import Image, RunDefaults
 from container_kit.oci.digest import Digest
-from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup
 from container_kit.runtime.limits import Limits
 from container_kit.runtime.plan import Plan
@@ -169,7 +169,7 @@ class Recipe:
         # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
         return not self._joins and not self.walls.user_namespace
 
-    def plans_for(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plans:
+    def plans_for(self, engine: Engine, container_id: str, root: KeptRoot, cgroup: Cgroup) -> Plans:
         """The plans of the container with this id."""
         if self._plans is not None:
             return self._plans.for_container(container_id)
@@ -178,7 +178,7 @@ class Recipe:
             self._plans = plans
         return plans
 
-    def _compile(self, engine: Engine, container_id: str, root: RootFs, cgroup: Cgroup) -> Plan:
+    def _compile(self, engine: Engine, container_id: str, root: KeptRoot, cgroup: Cgroup) -> Plan:
         defaults, options = self.image.defaults, self.options
         check_mount_sources(options)
         spec = build_spec(
@@ -187,10 +187,12 @@ class Recipe:
             self.command,
             container_id=container_id,
             walls=self.walls,
-            identity=resolve_in_root(root, options.user or defaults.user, options.group_add, is_new=True),
+            identity=resolve_in_root(
+                root.whole, options.user or defaults.user, options.group_add, is_new=True
+            ),
             joined=joined_namespaces(engine, options),
         )
-        return compile_start(spec, root, self.walls, cgroup, init=options.init)
+        return compile_start(spec, root.mounted, self.walls, cgroup, init=options.init)
 
     def record_for(self, container_id: str, owner: str) -> Record:
         """The record of the container with this id."""

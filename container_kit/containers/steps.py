@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.mounts import Mount
     from container_kit.containers.recipes import Recipe
-    from container_kit.oci.rootfs import RootFs
     from container_kit.runtime.profiles import Profile
 
 __all__ = ["RunningStep", "Step", "run_step"]
@@ -84,7 +83,7 @@ class RunningStep:
 
     def __init__(self, engine: Engine, step: Step, container: ForegroundContainer) -> None:
         self._engine, self._step, self._container = engine, step, container
-        self._layers, self._upper = _directories(container.root)
+        self._layers, self._upper = _directories(container)
         targets = [*_SYSTEM, *(mount.target for mount in step.mounts)]
         self._points = mount_points(self._layers, targets)
 
@@ -153,11 +152,12 @@ def _recipe(step: Step, options: ContainerOptions) -> Recipe:
     return attrs.evolve(recipe, lease_trees=step.layers, recorded=attrs.evolve(options, env={}))
 
 
-def _directories(root: RootFs) -> tuple[tuple[str, ...], str]:
+def _directories(container: ForegroundContainer) -> tuple[tuple[str, ...], str]:
     """Where the layers are to be looked at, uppermost first, and where the changes are."""
+    root = container.root
     if isinstance(root, Directory):
         return (root.path,), root.path
-    return root.lowers, root.upper
+    return container.layers, root.upper
 
 
 def _follow(pidfd: int, output: int, stop_fd: int, on_output: Callable[[bytes], object]) -> int:

@@ -15,12 +15,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import attrs
+
 from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOut
 from container_kit.images.archive import ArchivedLayer
+from container_kit.images.snapshot import keeps_images
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import OCI_LAYER, layer_compression
 from container_kit.store import Ingest, Lease, Store, files
+from container_kit.store.trees import TreeDraft
 
 __all__ = ["build_layer", "cause_among", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
 
@@ -85,8 +89,7 @@ def unpack_archive(store: Store, source_fd: int) -> tuple[Digest, Descriptor]:
         InvalidInput: There are no bytes at all.
     """
     with store.new_tree() as draft:
-        with _full_disk_named(store):
-            unpacked = native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd)
+        unpacked = _into(store, draft, source_fd)
         if unpacked.blob_size == 0:
             raise InvalidInput("cannot make a layer of nothing: there are no bytes, so it is no tar archive")
         diff_id = Digest.parse(unpacked.diff_id)
@@ -213,20 +216,49 @@ def _unpack(
     part = ingest.fd if ingest is not None and ingest.kept else None
     with store.new_tree(lease) as draft:
         opened = layer.content.opened(part, cancellation)
-        with _full_disk_named(store), opened as (source_fd, offset):
-            unpacked = native.unpack(
+        with opened as (source_fd, offset):
+            unpacked = _into(
+                store,
+                draft,
                 source_fd,
-                draft.fd,
                 offset=offset,
                 size=layer.content.size,
                 compression=_compression(layer),
                 blob_fd=ingest.fd if ingest is not None else None,
-                recipe_fd=draft.recipe_fd,
                 cancellation=cancellation,
             )
         _verify(layer, unpacked)
         draft.publish(layer.diff_id, unpacked.files_size, unpacked.inodes, synced=True)
     store.put_virtual_blob(layer.diff_id, unpacked.tar_size, layer.diff_id, lease)
+
+
+def _into(store: Store, draft: TreeDraft, source_fd: int, **how: Any) -> native.Unpacked:
+    """Unpack into the form of this store; *how* are further arguments of `native.layers.unpack`."""
+    with _full_disk_named(store):
+        if not keeps_images(store):
+            return native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd, **how)
+        tar_fd, image_fd = draft.open_image()
+        unpacked = native.unpack(source_fd, draft.fd, image_fds=(tar_fd, image_fd), **how)
+        if unpacked.unfit:
+            unpacked = _again(unpacked, tar_fd, draft, how.get("cancellation"))
+        draft.choose(image=not unpacked.unfit)
+        return unpacked
+
+
+def _again(
+    first: native.Unpacked, tar_fd: int, draft: TreeDraft, cancellation: native.Cancellation | None
+) -> native.Unpacked:
+    """What no image can hold becomes a directory after all, from the tar that was written meanwhile."""
+    second = native.unpack(
+        tar_fd,
+        draft.fd,
+        offset=0,
+        size=first.tar_size,
+        compression="none",
+        recipe_fd=draft.recipe_fd,
+        cancellation=cancellation,
+    )
+    return attrs.evolve(second, blob_digest=first.blob_digest, blob_size=first.blob_size, unfit=True)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from container_kit._values import frozen
 from container_kit.errors import LimitExceeded, NotFound
 from container_kit.images.snapshot import Change, Usage
+from container_kit.native.descriptors import open_path
+from container_kit.native.layer_mounts import opened_layers, root_attributes
 from container_kit.native.trees import remove_tree
 from container_kit.oci import Digest, Overlay
 from container_kit.store import Store
@@ -64,11 +66,11 @@ class OverlaySnapshotter:
         return Overlay(lowers, f"{directory}/{_UPPER}", f"{directory}/{_WORK}", volatile)
 
     def changes(self, directory: str, layers: tuple[Digest, ...]) -> list[Change]:
-        fd = os.open(f"{directory}/{_UPPER}", _DIRECTORY)
-        try:
-            return sorted(_compare("", fd, list(self._stack(layers).lowers)))
-        finally:
-            os.close(fd)
+        with (
+            open_path(f"{directory}/{_UPPER}", _DIRECTORY) as upper,
+            opened_layers(self._stack(layers).lowers) as lowers,
+        ):
+            return sorted(_compare("", upper.fileno(), lowers))
 
     def pack(
         self, directory: str, out_fd: int, *, exclude: Iterable[str] = (), latest: int | None = None
@@ -108,8 +110,7 @@ class OverlaySnapshotter:
         lowers = tuple(self._store.tree_path(layer) for layer in ordered)
         if not lowers:
             return _Stack((), 0o755, 0, 0)
-        info = os.stat(lowers[0])
-        return _Stack(lowers, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+        return _Stack(lowers, *root_attributes(lowers[0]))
 
 
 def is_whiteout(info: os.stat_result) -> bool:

@@ -28,6 +28,7 @@ __all__ = [
     "give",
     "memory_file",
     "mkdirs_below",
+    "mount_image",
     "new_event",
     "new_watch",
     "open_below",
@@ -192,6 +193,16 @@ def new_watch() -> Descriptor:
     """An inotify descriptor, close-on-exec, that does not block."""
     held = Descriptor()
     _check(lib.ck_descriptor_watch(held._cell))
+    return held
+
+
+def mount_image(image: Path, device: Path) -> Descriptor:
+    """The root of the EROFS image in the file *image*, whose second device is the file *device*; read-only.
+
+    It is attached nowhere and unmounted when nothing refers to it any longer.
+    """
+    held = Descriptor()
+    _check(lib.ck_mount_image(held._cell, os.fsencode(image), os.fsencode(device)), image)
     return held
 
 

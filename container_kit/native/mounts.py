@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from container_kit.errors import KernelError
 from container_kit.native import descriptors
 from container_kit.native.descriptors import Descriptor
+from container_kit.native.layer_mounts import opened_layers
 
 __all__ = ["detached_overlay", "detached_tmpfs", "detached_view"]
 
@@ -39,6 +40,9 @@ def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable
     Programs in it cannot be executed (unless *executable*, for mounting it in a container) and its devices
     not be opened through this mount.  It is unmounted when the last descriptor of it or below it is closed.
 
+    Args:
+        lowers: Directories or EROFS images (see `native.layer_mounts`), uppermost first.
+
     Raises:
         KernelError: EBUSY when *upper* is in use by another mount, or why the kernel refused.
 
@@ -48,7 +52,7 @@ def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable
 
 
 def detached_view(lowers: Sequence[str]) -> Descriptor:
-    """The same without an upper directory: read-only, of two directories or more, uppermost first."""
+    """The same without an upper directory: read-only, of two layers or more."""
     return _detached(lowers, {}, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOEXEC)
 
 
@@ -66,8 +70,9 @@ def detached_tmpfs(size_bytes: int) -> Descriptor:
 
 def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: int) -> Descriptor:
     what = writable.get("upperdir", lowers[0])
-    with _context("overlay") as context:
-        for lower in lowers:
+    # Until the overlay is mounted, the mounts of its layers must be open.
+    with _context("overlay") as context, opened_layers(lowers) as directories:
+        for lower in directories:
             _set(context.fileno(), "lowerdir+", lower)
         for key, path in writable.items():
             _set(context.fileno(), key, path)

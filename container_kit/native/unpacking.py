@@ -68,6 +68,8 @@ class Unpacked:
         files_size: Bytes of all files.
         inodes: Files, directories and other objects that were made.
         dropped_xattrs: Attributes that an image may not set, or that this file system cannot hold.
+        unfit: The tar was written, but has what an EROFS image over it cannot hold (files with holes, more
+            names than the budget of memory takes): unpack it into a tree.
     """
 
     blob_digest: str
@@ -78,6 +80,7 @@ class Unpacked:
     files_size: int
     inodes: int
     dropped_xattrs: int
+    unfit: bool = False
 
 
 def features() -> dict[str, bool]:
@@ -100,6 +103,7 @@ def unpack(
     compression: Compression = "auto",
     blob_fd: int | None = None,
     recipe_fd: int | None = None,
+    image_fds: tuple[int, int] | None = None,
     limits: UnpackLimits | None = None,
     form: Form = "overlay",
     keep_owner: bool | None = None,
@@ -118,6 +122,8 @@ def unpack(
         compression: "auto" looks at the first bytes.
         blob_fd: Takes a copy of the bytes as read.
         recipe_fd: Takes what `replay` needs, beside the tree, to give the exact tar back; in "overlay" form.
+        image_fds: Empty files for the plain tar and for an EROFS image whose files lie in that tar, instead
+            of files in *tree_fd*, which stays empty; in "overlay" form.
         limits: Budgets; None for the defaults.
         form: "overlay" makes an overlay lower directory (whiteouts as devices 0:0, opaque attributes), apart
             from the layers below; "plain" carries the whiteouts out, for layers that share one tree;
@@ -141,12 +147,13 @@ def unpack(
 
     Source: image-spec, layer.md; POSIX pax; GNU tar and libarchive formats.
     """
-    if recipe_fd is not None and form != "overlay":
-        raise InvalidInput("a recipe can be kept in overlay form only: other layers share the tree otherwise")
+    if (recipe_fd is not None or image_fds is not None) and form != "overlay":
+        raise InvalidInput("a layer can be kept in overlay form only: other layers share the tree otherwise")
     job = ffi.new("struct ck_unpack *")
     job.source_fd, job.tree_fd = source_fd, tree_fd
     job.offset, job.size = or_absent(offset), or_absent(size)
     job.blob_fd, job.recipe_fd = or_absent(blob_fd), or_absent(recipe_fd)
+    job.tar_fd, job.image_fd = image_fds or (-1, -1)
     job.compression, job.form = COMPRESSIONS[compression], FORMS[form]
     job.keep_owner = os.geteuid() == 0 if keep_owner is None else keep_owner
     job.user_xattrs, job.sync = user_xattrs, sync
@@ -161,6 +168,7 @@ def unpack(
         files_size=job.files_size,
         inodes=job.inodes,
         dropped_xattrs=job.dropped_xattrs,
+        unfit=bool(job.unfit),
     )
 
 

@@ -17,7 +17,9 @@ class Overlay:
     """Read-only layers below one writable directory.
 
     Args:
-        lowers: Absolute paths of the layer directories, uppermost first (the order of ``lowerdir=``).
+        lowers: Absolute paths of the layers, uppermost first (the order of ``lowerdir=``). Each is a
+            directory; or an EROFS image, ``NAME.erofs`` with its second device ``NAME.tar`` beside it, which
+            is mounted on the way; or ``@SLOT``, a mount that the launcher passes in this slot.
         upper: Absolute path of the directory that takes the changes.
         work: Absolute path of overlay's own directory, empty, on the same file system as *upper*.
         volatile: Skip syncing *upper*: right only for a root that is thrown away at the end.

@@ -87,7 +87,8 @@ def compile_plan(
     """
     if spec.process is None:
         raise InvalidInput("there is no program to start: the configuration has no process")
-    world = World.of(spec, host, MountSteps(next_slot=int(wait_for_start)))
+    given = int(wait_for_start) + _given_layers(root)
+    world = World.of(spec, host, MountSteps(next_slot=given))
     around = [
         *_first_steps(spec.process, cgroup_tasks),
         *_world_steps(spec, root, world, cgroup_tasks, sync_create),
@@ -102,7 +103,7 @@ def compile_plan(
         before_program=_before_program(spec, wait_for_start),
     )
     steps = (*around, *within)
-    return Plan(steps, world.clone_flags, int(wait_for_start), _parking_place(steps, len(around)))
+    return Plan(steps, world.clone_flags, given, _parking_place(steps, len(around)))
 
 
 def _parking_place(steps: Sequence[Step], world: int) -> int:
@@ -178,6 +179,11 @@ def _world_steps(
         *inside,
         *_pivot_steps(spec),
     ]
+
+
+def _given_layers(root: RootFs) -> int:
+    """How many layers of the root the launcher passes as open mounts: those named ``@SLOT``."""
+    return sum(lower.startswith("@") for lower in root.lowers) if isinstance(root, Overlay) else 0
 
 
 def _root_steps(root: RootFs, world: World) -> tuple[int, list[Step]]:

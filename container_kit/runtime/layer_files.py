@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from container_kit.errors import KernelError, LimitExceeded
-from container_kit.native.descriptors import Descriptor, open_below, open_path
+from container_kit.native.descriptors import Descriptor, open_below
+from container_kit.native.layer_mounts import open_layer
 
 __all__ = ["find_in_layers", "split_at_missing"]
 
@@ -23,7 +24,7 @@ def find_in_layers(layers: Sequence[str], path: str) -> Descriptor | None:
     Symbolic links are followed as in a chroot.
 
     Args:
-        layers: Directories, uppermost first, in overlay form (whiteouts, opaque directories).
+        layers: Directories or EROFS images, uppermost first, in overlay form (whiteouts, opaque directories).
         path: Absolute path.
 
     Raises:
@@ -48,7 +49,7 @@ def split_at_missing(layers: Sequence[str], path: str) -> tuple[tuple[str, ...],
 @contextmanager
 def _opened(layers: Sequence[str]) -> Iterator[list[int]]:
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_path(layer, os.O_PATH | os.O_DIRECTORY)) for layer in layers]
+        opened = [stack.enter_context(open_layer(layer)) for layer in layers]
         yield [root.fileno() for root in opened]
 
 

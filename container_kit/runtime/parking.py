@@ -8,6 +8,7 @@ when that closes.  What it then goes on with are the same steps, in the same ord
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from container_kit.errors import KernelError
 from container_kit.native import process
@@ -23,17 +24,18 @@ class Parked:
     Args:
         world: The first half of a plan, encoded.
         cgroup_fd: Directory of a v2 cgroup to be born in, or -1.
+        slots: Descriptors for the plan's slots, in order.
 
     Raises:
         StartFailed: A step of the world failed.
         KernelError: A process could not be made at all.
     """
 
-    def __init__(self, world: bytes, *, cgroup_fd: int = -1) -> None:
+    def __init__(self, world: bytes, *, cgroup_fd: int = -1, slots: Sequence[int] = ()) -> None:
         self._start = process.Start()
         self._surroundings = process.surroundings()
         with open_path(os.devnull, os.O_RDWR) as null:
-            result = self._start.begin(world, (null.fileno(),) * 3, cgroup_fd=cgroup_fd)
+            result = self._start.begin(world, (null.fileno(),) * 3, cgroup_fd=cgroup_fd, slots=slots)
         if result != process.PARKED:
             finished(self._start, result)
             raise KernelError.of(0, "the process did not wait in its world")

@@ -18,7 +18,8 @@ from container_kit.store import files, locks
 from container_kit.store.blobs import digest_of_file
 from container_kit.store.catalog import Content, blob_key, digest_of
 from container_kit.store.salvage import damaged_rows, rebuild
-from container_kit.store.trees import replay_tree
+from container_kit.store.tree_images import is_image, look_at_image
+from container_kit.store.trees import replay_tree, verify_tree
 
 if TYPE_CHECKING:
     from container_kit.store.store import Store
@@ -149,14 +150,17 @@ def _verify(store: Store, content: Content) -> None:
         verify_blob(store, content)
     else:
         diff_id = digest_of(content.key)
-        replay_tree(store.replay, store.layout.tree(diff_id), diff_id, None)
+        verify_tree(store.replay, store.layout.tree(diff_id), diff_id)
 
 
 def _look(store: Store, content: Content) -> None:
     """The cheap comparison: presence and size."""
     digest = digest_of(content.key)
     if content.key.startswith("tree:"):
-        if not os.path.isdir(f"{store.layout.tree(digest)}/fs"):
+        directory = store.layout.tree(digest)
+        if is_image(directory):
+            look_at_image(directory, digest)
+        elif not os.path.isdir(f"{directory}/fs"):
             raise NotFound("tree", str(digest))
     elif content.virtual:
         if store.catalog.content(content.refs[0]) is None:

@@ -24,7 +24,8 @@ from container_kit.store.database import Database
 from container_kit.store.drafts import PART, Drafts, empty_directory
 from container_kit.store.layout import Layout, default_root
 from container_kit.store.leases import Lease, LeaseFile
-from container_kit.store.trees import Replay, TreeDraft, native_replay, replay_tree
+from container_kit.store.tree_images import is_image, open_tar
+from container_kit.store.trees import Replay, TreeDraft, native_replay, path_of, replay_tree, verify_tree
 
 if TYPE_CHECKING:
     from container_kit.store.collect import Collected
@@ -46,6 +47,8 @@ class Store:
 
     Attributes:
         root: The root directory, as an absolute path without links.
+        snapshotter: How layers are kept and roots made, as `images.snapshotter` understands it: from
+            ``CONTAINER_KIT_SNAPSHOTTER``, else ``auto``.
     """
 
     _shared: ClassVar[dict[str, Store]] = {}
@@ -61,6 +64,7 @@ class Store:
         self.drafts = Drafts(self.layout)
         self._leases = LeaseFile(self.layout.leases, self.layout.gate)
         self.replay: Replay = native_replay
+        self.snapshotter = os.environ.get("CONTAINER_KIT_SNAPSHOTTER") or "auto"
         self._read: dict[Digest, bytes] = {}
         _stores.add(self)
         try:
@@ -271,11 +275,14 @@ class Store:
     def tree_path(self, diff_id: Digest) -> str:
         """The absolute path of an unpacked layer, in overlay form; treat it as read-only.
 
+        It is a directory, or an EROFS image (``*.erofs``) whose second device is the plain tar beside it: see
+        `container_kit.native.layer_mounts` for what opens both.
+
         Raises:
             NotFound: The layer is not unpacked.
         """
         self._content(tree_key(diff_id))
-        return f"{self.layout.tree(diff_id)}/fs"
+        return path_of(self.layout.tree(diff_id))
 
     def tree_usage(self, diff_id: Digest) -> tuple[int, int]:
         """Bytes and inodes of an unpacked layer."""
@@ -435,7 +442,7 @@ class Store:
     def verify_tree(self, diff_id: Digest) -> None:
         """Compare an unpacked layer with its diff id; errors as in :meth:`verify_blob`."""
         self._content(tree_key(diff_id))
-        replay_tree(self.replay, self.layout.tree(diff_id), diff_id, None)
+        verify_tree(self.replay, self.layout.tree(diff_id), diff_id)
 
     # For the other modules of this package
 
@@ -483,13 +490,16 @@ class Store:
             return False
 
     def _regenerated(self, content: Content, digest: Digest) -> Descriptor:
-        """A nameless temporary file with the archive of the tree that *content* refers to."""
+        """The archive of the tree that *content* refers to: its own tar, or a nameless temporary file."""
+        tree = self.layout.tree(_tree_of(content))
+        if is_image(tree):
+            return open_tar(tree, _tree_of(content))
         path = f"{self.layout.temporary}/{files.unique('archive')}"
         with self.drafts.new_file(path) as draft:
             files.unlink(path, "blob.unname")
             archive = duplicate(draft.fileno())  # which a fork does not close
         with files.translated("regenerate a layer", self.layout.temporary, content.size):
-            replay_tree(self.replay, self.layout.tree(_tree_of(content)), digest, archive.fileno())
+            replay_tree(self.replay, tree, digest, archive.fileno())
             os.lseek(archive.fileno(), 0, os.SEEK_SET)
         return archive
 

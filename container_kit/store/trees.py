@@ -15,12 +15,13 @@ from container_kit.store import files
 from container_kit.store.catalog import Content, keys_of, tree_key
 from container_kit.store.drafts import DEAD, remove_entry
 from container_kit.store.leases import Lease
+from container_kit.store.tree_images import IMAGE, TAR, check_image, copy_tar, is_image
 
 if TYPE_CHECKING:
     from container_kit.store.layout import Layout
     from container_kit.store.store import Store
 
-__all__ = ["Replay", "TreeDraft", "native_replay", "replay_tree"]
+__all__ = ["Replay", "TreeDraft", "native_replay", "path_of", "replay_tree", "verify_tree"]
 
 # (recipe_fd, tree_fd, out_fd or None) -> the digest of the archive that they make
 Replay: TypeAlias = Callable[[int, int, int | None], Digest]
@@ -33,6 +34,8 @@ class TreeDraft:
         path: The absolute path of the (empty, mode 0755) directory that becomes the layer.
         fd: That directory, open for reading.
         recipe_fd: An empty file, open for reading and writing, for what is needed to make the archive again.
+
+    A layer becomes either that directory with its recipe, or the two files of :meth:`open_image`.
     """
 
     def __init__(self, store: Store, lease: Lease | None) -> None:
@@ -43,12 +46,32 @@ class TreeDraft:
         self._lock = store.drafts.new_directory(directory)
         self.path = f"{directory}/fs"
         self._tree, self._recipe = Descriptor(), Descriptor()
+        self._tar, self._image = Descriptor(), Descriptor()
         try:
             with files.translated("prepare a layer", directory):
                 self._fill(directory)
         except BaseException:
             self.discard()
             raise
+
+    def open_image(self) -> tuple[int, int]:
+        """Two empty files, open for reading and writing: for the plain tar, and for an image over it."""
+        directory = os.path.dirname(self.path)
+        with files.translated("prepare a layer", directory):
+            self._tar = files.new(f"{directory}/{TAR}", "tree.tar")
+            self._image = files.new(f"{directory}/{IMAGE}", "tree.image")
+        return self._tar.fileno(), self._image.fileno()
+
+    def choose(self, *, image: bool) -> None:
+        """Drop the form that the layer does not get: the directory with its recipe, or the two files."""
+        directory = os.path.dirname(self.path)
+        with files.translated("prepare a layer", directory):
+            if image:
+                files.unlink(f"{directory}/recipe", "tree.choose")
+                os.rmdir(self.path)
+            else:
+                files.unlink(f"{directory}/{IMAGE}", "tree.choose")
+                files.unlink(f"{directory}/{TAR}", "tree.choose")
 
     def _fill(self, directory: str) -> None:
         files.ensure_directory(self.path)
@@ -74,7 +97,10 @@ class TreeDraft:
         references: Iterable[Digest] = (),
         synced: bool = False,
     ) -> str:
-        """Make the layer known under *diff_id*, with all it holds on the disk; its path from now on.
+        """Make the layer known under *diff_id*, with all it holds on the disk.
+
+        Returns:
+            As `Store.tree_path`.
 
         Args:
             size: Bytes of its files.
@@ -92,7 +118,7 @@ class TreeDraft:
             with self._store.publishing(content, self._lease):
                 self._move(layout, layout.tree(diff_id))
         self.discard()
-        return f"{layout.tree(diff_id)}/fs"
+        return path_of(layout.tree(diff_id))
 
     def _move(self, layout: Layout, target: str) -> None:
         if os.path.isdir(target):
@@ -106,8 +132,8 @@ class TreeDraft:
 
     def discard(self) -> None:
         """Remove what was not published and close the descriptors; may be repeated."""
-        self._tree.close()
-        self._recipe.close()
+        for held in (self._tree, self._recipe, self._tar, self._image):
+            held.close()
         if self._generation != self._store.drafts.generation:
             return  # a forked child leaves the rest to its parent
         self._lock.close()
@@ -125,6 +151,11 @@ class TreeDraft:
         self.discard()
 
 
+def path_of(directory: str) -> str:
+    """Where the files of the tree in *directory* are: a directory, or an EROFS image beside its tar."""
+    return f"{directory}/{IMAGE if is_image(directory) else 'fs'}"
+
+
 def native_replay(recipe_fd: int, tree_fd: int, out_fd: int | None) -> Digest:
     """Make the archive of a tree again, in C; the digest of what came out."""
     from container_kit.native.layers import replay
@@ -139,6 +170,23 @@ def replay_tree(replay: Replay, directory: str, diff_id: Digest, out_fd: int | N
         NotFound: There is no tree.
         CorruptData: The tree or its recipe is not what was unpacked.
     """
+    found = (
+        copy_tar(directory, diff_id, out_fd)
+        if is_image(directory)
+        else _replay(replay, directory, diff_id, out_fd)
+    )
+    if found != diff_id:
+        raise CorruptData(f"the unpacked layer {diff_id} has changed: its archive would be {found}")
+
+
+def verify_tree(replay: Replay, directory: str, diff_id: Digest) -> None:
+    """Compare every byte of the tree with what was unpacked; errors as in `replay_tree`."""
+    if is_image(directory):
+        check_image(directory, diff_id)
+    replay_tree(replay, directory, diff_id, None)
+
+
+def _replay(replay: Replay, directory: str, diff_id: Digest, out_fd: int | None) -> Digest:
     try:
         tree = open_path(f"{directory}/fs", os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
@@ -148,6 +196,4 @@ def replay_tree(replay: Replay, directory: str, diff_id: Digest, out_fd: int | N
     except FileNotFoundError:
         raise CorruptData(f"the layer {diff_id} has lost its recipe: fetch it again") from None
     with tree, recipe:
-        found = replay(recipe.fileno(), tree.fileno(), out_fd)
-    if found != diff_id:
-        raise CorruptData(f"the unpacked layer {diff_id} has changed: its archive would be {found}")
+        return replay(recipe.fileno(), tree.fileno(), out_fd)

@@ -14,21 +14,32 @@ from tests.containers.waiting import wait_for
 pytestmark = pytest.mark.root
 
 
-def _flip_a_byte(root: Path) -> None:
-    """Change one byte of a file that no program here reads, as a failing disk would."""
-    (passwd,) = root.glob("trees/*/fs/etc/passwd")
-    content = passwd.read_bytes()
-    passwd.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+def _flip_a_byte(root: Path, file: str, text: bytes) -> None:
+    """Change one byte that no program here reads, as a failing disk would."""
+    (damaged,) = root.glob(f"trees/*/{file}")
+    content = bytearray(damaged.read_bytes())
+    content[content.index(text)] ^= 1
+    damaged.write_bytes(content)
 
 
-def test_a_damaged_layer_never_starts(tmp_path: Path) -> None:
+# The form of the layer, the file, and where in it.
+DAMAGES = {
+    "directory": ("overlay", "fs/etc/passwd", b"root"),
+    "tar": ("erofs", "layer.tar", b"root:x"),
+    "image": ("erofs", "layer.erofs", b"passwd"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_layer_never_starts(tmp_path: Path, damage: str) -> None:
     """Neither a run nor a start nor the start of what was created before; and nothing is left of them."""
     root = tmp_path / "root"
-    with Engine(root, verify=True) as engine:
+    form, file, text = DAMAGES[damage]
+    with Engine(root, verify=True, snapshotter=form) as engine:  # type: ignore[arg-type]
         image = Image.from_host("true", "sleep", tag="tools", engine=engine)
         assert engine.run(image, ["true"]).exit_code == 0
         created = engine.create(image, ["true"])
-        _flip_a_byte(root)
+        _flip_a_byte(root, file, text)
         with pytest.raises(CorruptData):
             engine.run(image, ["true"])
         with pytest.raises(CorruptData):
@@ -39,10 +50,12 @@ def test_a_damaged_layer_never_starts(tmp_path: Path) -> None:
         wait_for(lambda: not list((root / "containers").iterdir()))
 
 
-def test_without_it_the_same_layer_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["directory", "tar"])
+def test_without_it_the_same_layer_runs(tmp_path: Path, damage: str) -> None:
     """The control: the damage alone does not keep a container from starting."""
     root = tmp_path / "root"
-    with Engine(root) as engine:
+    form, file, text = DAMAGES[damage]
+    with Engine(root, snapshotter=form) as engine:  # type: ignore[arg-type]
         image = Image.from_host("true", tag="tools", engine=engine)
-        _flip_a_byte(root)
+        _flip_a_byte(root, file, text)
         assert engine.run(image, ["true"]).exit_code == 0

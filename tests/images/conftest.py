@@ -1,5 +1,6 @@
 """A store of its own for each test of this layer."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,15 @@ class Engine:
     """The least that carries a store."""
 
     store: Store
+
+
+@pytest.fixture(params=["erofs", "overlay"])
+def both_forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Layers are kept as images, and as directories, by stores that are opened from now on."""
+    if request.param == "erofs" and os.geteuid() != 0:
+        pytest.skip("only root mounts images")
+    monkeypatch.setenv("CONTAINER_KIT_SNAPSHOTTER", request.param)
+    return str(request.param)
 
 
 @pytest.fixture

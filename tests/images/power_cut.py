@@ -8,6 +8,7 @@ from pathlib import Path
 
 from container_kit.images import Image
 from container_kit.images.records import TAG
+from container_kit.native.layer_mounts import opened_layers
 from container_kit.oci import Digest
 from container_kit.store import Store
 from tests.images.archives import docker_archive, entry, layer
@@ -41,7 +42,8 @@ class Loads:
         texts = []
         for diff_id in image.layers:
             store.verify_tree(diff_id)
-            texts.append(Path(image.layer_path(diff_id), "data").read_text())
+            with opened_layers([image.layer_path(diff_id)]) as [root]:
+                texts.append(Path(root, "data").read_text())
         data = texts[0].removesuffix(" 0")
         assert texts == [f"{data} {number}" for number in range(LAYERS)]
         return data

@@ -13,13 +13,23 @@ from container_kit.errors import InvalidInput, NotFound
 from container_kit.images import Image
 from container_kit.store import Store
 from tests.images.conftest import Engine
+from tests.images.trees import layer_root
 
 
 def run_in(image: Image, *command: str) -> str:
     """Run a program with the image's only layer as its root; no container of ours is involved."""
-    program = [shutil.which("chroot") or "/usr/sbin/chroot", image.layer_path(image.layers[0]), *command]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-    return subprocess.run(program, capture_output=True, text=True, check=True, env=environment).stdout
+    with layer_root(image) as root:
+        fd = int(root.name) if root.parent == Path("/proc/self/fd") else -1
+        program = [shutil.which("chroot") or "/usr/sbin/chroot", str(root), *command]
+        return subprocess.run(
+            program,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+            pass_fds=[fd] if fd >= 0 else [],
+        ).stdout
 
 
 @pytest.mark.root

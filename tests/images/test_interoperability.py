@@ -12,7 +12,7 @@ import pytest
 from container_kit.images import Image, snapshotter
 from container_kit.oci import Digest
 from tests.images.conftest import Engine
-from tests.images.trees import describe, make_rich_tree
+from tests.images.trees import describe, layer_root, make_rich_tree
 
 pytestmark = pytest.mark.root
 
@@ -37,8 +37,9 @@ def podman() -> Iterator[list[str]]:
 
 def tree_of(image: Image) -> dict[str, object]:
     """The unpacked tree of an image of one layer."""
-    [layer] = image.layers
-    return describe(image.layer_path(layer))
+    assert len(image.layers) == 1
+    with layer_root(image) as root:
+        return describe(root)
 
 
 def config_digest(layout: Path) -> tuple[str, str]:
@@ -170,7 +171,8 @@ def test_layers_of_umoci_stack_as_umoci_stacks_them(engine: Engine, tmp_path: Pa
 
     [image] = Image.load(layout, engine=engine)
     assert (str(image.digest), str(image.id)) == config_digest(Path(layout))
-    lower, upper = (describe(image.layer_path(layer)) for layer in image.layers)
+    with layer_root(image, 0) as lower_root, layer_root(image, 1) as upper_root:
+        lower, upper = describe(lower_root), describe(upper_root)
     assert lower == describe(rich)
     assert upper["plain"]["device"] == upper["d" * 60]["device"] == 0
     assert upper["dir"]["size"] == len("now a file")
@@ -191,4 +193,5 @@ def test_what_buildah_builds_we_load(engine: Engine, tmp_path: Path, rich: Path,
     [image] = Image.load(f"{tmp_path}/layout", engine=engine)
     assert (str(image.digest), str(image.id)) == config_digest(tmp_path / "layout")
     assert image.config.config.labels["a"] == "b" and image.names == ["built:1"]
-    assert Path(image.layer_path(image.layers[0]), "plain").read_bytes() == b"hello\n"
+    with layer_root(image) as root:
+        assert (root / "plain").read_bytes() == b"hello\n"

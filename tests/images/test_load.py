@@ -27,6 +27,9 @@ from tests.images.archives import (
     write_tar,
 )
 from tests.images.conftest import Engine
+from tests.images.trees import layer_root
+
+pytestmark = pytest.mark.usefixtures("both_forms")
 
 LOWER = layer(entry("./"), entry("etc"), entry("etc/name", b"lower"), entry("gone", b"x"))
 UPPER = layer(entry("etc"), entry("etc/name", b"upper"), entry(".wh.gone", b""))
@@ -34,7 +37,8 @@ LAYERS = [LOWER, UPPER]
 
 
 def read(image: Image, number: int, path: str) -> bytes:
-    return Path(image.layer_path(image.layers[number]), path).read_bytes()
+    with layer_root(image, number) as root:
+        return (root / path).read_bytes()
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -19,6 +19,8 @@ from container_kit.store import Store, failpoints
 from tests.images.archives import entry, layer, layout_files, sha256, write_tar
 from tests.images.conftest import Engine
 
+pytestmark = pytest.mark.usefixtures("both_forms")
+
 LAYERS = [layer(entry("./"), *(entry(f"{n}-{i}", bytes([n]) * 5000) for i in range(40))) for n in range(3)]
 NAME = "example.org/crash:1"
 

@@ -6,7 +6,12 @@ import pytest
 
 from tests.store.test_power_cut import assert_nothing_lost, assert_shows_zero_bytes, cut_power
 
-pytestmark = [pytest.mark.root, pytest.mark.tool("mkfs.ext4"), pytest.mark.tool("losetup")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.tool("mkfs.ext4"),
+    pytest.mark.tool("losetup"),
+    pytest.mark.usefixtures("both_forms"),
+]
 
 
 @pytest.mark.parametrize("cuts", [8, pytest.param(200, marks=pytest.mark.trial)])

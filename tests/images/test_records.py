@@ -9,6 +9,7 @@ from container_kit.errors import Conflict, InvalidInput, NotFound
 from container_kit.images import Image
 from tests.images.archives import docker_archive, entry, layer, layout_files, write_tar
 from tests.images.conftest import Engine
+from tests.images.trees import layer_root
 
 BASE = layer(entry("./"), entry("base", b"12345"))
 
@@ -106,7 +107,8 @@ def test_one_id_with_two_manifests_is_one_image_to_people(
 def test_shared_layers_survive_the_removal_of_one_owner(engine: Engine, image: Image, other: Image) -> None:
     """A layer that another image needs is not collected."""
     image.remove()
-    assert Path(other.layer_path(other.layers[0]), "base").read_bytes() == b"12345"
+    with layer_root(other) as root:
+        assert (root / "base").read_bytes() == b"12345"
     assert not Path(engine.store.layout.tree(image.layers[1])).exists()
 
 
@@ -118,7 +120,8 @@ def test_an_image_in_use_is_kept(engine: Engine, image: Image) -> None:
     assert Image.prune(all=True, engine=engine).deleted == ()
     image.remove(force=True)
     assert Image.list(engine=engine) == []
-    assert Path(engine.store.tree_path(image.layers[0]), "base").exists()
+    with layer_root(image) as root:
+        assert (root / "base").exists()
     assert Image.get(str(image.digest), engine=engine) == image  # its container can still be started
     with pytest.raises(NotFound):
         Image.get(str(image.id), engine=engine)

@@ -10,7 +10,7 @@ from container_kit.errors import CorruptData, InvalidInput, NotFound
 from container_kit.images import Image
 from tests.images.archives import entry, layer, sha256
 from tests.images.conftest import Engine
-from tests.images.trees import describe, make_rich_tree
+from tests.images.trees import describe, layer_root, make_rich_tree
 
 TAR = layer(entry("./"), entry("etc"), entry("etc/name", b"hello"))
 
@@ -20,7 +20,8 @@ def test_a_directory_becomes_an_image_of_it(engine: Engine, tmp_path: Path) -> N
     """Modes, owners, attributes, hard links, devices, holes and raw names are kept; twice gives the same."""
     tree = make_rich_tree(tmp_path / "tree")
     image = Image.from_rootfs(str(tree), "rich:1", {"Cmd": ["/plain"], "Env": ["A=1"]}, engine=engine)
-    assert describe(image.layer_path(image.layers[0])) == describe(tree)
+    with layer_root(image) as root:
+        assert describe(root) == describe(tree)
     assert image.config.config.cmd == ("/plain",) and image.names == ["rich:1"]
     assert Image.from_rootfs(str(tree), config={"Cmd": ["/plain"], "Env": ["A=1"]}, engine=engine) == image
     assert not engine.store.fsck().problems

@@ -80,8 +80,10 @@ def test_an_open_file_and_a_pipe_are_written(engine: Engine, tmp_path: Path, pla
 
 def test_a_damaged_layer_leaves_no_archive(tmp_path: Path, plain: Image) -> None:
     """An archive that cannot be whole is not there at all, nor is its draft."""
-    file = Path(plain.layer_path(plain.layers[1]), "two")
-    file.write_bytes(b"3" + file.read_bytes()[1:])
+    path = Path(plain.layer_path(plain.layers[1]))
+    file = path.with_suffix(".tar") if path.suffix else path / "two"
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"two", b"TWO", 1) if path.suffix else b"3" + data[1:])
     before = set(os.listdir(tmp_path))
     for format in ("docker-archive", "oci-dir"):
         with pytest.raises(CorruptData):

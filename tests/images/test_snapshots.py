@@ -13,6 +13,7 @@ import pytest
 
 from container_kit.errors import NotFound, UnsupportedFeature
 from container_kit.images import Change, Image, Snapshotter, overlayprobe, snapshotter
+from container_kit.native.layer_mounts import opened_layers
 from container_kit.oci import Digest, Overlay
 from tests.images.archives import docker_archive, entry, layer
 from tests.images.conftest import Engine
@@ -52,9 +53,16 @@ def image(engine: Engine, tmp_path: Path) -> Image:
     return image
 
 
-@pytest.fixture(params=["overlay", "copy"])
-def root(request: pytest.FixtureRequest, engine: Engine, image: Image, tmp_path: Path) -> Iterator[Root]:
-    snapshots = snapshotter(engine.store, request.param)
+@pytest.fixture(params=["erofs", "overlay", "copy"])
+def engine(request: pytest.FixtureRequest, engine: Engine) -> Engine:
+    """Each of the ways to keep layers and to make roots of them."""
+    engine.store.snapshotter = request.param
+    return engine
+
+
+@pytest.fixture
+def root(engine: Engine, image: Image, tmp_path: Path) -> Iterator[Root]:
+    snapshots = snapshotter(engine.store)
     directory = tmp_path / "container"
     directory.mkdir()
     prepared = snapshots.prepare(str(directory), image.layers)
@@ -63,9 +71,10 @@ def root(request: pytest.FixtureRequest, engine: Engine, image: Image, tmp_path:
         return
     target = tmp_path / "mounted"
     target.mkdir()
-    options = f"lowerdir={':'.join(prepared.lowers)},upperdir={prepared.upper},workdir={prepared.work}"
     libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mount(b"overlay", os.fsencode(target), b"overlay", _MS_NODEV, options.encode()) == 0
+    with opened_layers(prepared.lowers) as lowers:
+        options = f"lowerdir={':'.join(lowers)},upperdir={prepared.upper},workdir={prepared.work}"
+        assert libc.mount(b"overlay", os.fsencode(target), b"overlay", _MS_NODEV, options.encode()) == 0
     try:
         yield Root(snapshots, str(directory), image.layers, target)
     finally:
@@ -201,6 +210,7 @@ def test_where_overlay_cannot_be_mounted_there_is_the_copy(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Auto takes the copy then, and whoever insists on overlay is told why not."""
+    engine.store.snapshotter = "auto"
     assert snapshotter(engine.store).name == "overlay"
     monkeypatch.setattr(overlayprobe, "why_no_overlay", lambda root: "it is a test")
     assert snapshotter(engine.store).name == "copy"

@@ -5,10 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from container_kit.images import Image
+from container_kit.native.layer_mounts import opened_layers
+
 _TIME = 1_600_000_000
+
+
+@contextmanager
+def layer_root(image: Image, number: int = 0) -> Iterator[Path]:
+    """One layer of an image as a directory, whichever form it is kept in."""
+    with opened_layers([image.layer_path(image.layers[number])]) as [path]:
+        yield Path(path)
 
 
 def make_rich_tree(root: Path) -> Path:
@@ -58,7 +70,7 @@ def _file(top: bytes, name: bytes, content: bytes, mode: int = 0o644, uid: int =
 def describe(root: str | Path, *, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
     """What matters of every entry of a tree, by path; files that share an inode share a group."""
     found: dict[str, Any] = {}
-    inodes: dict[int, list[str]] = {}
+    inodes: dict[tuple[int, int], list[str]] = {}
     top = os.fspath(root)
     for folder, folders, files in os.walk(top):
         for name in [*folders, *files]:
@@ -66,8 +78,9 @@ def describe(root: str | Path, *, ignore: tuple[str, ...] = ()) -> dict[str, Any
             short = os.path.relpath(path, top)
             if short not in ignore:
                 found[short] = _entry(path)
-                if stat.S_ISREG(os.lstat(path).st_mode):
-                    inodes.setdefault(os.lstat(path).st_ino, []).append(short)
+                info = os.lstat(path)
+                if stat.S_ISREG(info.st_mode):
+                    inodes.setdefault((info.st_dev, info.st_ino), []).append(short)
     links = [sorted(names) for names in inodes.values() if len(names) > 1]
     return {**found, "hard links": sorted(links)}
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from container_kit.native.layer_mounts import opened_layers
 from container_kit.native.layers import Packed, Unpacked, pack, unpack
 
 Entry = tuple[tarfile.TarInfo, bytes]
@@ -106,3 +107,29 @@ def _content(path: Path, status: os.stat_result) -> str:
 def _xattrs(path: Path) -> tuple[tuple[str, bytes], ...]:
     names = sorted(os.listxattr(path, follow_symlinks=False))
     return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
+
+
+@contextmanager
+def unpacked_image(data: bytes, folder: Path, **options: Any) -> Iterator[tuple[Unpacked, Path]]:
+    """*data* unpacked into an EROFS image below *folder*: what it said, and the mounted root.
+
+    What no image can hold is only told: the root is then an empty directory.
+    """
+    for name in ("fs", "layer.tar", "layer.erofs"):
+        remove(folder / name)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    with opened(folder / "layer.tar", flags) as tar_fd, opened(folder / "layer.erofs", flags) as image_fd:
+        done = unpack_bytes(data, folder / "fs", image_fds=(tar_fd, image_fd), **options)
+    if done.unfit:
+        yield done, folder / "fs"
+        return
+    with opened_layers([str(folder / "layer.erofs")]) as [root]:
+        yield done, Path(root)
+
+
+def remove(path: Path) -> None:
+    """Remove *path*, whatever it is; absent is no error."""
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
