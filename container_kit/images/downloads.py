@@ -18,6 +18,7 @@ import attrs
 from container_kit.errors import ContainerKitError, NotFound, Unreachable
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor
+from container_kit.oci.media_types import is_foreign_layer
 from container_kit.oci.progress import Action, Progress
 from container_kit.registry.client.download import BlobReader
 from container_kit.registry.client.repository import Repository
@@ -47,10 +48,12 @@ class Places:
         Raises:
             NotFound, Unreachable: The last place's error, if none has it.
         """
-        for repository in self.repositories[:-1]:
+        is_foreign = is_foreign_layer(descriptor.media_type) and descriptor.urls
+        for repository in self.repositories[: None if is_foreign else -1]:
             with suppress(NotFound, Unreachable):
                 return repository.open_blob(descriptor, offset)
-        return self.repositories[-1].open_blob(descriptor, offset)
+        last = self.repositories[-1]
+        return last.open_foreign(descriptor, offset) if is_foreign else last.open_blob(descriptor, offset)
 
 
 @attrs.frozen

@@ -13,7 +13,15 @@ from urllib.parse import quote
 
 import attrs
 
-from container_kit.errors import CorruptData, InvalidInput, LimitExceeded, NotFound, UnsupportedFeature
+from container_kit.errors import (
+    AccessDenied,
+    CorruptData,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    Unreachable,
+    UnsupportedFeature,
+)
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from container_kit.registry.client.download import BlobReader
@@ -175,6 +183,22 @@ class Repository:
         request = Request(method="GET", url=self._blob_url(descriptor.digest), headers=headers)
         answer = self.session.open(self.location, scope, request)
         return BlobReader.of(answer, descriptor, offset, self.location.name)
+
+    def open_foreign(self, descriptor: Descriptor, offset: int = 0) -> BlobReader:
+        """As `open_blob`, from the other servers that the manifest names.
+
+        Raises:
+            NotFound: None of them has it.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        problem: Exception = NotFound("url", str(descriptor.digest), "the manifest names no server for it")
+        for text in descriptor.urls:
+            try:
+                answer = self.session.open_elsewhere(self.location, Url.parse(text), headers)
+                return BlobReader.of(answer, descriptor, offset, text.partition("?")[0])
+            except (NotFound, AccessDenied, Unreachable, InvalidInput) as error:
+                problem = error
+        raise problem
 
     # -- parts ----------------------------------------------------------------------------------
 

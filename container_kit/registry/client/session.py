@@ -5,7 +5,7 @@ Source: OCI distribution-spec 1.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, TypeVar
 
 import attrs
@@ -18,12 +18,14 @@ from container_kit.errors import (
     NotFound,
     Unreachable,
     UnsupportedFeature,
+    Untrusted,
 )
+from container_kit.registry.client.addresses import Reach
 from container_kit.registry.client.authentication import Authenticator
 from container_kit.registry.client.certificates import Trust, trust_for
 from container_kit.registry.client.configuration import Configuration
 from container_kit.registry.client.credentials import find_credentials
-from container_kit.registry.client.endpoint import Origin, is_loopback_name
+from container_kit.registry.client.endpoint import Origin, Url, is_loopback_name
 from container_kit.registry.client.location import Location, Scope
 from container_kit.registry.client.messages import Answer, Request, problem_in
 from container_kit.registry.client.options import Credentials, RegistryOptions
@@ -47,6 +49,7 @@ class Session:
         self.transport = Transport(options, self._trust)
         self._authenticator = Authenticator(self.transport, self._credentials, options.trusted_realms)
         self._schemes: dict[str, str] = {}
+        self._reaches: dict[Origin, Reach] = {}
         self._credentials_domain = ""
 
     def give_credentials_to(self, domain: str) -> None:
@@ -74,6 +77,23 @@ class Session:
         if answer.status >= 300:
             with answer:
                 refuse(answer.head_with_error(), location, scope, "blob")
+        return answer
+
+    def open_elsewhere(self, location: Location, url: Url, headers: Mapping[str, str]) -> OpenAnswer:
+        """A URL that the registry at *location* has named, on whatever server; without any credential.
+
+        Raises:
+            Untrusted: It may not name that one.
+        """
+        if location.origin.scheme == "https" and url.origin.scheme != "https":
+            raise Untrusted(f"{location.domain} names {url.without_query}, which is not protected by TLS")
+        sender = self._reaches.get(location.origin, Reach.PUBLIC)
+        request = Request(method="GET", url=url, headers=headers, sender=sender)
+        elsewhere = Location(url.origin, url.origin.authority)
+        answer = self._followed(elsewhere, request, None, self.transport.open)
+        if answer.status >= 300:
+            with answer:
+                refuse(answer.head_with_error(), elsewhere, Scope(()), "blob", url.without_query)
         return answer
 
     def origin_of(self, domain: str, insecure: bool = False) -> Origin:
@@ -120,6 +140,8 @@ class Session:
         header = self._authenticator.header(location, scope)
         for _ in range(_ROUNDS):
             answer = self._followed(location, request, header, send)
+            if request.url == answer.url:
+                self._reaches[location.origin] = answer.reach
             if answer.status != 401:
                 return answer
             header = self._authenticator.challenged(location, scope, _read_error(answer), header)

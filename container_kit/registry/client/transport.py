@@ -268,7 +268,7 @@ class OpenAnswer:
         self._pace = _Pace(transport._options.idle_timeout_s)
         self.status: int = response.status
         self.headers = _joined(response.headers.items())
-        self.reach = connection.reach
+        self.reach, self.url = connection.reach, request.url
 
     @property
     def head(self) -> Answer:
