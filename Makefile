@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 NATIVE := $(shell find _native -name '*.[ch]' -o -path '_native/build.py') setup.py pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test trials sanitize lint bench docs setup system clean
+.PHONY: demo test trials sanitize sanitize-threads lint bench docs setup system clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -20,7 +20,10 @@ trials: setup
 	$(REQUIRE) $(BIN)/python -m pytest tests -m trial --timeout 3600 $(ARGS)
 
 sanitize: setup
-	$(BIN)/python -m tests.sanitize $(ARGS)
+	$(BIN)/python -m tests.sanitize address $(ARGS)
+
+sanitize-threads: setup
+	$(BIN)/python -m tests.sanitize thread $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

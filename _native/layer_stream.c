@@ -86,3 +86,8 @@ int ck_stream_read(struct ck_stream *stream, void *out, uint64_t size)
 	}
 	return 0;
 }
+
+void ck_cancel(int *cancelled)
+{
+	__atomic_store_n(cancelled, 1, __ATOMIC_RELAXED);
+}

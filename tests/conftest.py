@@ -13,6 +13,9 @@ from tests.census import Census, leaks_since
 # Set by `make test` for root: a missing program or right is then a failure, not a reason to skip.
 REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
 
+if os.environ.get("CK_SANITIZED") == "thread":
+    os.environ.pop("LD_PRELOAD", None)  # this process has the library; other programs cannot bear it
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out trials unless asked for by mark; skip, with a reason, what this host cannot run."""

@@ -33,6 +33,13 @@ class Mutant:
 
     def build(self, folder: Path) -> None:
         """A copy of the project in *folder*, without the guard."""
+        self.copy(folder)
+        for command in self._builds():
+            done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+
+    def copy(self, folder: Path) -> None:
+        """The same, not built."""
         for part in PARTS:
             source = PROJECT / part
             if source.is_dir():
@@ -41,9 +48,6 @@ class Mutant:
                 shutil.copy(source, folder / part)
         for name, old, new in self.edits:
             self._edit(folder / name, old, new)
-        for command in self._builds():
-            done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
 
     def _edit(self, path: Path, old: str, new: str) -> None:
         text = path.read_text()

@@ -1,7 +1,8 @@
-"""``make sanitize``: the C extension's tests under the address and undefined-behaviour sanitizers.
+"""``make sanitize`` and ``make sanitize-threads``: the C extension under the sanitizers of the compiler.
 
-Builds a second copy of the package with ``CK_SANITIZE=1`` in a temporary folder and runs the tests of
-``tests/native`` against it, so that the normal build stays as it is.
+Builds a second copy of the package in a temporary folder and runs tests against it, so that the normal
+build stays as it is.  ``address`` (with undefined behaviour) runs the tests of ``tests/native``; ``thread``
+those in which several threads are in C at once.
 """
 
 from __future__ import annotations
@@ -13,41 +14,83 @@ import sys
 import tempfile
 from pathlib import Path
 
+import attrs
+
+__all__ = ["KINDS", "Kind"]
+
 PROJECT = Path(__file__).parents[1]
-DEFAULT_TESTS = ["tests/native"]
+
+
+@attrs.frozen
+class Kind:
+    """One sanitizer: its word for ``_native/build.py``, its library, its settings, and what runs under it."""
+
+    name: str
+    library: str
+    settings: dict[str, str]
+    tests: tuple[str, ...]
+    prefix: tuple[str, ...] = ()
+
+    def run(self, *arguments: str, project: Path = PROJECT) -> int:
+        """Build *project*, run pytest with *arguments* (else the kind's own tests), return its exit code."""
+        with tempfile.TemporaryDirectory(prefix="container-kit-sanitize-") as folder:
+            self._build(project, Path(folder))
+            shutil.copytree(PROJECT / "tests", Path(folder) / "tests")
+            shutil.copy(PROJECT / "pyproject.toml", folder)
+            command = [*self.prefix, sys.executable, "-m", "pytest", "-q", "-x", *(arguments or self.tests)]
+            code = subprocess.run(command, cwd=folder, env=self._environment(folder)).returncode
+            for report in Path(folder).glob("report.*"):
+                sys.stderr.write(report.read_text())
+            return code
+
+    def _build(self, project: Path, folder: Path) -> None:
+        environment = {**os.environ, "CK_SANITIZE": self.name}
+        command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(folder)]
+        command += ["--build-temp", str(folder / "objects")]
+        subprocess.run(command, cwd=project, env=environment, check=True)
+
+    def _environment(self, folder: str) -> dict[str, str]:
+        """The interpreter itself is not instrumented, so the sanitizer's library comes first."""
+        command = ["cc", f"-print-file-name={self.library}"]
+        library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        own = {"PYTHONPATH": folder, "LD_PRELOAD": library, "CK_SANITIZED": self.name}
+        reports = {key: f"{value}:log_path={folder}/report" for key, value in self.settings.items()}
+        return {**os.environ, **own, **reports}
+
+
+KINDS = {
+    "address": Kind(
+        "address",
+        "libasan.so",
+        {
+            # The interpreter keeps memory for its whole life; tests of their own count leaks of ours.
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:halt_on_error=1:allocator_may_return_null=1",
+            "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        },
+        ("tests/native",),
+    ),
+    "thread": Kind(
+        "thread",
+        "libtsan.so",
+        {"TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:report_signal_unsafe=0:die_after_fork=0"},
+        (
+            *(f"tests/native/test_{name}.py" for name in ("threads", "unpacking", "deflating", "process")),
+            *(f"tests/containers/test_{name}.py" for name in ("concurrency", "many")),
+            # Other programs, for which the addresses are taken at random again.
+            *("-k", "not full_disk and not without_root and not subinterpreter and not processes_of"),
+        ),
+        # Its shadow memory has fixed places, which addresses at random may take.
+        ("setarch", "--addr-no-randomize"),
+    ),
+}
 
 
 def main() -> int:
-    """Build, run, and return pytest's exit code."""
-    with tempfile.TemporaryDirectory(prefix="container-kit-sanitize-") as folder:
-        _build(Path(folder))
-        shutil.copytree(PROJECT / "tests", Path(folder) / "tests")
-        shutil.copy(PROJECT / "pyproject.toml", folder)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", *(sys.argv[1:] or DEFAULT_TESTS)]
-        return subprocess.run(command, cwd=folder, env=_environment(folder)).returncode
-
-
-def _build(folder: Path) -> None:
-    environment = {**os.environ, "CK_SANITIZE": "1"}
-    command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(folder)]
-    command += ["--build-temp", str(folder / "objects")]
-    subprocess.run(command, cwd=PROJECT, env=environment, check=True)
-
-
-def _environment(folder: str) -> dict[str, str]:
-    """The interpreter itself is not instrumented, so the sanitizer's library comes first."""
-    library = subprocess.run(
-        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    )
-    return {
-        **os.environ,
-        "PYTHONPATH": folder,
-        "LD_PRELOAD": library.stdout.strip(),
-        # The interpreter keeps memory for its whole life; leaks of ours are counted by tests of their own.
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:halt_on_error=1",
-        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-        "CK_SANITIZED": "1",
-    }
+    """The program: the kind, then what to give to pytest."""
+    kind, *arguments = sys.argv[1:] or ["address"]
+    if kind not in KINDS:
+        kind, arguments = "address", sys.argv[1:]
+    return KINDS[kind].run(*arguments)
 
 
 if __name__ == "__main__":

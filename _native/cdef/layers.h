@@ -17,6 +17,9 @@ struct ck_fault {
 	char entry[512]; /* the path of the entry, cut if need be; raw bytes */
 };
 
+/* Ask work that another thread does to end: the address of its job's member cancelled. */
+void ck_cancel(int *cancelled);
+
 enum ck_compression { CK_AUTO, CK_PLAIN, CK_GZIP, CK_ZSTD };
 
 enum ck_form {

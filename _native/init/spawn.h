@@ -114,7 +114,7 @@ static inline long spawn_clone(struct clone_args *args, int (*fn)(void *), void 
 
 /* In the child: put the descriptors in their places, close every other one, become ckit-init.  It never returns,
  * so a sanitizer's marks on its stack would stay in the caller's memory. */
-__attribute__((no_sanitize("address", "undefined"))) static int spawn_child(void *data)
+__attribute__((no_sanitize("address", "undefined", "thread"))) static int spawn_child(void *data)
 {
 	struct spawn *s = data;
 	static const char *const no_environment[] = { NULL };

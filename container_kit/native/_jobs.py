@@ -49,7 +49,7 @@ class Cancellation:
         with self._mutex:
             self._cancelled = True
             for job in self._jobs:
-                job.cancelled = 1
+                _cancel(job)
 
     @property
     def is_cancelled(self) -> bool:
@@ -95,9 +95,13 @@ def _run_interruptibly(function: Any, job: Any) -> None:
     try:
         finished.wait()
     except BaseException:
-        job.cancelled = 1
+        _cancel(job)
         _wait_in_any_case(finished)
         raise
+
+
+def _cancel(job: Any) -> None:
+    lib.ck_cancel(ffi.addressof(job, "cancelled"))
 
 
 def _wait_in_any_case(finished: threading.Event) -> None:

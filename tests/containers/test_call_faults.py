@@ -68,6 +68,9 @@ def archive(engine: Engine, tmp_path: Path) -> Path:
     image.save(tmp_path / "archive.tar")
     shutil.rmtree(tmp_path / "tree")
     _forget(engine)
+    for work in _works(engine, tmp_path / "archive.tar").values():
+        work()  # imports all there is to import: how that fails is not the trial
+    _forget(engine)
     return tmp_path / "archive.tar"
 
 
