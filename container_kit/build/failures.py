@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from container_kit.build.dockerfile import DockerfileError, Instruction
+from container_kit.containers.steps import StepStopped
 from container_kit.errors import BuildFailed, ContainerKitError
 
 __all__ = ["CommandEnded", "failure_of"]
@@ -28,7 +29,7 @@ def failure_of(
     error: ContainerKitError, file: str, stage: str, instruction: Instruction
 ) -> ContainerKitError:
     """*error* with the place where it happened; the lines of *file* count from 1."""
-    if isinstance(error, BuildFailed):
+    if isinstance(error, BuildFailed | StepStopped):
         return error
     if isinstance(error, DockerfileError):
         return error.located(file, instruction.line)

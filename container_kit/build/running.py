@@ -159,7 +159,7 @@ def run_command(session: Session, plan: RunPlan, on_line: Callable[[str], object
     Raises:
         CommandEnded: With an exit code other than 0.
         StartFailed: It could not be started.
-        WrongState: The build was stopped.
+        StepStopped: The build was stopped.
     """
     with OpenMounts(session, plan.mounts) as mounts:
         if plan.script is not None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from container_kit.build.cache import BuildCache, Entry, Layer
 from container_kit.build.cache_import import Imports
 from container_kit.build.options import BuildOptions
-from container_kit.errors import NotFound, WrongState
+from container_kit.containers.steps import StepStopped
+from container_kit.errors import NotFound
 from container_kit.oci import Digest
 from container_kit.oci.progress import Progress, Reporter
 
@@ -83,9 +84,9 @@ class Session:
         return True
 
     def check_going_on(self) -> None:
-        """Raise WrongState when the build is to stop."""
+        """Raise StepStopped when the build is to stop."""
         if self.is_stopped:
-            raise WrongState("the build was stopped: another part of it failed, or it was cancelled")
+            raise StepStopped
 
     # Layers.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from container_kit.build.bases import Bases
 from container_kit.build.stages import StageBuild
 from container_kit.build.state import State
-from container_kit.errors import WrongState
+from container_kit.containers.steps import StepStopped
 
 if TYPE_CHECKING:
     from container_kit.build.graph import Graph, StageNode
@@ -86,8 +86,8 @@ class Solver:
 
     def _cause_of(self, error: BaseException) -> BaseException:
         """Why the build failed: who was stopped, or waited in vain, is not the reason."""
-        if not isinstance(error, WrongState | CancelledError):
+        if not isinstance(error, StepStopped | CancelledError):
             return error
         ended = [future for future in self._futures.values() if future.done() and not future.cancelled()]
         errors = [found for future in ended if (found := future.exception()) is not None]
-        return next((found for found in errors if not isinstance(found, WrongState)), error)
+        return next((found for found in errors if not isinstance(found, StepStopped)), error)

@@ -33,11 +33,18 @@ if TYPE_CHECKING:
     from container_kit.containers.recipes import Recipe
     from container_kit.runtime.profiles import Profile
 
-__all__ = ["RunningStep", "Step", "run_step"]
+__all__ = ["RunningStep", "Step", "StepStopped", "run_step"]
 
 _CHUNK = 1 << 16
 # Made in every root that lacks them, for the file systems that every container has.
 _SYSTEM = ("/proc", "/dev", "/sys")
+
+
+class StepStopped(WrongState):
+    """A step did not come to its end because it was told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("the build was stopped: another part of it failed, or it was cancelled")
 
 
 @attrs.frozen(kw_only=True)
@@ -101,7 +108,7 @@ class RunningStep:
 
         Raises:
             StartFailed: The program is not there (127), cannot be executed (126), or anything else (125).
-            WrongState: It was stopped through *stop_fd*.
+            StepStopped: Through *stop_fd*.
         """
         container = self._container
         streams = Streams.open(None, subprocess.PIPE, subprocess.STDOUT)
@@ -169,7 +176,7 @@ def _follow(pidfd: int, output: int, stop_fd: int, on_output: Callable[[bytes], 
     while True:
         ready = {fd for fd, _ in poll.poll()}
         if stop_fd in ready:
-            raise WrongState("the command was stopped: another part of the build failed, or it was cancelled")
+            raise StepStopped
         if pidfd in ready:
             # What is in the pipe by now belongs to it; a process that it left behind has been killed with it.
             while _pass_on(output, on_output):
