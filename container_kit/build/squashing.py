@@ -24,7 +24,7 @@ def squashed(session: Session, state: State) -> State:
     base, added = state.layers[: state.base_layers], state.layers[state.base_layers :]
     if len(added) < 2:
         return state
-    layer = _merged(session, tuple(one.diff_id for one in base), added)
+    layer = _merged(session, base, added, state.epoch)
     history = [
         attrs.evolve(step, empty_layer=True) if at >= _base_steps(state) else step
         for at, step in enumerate(state.history)
@@ -43,9 +43,9 @@ def _base_steps(state: State) -> int:
     return len(state.history)
 
 
-def _merged(session: Session, base: tuple[object, ...], added: tuple[Layer, ...]) -> Layer:
+def _merged(session: Session, base: tuple[Layer, ...], added: tuple[Layer, ...], epoch: int) -> Layer:
     engine, store = session.engine, session.store
-    with store.lease(), writable_root(engine, base) as (directory, root):  # type: ignore[arg-type]
+    with store.lease(), writable_root(engine, tuple(one.diff_id for one in base)) as (directory, root):
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
         try:
             for layer in added:
@@ -56,7 +56,7 @@ def _merged(session: Session, base: tuple[object, ...], added: tuple[Layer, ...]
                 )
         finally:
             os.close(fd)
-        made = build_layer(store, lambda out: engine.snapshotter.pack(directory, out))
+        made = build_layer(store, lambda out: engine.snapshotter.pack(directory, out, latest=epoch))
         layer = Layer(*made)
         session.keep(layer)
         return layer

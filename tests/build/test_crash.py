@@ -143,7 +143,13 @@ def kill_at(root: Path, directory: Path, step: int) -> None:
 def test_an_interrupt_ends_all_stages(build: Build, engine: Engine) -> None:
     """Ctrl-C while several stages run kills their commands, and the engine is usable afterwards."""
     marker = f"interrupt-{os.getpid()}"
-    text = f"FROM tools AS a\nRUN sleep 60 # {marker} a\nFROM tools\nRUN sleep 60 # {marker} b\nCOPY --from=a / /x"
+    text = f"""
+    FROM tools AS a
+    RUN sleep 60 # {marker} a
+    FROM tools
+    RUN sleep 60 # {marker} b
+    COPY --from=a / /x
+    """
 
     def interrupt() -> None:
         wait_until(lambda: len(alive_with(marker)) >= 2)
