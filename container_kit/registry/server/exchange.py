@@ -89,10 +89,11 @@ class Exchange:
         return bytes(data)
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
-        """The body in lists of pieces, each list of about a megabyte.
+        """The body in lists of pieces, each list of about a megabyte; what came before a failure as well.
 
         Raises:
             Refusal: Nothing came for too long, or all of it too slowly.
+            ConnectionError: The client has gone.
         """
         await self._invite()
         limits, loop = self.options.limits, asyncio.get_running_loop()
@@ -103,19 +104,25 @@ class Exchange:
         while True:
             now = loop.time()
             deadline = min(now, started + total / limits.least_rate) + limits.stall_timeout_s
+            failure: Exception | None = None
+            piece = b""
             try:
                 async with asyncio.timeout_at(deadline):
                     piece, _ = await content.readchunk()
             except TimeoutError:
-                raise Refusal("BLOB_UPLOAD_INVALID", "the body came too slowly", status=408) from None
+                failure = Refusal("BLOB_UPLOAD_INVALID", "the body came too slowly", status=408)
+            except Exception as error:  # the connection broke, or the body is not written as HTTP asks
+                failure = error
             if piece:
                 pieces.append(piece)
                 size += len(piece)
                 total += len(piece)
-            ended = not piece and content.at_eof()
+            ended = failure is not None or (not piece and content.at_eof())
             if pieces and (size >= _BATCH or ended):
                 yield pieces
                 pieces, size = [], 0
+            if failure is not None:
+                raise failure
             if ended:
                 return
 

@@ -9,8 +9,8 @@ import asyncio
 
 from aiohttp import web
 
-from container_kit.errors import StoreFull
-from container_kit.registry.server.errors import Refusal
+from container_kit.errors import ContainerKitError, StoreFull
+from container_kit.registry.server.errors import Refusal, refusal_of
 from container_kit.registry.server.exchange import Exchange, answer, in_thread
 from container_kit.registry.server.ranges import parse_chunk, received
 from container_kit.registry.server.routes import parse_digest, parse_repository
@@ -105,14 +105,11 @@ async def _receive(exchange: Exchange, upload: Upload) -> None:
     can never become a blob goes.
     """
     _check_chunk(exchange, upload)
-    _refuse_too_much(exchange, upload.size)
     try:
+        _refuse_too_much(exchange, upload.size)
         await _write_body(exchange, upload)
-    except StoreFull:
-        upload.remove()
-        raise
-    except Refusal as error:
-        if error.status == 413:
+    except ContainerKitError as error:
+        if refusal_of(error).status in (413, 507):
             upload.remove()
         raise
 
