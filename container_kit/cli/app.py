@@ -81,6 +81,7 @@ TOP_COMMANDS: dict[str, Row] = {
     "login": ("registries:login", "Try credentials at a registry, and keep them"),
     "logout": ("registries:logout", "Forget the credentials for a registry"),
     "ps": ("listing:ps", "List containers"),
+    "registry": ("app:registry_group", "Serve and manage a registry of our own"),
     "rmi": ("images:rmi", "Remove images"),
     "runtime": ("runtime:runtime", "OCI runtime commands, for other engines"),
     "search": ("registries:search", "Look through the catalogue of a registry"),
@@ -116,6 +117,15 @@ builder_group = LazyGroup(
         "build": IMAGE_COMMANDS["build"],
         "du": ("builder:du", "Show what the build cache keeps"),
         "prune": ("builder:prune", "Remove what the build cache keeps"),
+    },
+)
+registry_group = LazyGroup(
+    "registry",
+    help="Serve and manage a registry of our own.",
+    table={
+        "gc": ("registry:gc", "Remove what no image of the registry needs"),
+        "ls": ("registry:ls", "List the images of the registry"),
+        "serve": ("registry:serve", "Serve a registry"),
     },
 )
 system_group = LazyGroup("system", help="Manage the store.", table=SYSTEM_COMMANDS)

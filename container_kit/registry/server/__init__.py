@@ -11,12 +11,19 @@ from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
     from container_kit.registry.server.auth import Auth as Auth
+    from container_kit.registry.server.mirror import Upstream as Upstream
     from container_kit.registry.server.options import ServerLimits as ServerLimits
     from container_kit.registry.server.registry import Registry as Registry
     from container_kit.registry.server.tls import Tls as Tls
 
-__all__ = ["Auth", "Registry", "ServerLimits", "Tls"]
+__all__ = ["Auth", "Registry", "ServerLimits", "Tls", "Upstream"]
 
-_HOME = {"Auth": ".auth", "Registry": ".registry", "ServerLimits": ".options", "Tls": ".tls"}
+_HOME = {
+    "Auth": ".auth",
+    "Registry": ".registry",
+    "ServerLimits": ".options",
+    "Tls": ".tls",
+    "Upstream": ".mirror",
+}
 
 __getattr__ = resolver(__name__, _HOME)

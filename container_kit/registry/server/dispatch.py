@@ -27,6 +27,7 @@ from container_kit.registry.server.routes import Endpoint, Route, parse_route
 
 if TYPE_CHECKING:
     from container_kit.registry.server.metrics import Metrics
+    from container_kit.registry.server.mirror import Mirror
 
 __all__ = ["Dispatcher"]
 
@@ -70,6 +71,7 @@ class Dispatcher:
     Args:
         gatekeeper: None where everyone may do everything.
         names: What clients may call the server; None when it does not matter.
+        mirror: Fetches what is not here, in a pull-through cache.
         busy: The connections that are being answered.
     """
 
@@ -77,6 +79,7 @@ class Dispatcher:
     options: ServerOptions
     gatekeeper: Gatekeeper | None = None
     names: frozenset[str] | None = None
+    mirror: Mirror | None = None
     metrics: Metrics | None = None
     busy: set[web.RequestHandler] = attrs.field(factory=set)
 
@@ -146,7 +149,7 @@ class Dispatcher:
         if self.gatekeeper is not None:
             caller = await self.gatekeeper.caller(request)
             self.gatekeeper.require(caller, route, right)
-        return Exchange(request, route, self.repositories, self.options, caller)
+        return Exchange(request, route, self.repositories, self.options, caller, self.mirror)
 
     async def _give_token(self, request: web.BaseRequest, gatekeeper: Gatekeeper) -> web.StreamResponse:
         exchange = Exchange(request, Route("base"), self.repositories, self.options, ANYONE)

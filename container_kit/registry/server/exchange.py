@@ -16,6 +16,7 @@ from container_kit.registry.server.routes import Route
 
 if TYPE_CHECKING:
     from container_kit.registry.server.access import Caller
+    from container_kit.registry.server.mirror import Mirror
     from container_kit.registry.server.repositories import Repositories
 
 __all__ = ["Exchange", "answer", "in_thread"]
@@ -51,6 +52,7 @@ class Exchange:
     repositories: Repositories
     options: ServerOptions
     caller: Caller
+    mirror: Mirror | None = None
 
     @property
     def declared_length(self) -> int | None:
@@ -74,6 +76,8 @@ class Exchange:
         Raises:
             Refusal: The repository has no such blob.
         """
+        if self.mirror is not None:
+            await self.mirror.have_blob(self.route.repository, digest)
         return self.repositories.blob_size(self.route.repository, digest)
 
     async def body(self, limit: int) -> bytes:

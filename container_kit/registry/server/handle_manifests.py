@@ -89,6 +89,8 @@ async def _find(exchange: Exchange) -> Document:
     route = exchange.route
     reference = route.digest or route.tag
     assert reference is not None
+    if exchange.mirror is not None:
+        await exchange.mirror.have_manifest(route.repository, reference)
     digest = exchange.repositories.resolve(route.repository, reference)
     return exchange.repositories.document(digest)
 

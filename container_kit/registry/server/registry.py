@@ -17,16 +17,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from container_kit.errors import KernelError, UnsupportedFeature, WrongState
+from container_kit.oci import Digest, Reference
 from container_kit.registry.server.options import ServerLimits, ServerOptions
 from container_kit.store import Store
 
 if TYPE_CHECKING:
     from container_kit.registry.server.auth import Auth
     from container_kit.registry.server.dispatch import Dispatcher
+    from container_kit.registry.server.mirror import Mirror, Upstream
+    from container_kit.registry.server.repositories import Repositories
     from container_kit.registry.server.storage import Collected, Storage
     from container_kit.registry.server.tls import Tls
 
-__all__ = ["HasStore", "Registry", "open_storage"]
+__all__ = ["HasDigest", "HasStore", "Registry", "open_storage"]
 
 _THREADS: Final = 8  # that wait for the disk or hash at the same time
 _HOUSEKEEPING_S: Final = 60.0
@@ -42,6 +45,13 @@ class HasStore(Protocol):
     def store(self) -> Store: ...
 
 
+class HasDigest(Protocol):
+    """Anything that is one manifest, such as an ``Image``."""
+
+    @property
+    def digest(self) -> Digest: ...
+
+
 class Registry:
     """An OCI registry that this process serves; made by :meth:`serve`.
 
@@ -51,12 +61,19 @@ class Registry:
         ca_file: The certificate to trust, when the server made its own; else None.
     """
 
-    def __init__(self, storage: Storage, listener: socket.socket, options: ServerOptions) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        listener: socket.socket,
+        options: ServerOptions,
+        upstream: str | Upstream | None = None,
+    ) -> None:
         """See :meth:`serve`."""
         from container_kit.registry.server.repositories import Repositories
 
         self._storage, self._listener, self._options = storage, listener, options
         self._repositories = Repositories(storage, options.limits.uploads)
+        self._mirror = _mirror(self._repositories, upstream)
         self.address = _address(listener)
         self.url = f"{'https' if options.tls else 'http'}://{self.address}"
         self.ca_file: str | None = None
@@ -86,6 +103,7 @@ class Registry:
         tls: Tls | None = None,
         hostnames: tuple[str, ...] = (),
         behind_proxy: bool = False,
+        upstream: str | Upstream | None = None,
         read_only: bool = False,
         delete: bool = True,
         metrics: bool = False,
@@ -103,6 +121,8 @@ class Registry:
             hostnames: Names that clients call it by; tokens are given at the first of them.  On loopback,
                 requests that use another name are refused, as a web page could make a browser send them.
             behind_proxy: Something before it speaks TLS with clients.
+            upstream: Be a pull-through cache of this registry: fetch and keep what is asked for and not
+                here.  Implies *read_only*.
             read_only: Refuse pushes and deletions.
             delete: Allow deletions, by digest and by tag.
             metrics: Serve ``/metrics``, to callers with the right ``catalog``.
@@ -120,7 +140,7 @@ class Registry:
             tls=tls,
             hostnames=hostnames,
             behind_proxy=behind_proxy,
-            read_only=read_only,
+            read_only=read_only or upstream is not None,
             delete=delete,
             metrics=metrics,
             limits=limits or ServerLimits(),
@@ -133,11 +153,29 @@ class Registry:
             listener.close()
             raise
         try:
-            return cls(storage, listener, options)
+            return cls(storage, listener, options, upstream)
         except BaseException:
             listener.close()
             storage.close()
             raise
+
+    def publish(self, image: HasDigest, name: str) -> str:
+        """Make an image of the registry's own store visible as *name*, without copying a byte.
+
+        Args:
+            image: Such as an ``Image`` of the same engine.
+            name: ``repository:tag``; ``latest`` when the tag is left out.
+
+        Returns:
+            The full name for clients.
+
+        Raises:
+            NotFound: Its contents are not in this registry's storage.
+        """
+        reference = Reference.parse(f"{self.address}/{name}")
+        assert reference.tag is not None
+        self._repositories.publish(reference.path, image.digest, reference.tag)
+        return str(reference)
 
     def collect(self, *, untagged: bool = False) -> Collected:
         """Collect garbage while serving: blobs that no manifest needs, and uploads that were given up.
@@ -156,6 +194,8 @@ class Registry:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        if self._mirror is not None:
+            self._mirror.close()
         self._storage.close()
         self._remove_folder()
 
@@ -248,7 +288,7 @@ class Registry:
         if options.tls is None and _is_loopback(self._listener):
             names = frozenset(name.lower() for name in (options.host, *options.hostnames))
         gatekeeper = Gatekeeper(options.auth, self._realm()) if options.auth is not None else None
-        return Dispatcher(self._repositories, options, gatekeeper, names)
+        return Dispatcher(self._repositories, options, gatekeeper, names, self._mirror)
 
     def _realm(self) -> str:
         """Where clients get their tokens; never taken from what a client says."""
@@ -268,6 +308,15 @@ class Registry:
             if loop.time() >= turn:
                 turn += limits.grace_s
                 await loop.run_in_executor(None, self._storage.rotate)
+
+
+def _mirror(repositories: Repositories, upstream: str | Upstream | None) -> Mirror | None:
+    if upstream is None:
+        return None
+    from container_kit.registry.server.mirror import Mirror, Upstream
+
+    wanted = Upstream(registry=upstream) if isinstance(upstream, str) else upstream
+    return Mirror(repositories, wanted)
 
 
 def open_storage(directory: str | os.PathLike[str] | None, engine: HasStore | None) -> Storage:

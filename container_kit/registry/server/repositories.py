@@ -130,6 +130,18 @@ class Repositories:
         except NotFound as error:
             raise Refusal("MANIFEST_BLOB_UNKNOWN", str(error), status=404) from None
 
+    def publish(self, repository: str, digest: Digest, tag: str) -> None:
+        """Make a manifest that the storage holds, and all it needs, visible in the repository.
+
+        Raises:
+            NotFound: The storage lacks a part of it.
+        """
+        document = self.document(digest)
+        links = [Link.blob(repository, one.digest) for one in document.blobs]
+        links += [Link.manifest(repository, one.digest) for one in document.manifests]
+        links += [Link.manifest(repository, digest), Link.tag(repository, tag, digest)]
+        self.storage.change(links)
+
     def delete_manifest(self, repository: str, digest: Digest) -> None:
         """Take a manifest out of the repository, with its tags."""
         self.resolve(repository, digest)
