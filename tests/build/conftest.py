@@ -15,7 +15,9 @@ import pytest
 
 from container_kit.containers.engine import Engine
 from container_kit.images import Image
+from container_kit.images.views import view
 from container_kit.native.process import init_fd
+from container_kit.native.trees import open_beneath
 from container_kit.oci.progress import Progress
 
 Build = Callable[..., Image]
@@ -67,6 +69,14 @@ def build(engine: Engine) -> Build:
 def events() -> list[Progress]:
     """To be passed as ``progress=events.append``."""
     return []
+
+
+def content_of(image: Image, path: str) -> str:
+    """The text of a file of an image that need not be able to run."""
+    with view(image.store, image.layers) as root:
+        fd = open_beneath(root, path, os.O_RDONLY)
+        with open(fd) as file:
+            return file.read()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -18,7 +18,7 @@ from container_kit.errors import InvalidInput
 from container_kit.images import Image
 from container_kit.oci import Platform
 from container_kit.oci.progress import Progress
-from tests.build.conftest import Build, actions
+from tests.build.conftest import Build, actions, content_of
 from tests.build.test_building import output
 
 pytestmark = pytest.mark.root
@@ -89,7 +89,7 @@ def test_a_stage_of_the_build_platform_runs_for_any_target(build: Build, engine:
     image = build(text, platform=f"linux/{OTHER}")
 
     assert image.config.platform.architecture == OTHER
-    assert Path(image.layer_path(image.layers[-1]), "made").read_text() == f"{OTHER}\n"
+    assert content_of(image, "made") == f"{OTHER}\n"
 
 
 def test_squashing_makes_one_layer(build: Build, engine: Engine) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 import container_kit as ck
 from container_kit.containers.engine import Engine
+from container_kit.images.views import view
 from container_kit.oci.progress import Progress
-from tests.build.conftest import Build, actions
+from tests.build.conftest import Build, actions, content_of
 from tests.build.test_building import output
 
 pytestmark = pytest.mark.root
@@ -22,10 +23,9 @@ def added_paths(image: ck.Image, engine: Engine) -> list[str]:
     """Every path in the layers above the base."""
     base = ck.Image.get("tools", engine=engine)
     found = []
-    for layer in image.layers[len(base.layers) :]:
-        top = image.layer_path(layer)
-        for directory, _, files in os.walk(top):
-            found += [os.path.relpath(f"{directory}/{name}", top) for name in ["", *files]]
+    with view(image.store, image.layers[len(base.layers) :]) as root:
+        for directory, _, files, _ in os.fwalk(".", dir_fd=root):
+            found += [os.path.normpath(f"{directory}/{name}") for name in ["", *files]]
     return sorted({path for path in found if path != "."})
 
 
@@ -209,8 +209,7 @@ def test_an_agent_answers_in_the_step(build: Build, engine: Engine, tmp_path: Pa
         listener.close()
         thread.join(5)
 
-    said = Path(image.layer_path(image.layers[-1]), "said").read_text()
-    assert said == "HELLO/run/buildkit/ssh_agent.0" and heard == [b"hello"]
+    assert content_of(image, "said") == "HELLO/run/buildkit/ssh_agent.0" and heard == [b"hello"]
 
 
 def test_what_a_step_sees(build: Build, engine: Engine) -> None:
@@ -256,8 +255,9 @@ def test_times_in_layers_are_the_epoch_at_most(build: Build, engine: Engine) -> 
     text = "FROM tools\nRUN touch /new && touch -d @1000 /old"
     image = build(text, build_args={"SOURCE_DATE_EPOCH": "500000000"})
 
-    top = image.layer_path(image.layers[-1])
-    assert [int(os.stat(f"{top}/{name}").st_mtime) for name in ("new", "old")] == [500000000, 1000]
+    with view(image.store, image.layers) as root:
+        times = [int(os.stat(name, dir_fd=root).st_mtime) for name in ("new", "old")]
+    assert times == [500000000, 1000]
     assert image.config.created == "1985-11-05T00:53:20Z"
 
 
