@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import exec, load, memory, peers, program, start, teardown, throughput
+from benchmarks import exec, load, memory, peers, program, registry, start, teardown, throughput
 from benchmarks.stage import enter_private_mounts, stage
 
 CASES = {
@@ -16,6 +16,7 @@ CASES = {
     "memory": memory.run,
     "load": load.run,
     "program": program.run,
+    "registry": registry.run,
 }
 
 

@@ -12,8 +12,10 @@ from container_kit.build.words import Words
 from container_kit.errors import InvalidInput, KernelError
 from container_kit.images import Image, save_images
 from container_kit.images.layers import stream
+from container_kit.images.pushing import push_all
 from container_kit.images.views import view
 from container_kit.native import layers as native
+from container_kit.registry.client import RegistryOptions
 
 __all__ = ["Output", "parse_outputs", "write_outputs"]
 
@@ -76,7 +78,7 @@ def write_outputs(outputs: Sequence[Output], images: Sequence[Image], chosen: Im
                     _pack(chosen, fd)
             case _:
                 if output.name:
-                    chosen.push(output.name)
+                    push_all(images, output.name, None, RegistryOptions())
 
 
 def _archive(output: Output, images: Sequence[Image], chosen: Image) -> None:

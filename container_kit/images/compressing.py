@@ -17,6 +17,7 @@ import attrs
 from container_kit.errors import ContainerKitError, NotFound
 from container_kit.images.layers import stream
 from container_kit.native import layers as native
+from container_kit.native.descriptors import open_path
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.json_document import Fields, encode, load_object
 from container_kit.oci.media_types import (
@@ -59,8 +60,9 @@ def compressed(
 ) -> Iterator[tuple[Descriptor, int]]:
     """The plain *layer* as gzip: how a manifest points at it, and a nameless file with the bytes."""
     with files.translated("make a temporary file", store.root):
-        fd = os.open(store.root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
+        file = open_path(store.root, os.O_TMPFILE | os.O_RDWR, 0o600)
+    with file:
+        fd = file.fileno()
         made = stream(
             functools.partial(store.copy_blob, layer.digest),
             lambda source: native.deflate_file(source, fd, cancellation),
@@ -70,8 +72,6 @@ def compressed(
         with store.lease():
             store.set_name(_KIND, _key(layer.digest), store.put_blob(note))
         yield descriptor, fd
-    finally:
-        os.close(fd)
 
 
 def forget_compressions(store: Store) -> None:

@@ -17,6 +17,8 @@ import attrs
 
 from container_kit.errors import ContainerKitError, NotFound, Unreachable
 from container_kit.native import layers as native
+from container_kit.native.descriptors import Descriptor as OpenFile
+from container_kit.native.descriptors import pipe
 from container_kit.oci import Descriptor
 from container_kit.oci.media_types import is_foreign_layer
 from container_kit.oci.progress import Action, Progress
@@ -74,25 +76,23 @@ class Download:
         self, kept_part: int | None, cancellation: native.Cancellation
     ) -> Iterator[tuple[int, int | None]]:
         """The reading end of a pipe that a thread fills.  Its error counts before the reader's."""
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        reading, writing = pipe()
         with suppress(OSError):
-            fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        pump = _Pump(self, kept_part, write_fd)
+            fcntl.fcntl(writing.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        pump = _Pump(self, kept_part, writing)
         pump.start()
         try:
-            yield read_fd, None
+            yield reading.fileno(), None
         except BaseException:
             pump.stopped_by_reader = pump.failure is None
-            os.close(read_fd)
-            read_fd = -1
+            reading.close()
             # A pump that gets bytes finds its pipe closed; one that waits for the network does not.
             pump.join(0 if cancellation.is_cancelled else _GRACE_S)
             if pump.is_alive():
                 self.places.session.cancel()
             raise
         finally:
-            if read_fd >= 0:
-                os.close(read_fd)
+            reading.close()
             pump.join()
             pump.raise_failure()
 
@@ -100,9 +100,9 @@ class Download:
 class _Pump(threading.Thread):
     """Fills one pipe."""
 
-    def __init__(self, download: Download, kept_part: int | None, write_fd: int) -> None:
+    def __init__(self, download: Download, kept_part: int | None, writing: OpenFile) -> None:
         super().__init__(name="container-kit-download", daemon=True)
-        self._download, self._kept_part, self._write_fd = download, kept_part, write_fd
+        self._download, self._kept_part, self._writing = download, kept_part, writing
         self._position = 0
         self.failure: BaseException | None = None
         self.stopped_by_reader = False
@@ -116,7 +116,7 @@ class _Pump(threading.Thread):
         except BaseException as error:
             self.failure = error
         finally:
-            os.close(self._write_fd)
+            self._writing.close()
 
     def raise_failure(self) -> None:
         """Raise what broke the download; not what followed from the reader's own error."""
@@ -153,7 +153,7 @@ class _Pump(threading.Thread):
     def _give(self, piece: bytes) -> None:
         view = memoryview(piece)
         while view:
-            view = view[os.write(self._write_fd, view) :]
+            view = view[os.write(self._writing.fileno(), view) :]
         self._position += len(piece)
         self._tell("download")
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from container_kit.registry.client import RegistryOptions
     from container_kit.store import Store
 
-__all__ = ["push", "push_index"]
+__all__ = ["push", "push_all", "push_index"]
 
 _MAX_AT_ONCE: Final = 4
 
@@ -53,6 +53,16 @@ def push(
         return _pushed(
             image.store, reference, compression, progress, options, lambda one: one.push_top(image.manifest)
         )
+
+
+def push_all(
+    images: Sequence[Image], target: str, progress: ProgressCallback | None, options: RegistryOptions
+) -> Pushed:
+    """Send *images*, one a platform, under one name: an index, unless there is only one."""
+    if len(images) == 1:
+        return push(images[0], target, "auto", progress, options)
+    index = Index.build([image.manifest.descriptor(image.config.platform) for image in images])
+    return push_index(images[0].store, index, target, progress=progress, options=options)
 
 
 def push_index(
@@ -230,7 +240,7 @@ class _Push:
                 write, lambda fd: upload(self.repository, blob, FilePart(fd, None, blob.size, count), begun)
             )
         else:
-            with open(self.store.open_blob(blob.digest), "rb") as file:
+            with self.store.opened_blob(blob.digest) as file:
                 upload(self.repository, blob, FilePart(file.fileno(), 0, blob.size, count), begun)
 
     def _is_there(self, blob: Descriptor) -> bool:
