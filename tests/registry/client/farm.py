@@ -56,7 +56,9 @@ class Answer:
 class Server:
     """One server; *answers* gives the answer to a request, or None for 404."""
 
-    def __init__(self, address: str, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, address: str, certificate: tuple[Path, Path] | None = None, client_ca: Path | None = None
+    ) -> None:
         self.seen: list[Seen] = []
         self.answers: Callable[[Seen], Answer | None] = lambda seen: None
         self._http = http.server.ThreadingHTTPServer((address, 0), self._handler())
@@ -64,6 +66,9 @@ class Server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
+            if client_ca is not None:
+                context.load_verify_locations(client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self.authority = f"{address}:{self._http.server_port}"
         self.scheme = "http" if certificate is None else "https"
@@ -126,9 +131,11 @@ class Server:
 
 
 @contextmanager
-def servers(*addresses: str, certificate: tuple[Path, Path] | None = None) -> Iterator[list[Server]]:
-    """A server on each address, for a block."""
-    running = [Server(address, certificate) for address in addresses]
+def servers(
+    *addresses: str, certificate: tuple[Path, Path] | None = None, client_ca: Path | None = None
+) -> Iterator[list[Server]]:
+    """A server on each address, for a block; *client_ca* makes it ask for certificates of clients."""
+    running = [Server(address, certificate, client_ca) for address in addresses]
     try:
         yield running
     finally:
