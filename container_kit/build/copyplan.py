@@ -70,7 +70,7 @@ class CopyPlan:
         lines = [_KEY_FORMAT]
         for item in self.items:
             content = digests.get(item.path, b"")
-            about = f"{item.mode:o} {item.uid} {item.gid} {_rdev(item)} {len(item.path)} {len(item.target)}"
+            about = f"{item.mode:o} {item.uid} {item.gid} {_rdev(item)} {len(content)}"
             names = os.fsencode(f"{item.path}\0{item.target}\0{links.get(item.path, '')}\0")
             lines.append(about.encode() + b"\0" + names + content)
         for archive in self._placing.archives:

@@ -18,8 +18,8 @@ __all__ = ["ModeChange", "parse_chmod", "resolve_owner"]
 ModeChange: TypeAlias = Callable[[int, bool], int]  # (mode, is a directory) -> mode
 
 _UMASK = 0o022
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
-_ACTION = re.compile(r"([-+=])([rwxXst]*|[ugo])")
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
+_ACTION = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
 _CLASSES = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
 _SHIFTS = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 0o444, "w": 0o222, "x": 0o111, "s": 0o6000, "t": 0o1000}

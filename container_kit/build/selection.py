@@ -14,7 +14,7 @@ import attrs
 from container_kit.build.archives import is_archive
 from container_kit.build.dockerfile.ignore import IgnoreRules
 from container_kit.build.dockerfile.patterns import Matcher, has_wildcards, path_matcher
-from container_kit.build.trees import Node, Tree
+from container_kit.build.trees import Node, Tree, normal_path
 from container_kit.errors import InvalidInput
 from container_kit.native.listing import Listed
 
@@ -171,6 +171,10 @@ def _missing(tree: Tree, path: str) -> InvalidInput:
     resolved = tree.resolve(path)
     if tree.is_ignored(resolved) and tree.lstat(resolved) is not None:
         return InvalidInput(f"cannot copy {shown!r}: it is left out of {tree.name} by its .dockerignore")
+    written = tree.lstat(normal_path(path))
+    if written is not None and written.target:
+        where = f"{written.target!r}, which is followed inside {tree.name} only"
+        return InvalidInput(f"cannot copy {shown!r}: it is a link to {where}, and there it leads to no file")
     directory, _, name = resolved.rpartition("/")
     found = tree.lstat(directory)
     hint = ""

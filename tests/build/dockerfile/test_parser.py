@@ -84,7 +84,7 @@ FIELDS = [
     ("CMD a b", Cmd, {"command": shell("a b")}),
     ("HEALTHCHECK NONE", Healthcheck, {"command": None}),
     (
-        "HEALTHCHECK --interval=1m30s --timeout=500ms --start-period=2h --start-interval=3s --retries=4 CMD a",
+        "HEALTHCHECK --interval=1m30s --timeout=500ms --start-period=2h --start-interval=3s CMD a",
         Healthcheck,
         {"interval_s": 90.0, "timeout_s": 0.5, "start_period_s": 7200.0, "start_interval_s": 3.0},
     ),
