@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import exec, load, memory, peers, program, registry, start, teardown, throughput
+from benchmarks import exec, forms, load, memory, peers, program, registry, start, teardown, throughput
 from benchmarks.stage import enter_private_mounts, stage
 
 CASES = {
@@ -15,6 +15,7 @@ CASES = {
     "teardown": teardown.run,
     "memory": memory.run,
     "load": load.run,
+    "forms": forms.run,
     "program": program.run,
     "registry": registry.run,
 }

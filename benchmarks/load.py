@@ -27,7 +27,7 @@ def run(stage: Stage) -> None:
     """Rows: time, and the peak memory of a fresh process that loads."""
     layer = make_layer(stage.path)
     archive = docker_archive(stage.path, layer)
-    sides = {"tar + hash": _tar_and_hash(stage.path, layer), "container_kit": _load(stage.path, archive)}
+    sides = {"tar + hash": tar_and_hash(stage.path, layer), "container_kit": _load(stage.path, archive)}
     table = Table("Load: docker archive of 170 MB in 8700 files")
     table.add("including durability", interleaved(sides, rounds=9))
     table.show()
@@ -38,18 +38,23 @@ def run(stage: Stage) -> None:
     memory.show()
 
 
-def make_layer(folder: Path) -> Path:
-    """A plain tar shaped like a distribution: many small files, some large, from the host's /usr."""
+def make_layer(
+    folder: Path,
+    files: int = FILES,
+    most: int = SIZE,
+    folders: tuple[str, ...] = ("/usr/lib", "/usr/share", "/usr/bin"),
+) -> Path:
+    """A plain tar shaped like a distribution: many small files, some large, from the host's own."""
     listing, count, size = folder / "files.txt", 0, 0
     with listing.open("w") as file:
-        for path, length in sorted(_host_files("/usr/lib", "/usr/share", "/usr/bin")):
-            if count >= FILES:
+        for path, length in sorted(_host_files(*folders)):
+            if count >= files:
                 break
-            if size + length > SIZE - (FILES - count) * 1000:
+            if size + length > most - (files - count) * 1000:
                 continue
             file.write(path.lstrip("/") + "\n")
             count, size = count + 1, size + length
-    layer = folder / "layer.tar"
+    layer = folder / f"layer-{files}.tar"
     subprocess.run(["tar", "-C", "/", "--no-recursion", "-cf", str(layer), "-T", str(listing)], check=True)
     print(f"- layer: {count} files, {layer.stat().st_size / 1e6:.0f} MB")
     return layer
@@ -65,8 +70,8 @@ def _host_files(*folders: str) -> list[tuple[str, int]]:
     return found
 
 
-def docker_archive(folder: Path, layer: Path) -> Path:
-    """What ``docker save`` writes for an image of this one layer."""
+def docker_archive(folder: Path, layer: Path, packed: Path | None = None) -> Path:
+    """What ``docker save`` writes for an image of this one layer; *packed* is the layer compressed."""
     with layer.open("rb") as file:
         diff_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     config = json.dumps(
@@ -78,17 +83,17 @@ def docker_archive(folder: Path, layer: Path) -> Path:
         }
     ).encode()
     manifest = [{"Config": "config.json", "RepoTags": ["bench-load:latest"], "Layers": ["layer/layer.tar"]}]
-    archive = folder / "image.tar"
+    archive = folder / f"{layer.stem}-image.tar"
     with tarfile.open(archive, "w") as tar:
         for name, data in (("config.json", config), ("manifest.json", json.dumps(manifest).encode())):
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-        tar.add(layer, "layer/layer.tar")
+        tar.add(packed or layer, "layer/layer.tar")
     return archive
 
 
-def _tar_and_hash(folder: Path, layer: Path) -> Side:
+def tar_and_hash(folder: Path, layer: Path) -> Side:
     target = folder / "untarred"
 
     def side() -> float:

@@ -6,6 +6,8 @@ import hashlib
 import os
 import random
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ from tests.native.archives import (
     unpacked_image,
 )
 from tests.native.rawtar import END, member, pax, record
-from tests.native.test_torture import VERDICTS, Canary, canary
+from tests.native.test_torture import VERDICTS, Canary, canary, feed
 from tests.native.torture import Case, cases
 
 __all__ = ["canary"]  # a fixture
@@ -89,6 +91,23 @@ def _differences(left: dict[str, tuple[object, ...]], right: dict[str, tuple[obj
             if left.get(name) != right.get(name)
         ]
     )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_damaged_archives_get_the_same_verdict(tmp_path: Path, seed: int) -> None:
+    """Archives with flipped bytes end in both forms alike, and so do their files."""
+    chance = random.Random(seed)
+    table = [case for case in cases() if case.form == "overlay" and 0 < len(case.data) < 20_000]
+    with opened(tmp_path) as parent_fd:
+        for case in chance.sample(table, 30):
+            data = bytearray(case.data)
+            for _ in range(chance.randrange(1, 6)):
+                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+            damaged = Case(case.title, bytes(data), "")
+            verdict, shown = _as_image(damaged, tmp_path)
+            if shown is not None:
+                assert (verdict, shown) == _as_directory(damaged, tmp_path / "tree"), case.title
+                remove_tree(parent_fd, "tree")
 
 
 def test_the_tar_is_kept_to_the_byte(tmp_path: Path) -> None:
@@ -185,3 +204,37 @@ def test_attributes_are_what_the_kernel_makes_of_them(tmp_path: Path) -> None:
     case = Case("attributes", plain, "ok")
     assert _as_image(case, tmp_path) == _as_directory(case, tmp_path / "tree")
     remove(tmp_path / "fs")
+
+
+_CHILD = """
+import os, resource, sys
+from container_kit.native.layers import unpack
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tree = os.open(sys.argv[1], os.O_RDONLY)
+tar, image = (os.open(path, os.O_RDWR | os.O_CREAT, 0o600) for path in sys.argv[2:])
+done = unpack(0, tree, image_fds=(tar, image), sync=False)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, done.entries, done.unfit)
+"""
+
+
+_LONG = pytest.mark.trial
+
+
+@pytest.mark.parametrize(
+    ("count", "unfit"),
+    [(100_000, False), pytest.param(400_000, False, marks=_LONG), pytest.param(1_000_000, True, marks=_LONG)],
+)
+def test_names_are_kept_within_64_mb(tmp_path: Path, count: int, unfit: bool) -> None:
+    """S01: as many names as the budget allows, and many more, which then are no image."""
+    (tmp_path / "fs").mkdir()
+    reader, writer = os.pipe()
+    names = [str(tmp_path / name) for name in ("fs", "layer.tar", "layer.erofs")]
+    with subprocess.Popen(
+        [sys.executable, "-c", _CHILD, *names], stdin=reader, stdout=subprocess.PIPE, text=True
+    ) as child:
+        os.close(reader)
+        feed((member(b"d%d/%d" % (number // 1000, number)) for number in range(count)), writer)
+        said, _ = child.communicate(timeout=300)
+    grown, entries, verdict = said.split()
+    assert verdict == str(unfit) and int(grown) < 64
+    assert unfit or int(entries) == count
