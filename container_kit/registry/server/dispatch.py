@@ -106,7 +106,8 @@ class Dispatcher:
             response = self._refused(request, error)
         except (ConnectionError, asyncio.CancelledError):
             raise  # nobody is there to be answered
-        except Exception:
+        except Exception as error:
+            _refuse_second_answer(request, error)
             _log.exception("%s %r failed", request.method, request.rel_url.raw_path)
             response = self._refused(request, Refusal("UNKNOWN", "the registry failed: its log says why"))
         if not response.prepared:
@@ -157,6 +158,7 @@ class Dispatcher:
         return await gatekeeper.give_token(request, form)
 
     def _refused(self, request: web.BaseRequest, error: ContainerKitError) -> web.StreamResponse:
+        _refuse_second_answer(request, error)
         refusal = refusal_of(error)
         if refusal.status >= 500:
             _log.error("%s %r failed: %s", request.method, request.rel_url.raw_path, error)
@@ -164,3 +166,10 @@ class Dispatcher:
         if refusal.status in (408, 413, 507):
             response.force_close()  # more of the body is not wanted
         return response
+
+
+def _refuse_second_answer(request: web.BaseRequest, error: Exception) -> None:
+    """An error amid an answer ends the connection: a client would take anything else for content."""
+    if request.writer.output_size > 0:
+        request.protocol.force_close()
+        raise ConnectionResetError(f"cannot go on with the answer: {error}") from error

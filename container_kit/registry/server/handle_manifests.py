@@ -6,6 +6,8 @@ Referrers".
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from aiohttp import web
 
 from container_kit.errors import ContainerKitError, LimitExceeded
@@ -28,8 +30,9 @@ def accepts(headers: list[str], media_type: str) -> bool:
 
 async def get_manifest(exchange: Exchange) -> web.StreamResponse:
     """GET and HEAD."""
-    document = await _find(exchange)
+    document, warning = await _find(exchange)
     headers = {
+        **warning,
         "Docker-Content-Digest": str(document.digest),
         "ETag": f'"{document.digest}"',
         "Vary": "Accept",
@@ -53,7 +56,7 @@ async def put_manifest(exchange: Exchange) -> web.StreamResponse:
     if route.digest is not None and not route.digest.matches(raw):
         found = Digest.of(raw, route.digest.algorithm)
         raise Refusal("DIGEST_INVALID", f"the manifest has the digest {found}, not {route.digest}")
-    document = _checked(raw, exchange.request.headers.get("Content-Type"), route.digest)
+    document = await in_thread(_checked, raw, exchange.request.headers.get("Content-Type"), route.digest)
     await in_thread(exchange.repositories.push_manifest, route.repository, document, route.tag)
     headers = {
         "Location": f"/v2/{route.repository}/manifests/{document.digest}",
@@ -77,22 +80,28 @@ async def delete_manifest(exchange: Exchange) -> web.StreamResponse:
 async def list_referrers(exchange: Exchange) -> web.StreamResponse:
     subject = exchange.route.digest
     assert subject is not None
-    artifact_type = exchange.parameter("artifactType") or ""
-    index = await in_thread(
-        exchange.repositories.referrers, exchange.route.repository, subject, artifact_type
-    )
+    repository = exchange.route.repository
+    artifact_type, last = exchange.parameter("artifactType") or "", exchange.parameter("last") or ""
+    index, end = await in_thread(exchange.repositories.referrers, repository, subject, artifact_type, last)
     headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
+    if end:
+        query = urlencode({"last": end} | ({"artifactType": artifact_type} if artifact_type else {}))
+        headers["Link"] = f'</v2/{repository}/referrers/{subject}?{query}>; rel="next"'
     return answer(200, index, headers, OCI_INDEX)
 
 
-async def _find(exchange: Exchange) -> Document:
-    route = exchange.route
+async def _find(exchange: Exchange) -> tuple[Document, dict[str, str]]:
+    """The manifest asked for, and a warning if it may be out of date."""
+    route, repositories = exchange.route, exchange.repositories
     reference = route.digest or route.tag
     assert reference is not None
-    if exchange.mirror is not None:
-        await exchange.mirror.have_manifest(route.repository, reference)
-    digest = exchange.repositories.resolve(route.repository, reference)
-    return exchange.repositories.document(digest)
+    warning = {}
+    if exchange.mirror is not None and await exchange.mirror.have_manifest(route.repository, reference):
+        warning["Warning"] = '299 - "the registry behind this one did not answer: this may be out of date"'
+    digest = repositories.resolve(route.repository, reference)
+    if repositories.remembers(digest):
+        return repositories.document(digest), warning
+    return await in_thread(repositories.document, digest), warning
 
 
 def _checked(raw: bytes, content_type: str | None, digest: Digest | None) -> Document:

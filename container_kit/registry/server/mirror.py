@@ -68,11 +68,12 @@ class Mirror:
         self._mutex = threading.Lock()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="container-kit-mirror")
 
-    async def have_manifest(self, repository: str, reference: str | Digest) -> None:
+    async def have_manifest(self, repository: str, reference: str | Digest) -> bool:
         """`ensure_manifest` without blocking the event loop."""
-        if not self._is_fresh(repository, reference):
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, self.ensure_manifest, repository, reference)
+        if self._is_fresh(repository, reference):
+            return False
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self.ensure_manifest, repository, reference)
 
     async def have_blob(self, repository: str, digest: Digest) -> None:
         """`ensure_blob` without blocking the event loop."""
@@ -80,23 +81,26 @@ class Mirror:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, self.ensure_blob, repository, digest)
 
-    def ensure_manifest(self, repository: str, reference: str | Digest) -> None:
+    def ensure_manifest(self, repository: str, reference: str | Digest) -> bool:
         """Have the manifest here that *reference* means there.
+
+        Returns:
+            Whether it may be out of date, as the other registry did not answer.
 
         Raises:
             Refusal: It is not there, or cannot be reached and is not here.
         """
-        if self._is_fresh(repository, reference):
-            return
         with self._alone(f"{repository}@{reference}"):
             if self._is_fresh(repository, reference):
-                return
+                return False
             try:
                 self._fetch_manifest(repository, reference)
+                return False
             except (NotFound, AccessDenied):
                 raise Refusal("MANIFEST_UNKNOWN", f"{repository} has no manifest {reference}") from None
             except _AWAY as error:
-                self._serve_what_is_here(repository, reference, error)
+                self._require_here(repository, reference, error)
+                return True
 
     def ensure_blob(self, repository: str, digest: Digest) -> None:
         """Have the blob here; its size and digest are checked as it comes."""
@@ -142,7 +146,7 @@ class Mirror:
             self._fresh[repository, reference] = time.monotonic() + self._upstream.fresh_s
         storage.change(links)
 
-    def _serve_what_is_here(self, repository: str, reference: str | Digest, error: Exception) -> None:
+    def _require_here(self, repository: str, reference: str | Digest, error: Exception) -> None:
         try:
             self._repositories.resolve(repository, reference)
         except Refusal:

@@ -23,6 +23,8 @@ from container_kit.registry.server.uploads import Upload, Uploads
 __all__ = ["Repositories"]
 
 _PARSED: Final = 256
+_MAX_REMEMBERED: Final = 64 * 1024
+_REFERRERS: Final = 500  # in one answer
 
 
 class Repositories:
@@ -107,10 +109,15 @@ class Repositories:
         known = self._parsed.get(digest)
         if known is None:
             known = read_document(self.storage.read(digest), digest=digest)
-            if len(self._parsed) >= _PARSED:
-                self._parsed.popitem(last=False)
-            self._parsed[digest] = known
+            if len(known.raw) <= _MAX_REMEMBERED:
+                if len(self._parsed) >= _PARSED:
+                    self._parsed.popitem(last=False)
+                self._parsed[digest] = known
         return known
+
+    def remembers(self, digest: Digest) -> bool:
+        """Whether `document` need not read and parse."""
+        return digest in self._parsed
 
     def push_manifest(self, repository: str, document: Document, tag: str | None = None) -> None:
         """Make *document* a manifest of the repository, and *tag* its name.
@@ -170,13 +177,24 @@ class Repositories:
             raise Refusal("NAME_UNKNOWN", f"there is no repository {repository}", {"name": repository})
         return sorted(tags)
 
-    def referrers(self, repository: str, subject: Digest, artifact_type: str = "") -> bytes:
-        """The index of the manifests that refer to *subject*; it need not exist itself."""
+    def referrers(
+        self, repository: str, subject: Digest, artifact_type: str = "", last: str = ""
+    ) -> tuple[bytes, str]:
+        """An index of manifests that refer to *subject*, which need not exist itself.
+
+        Args:
+            last: Begin behind this digest, which ended the page before.
+
+        Returns:
+            The index, and the digest that ends it if there are more.
+        """
         links = self.storage.links("referrer", repository, f"{subject}@")
-        found = [self.document(digest) for digest in sorted(links.values(), key=str)]
+        rest = sorted(str(digest) for digest in links.values() if str(digest) > last)
+        page, more = rest[:_REFERRERS], len(rest) > _REFERRERS
+        found = [self.document(Digest.parse(digest)) for digest in page]
         if artifact_type:
             found = [one for one in found if one.artifact_type == artifact_type]
-        return referrers_index(found)
+        return referrers_index(found), page[-1] if more else ""
 
     def collect(self, untagged: bool = False, upload_expiry_s: float = 24 * 3600.0) -> Collected:
         """Remove what nothing needs; safe while others push and pull.

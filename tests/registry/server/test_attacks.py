@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -290,6 +291,21 @@ def test_a_body_that_drips_is_given_up(tmp_path: Path) -> None:
                 except TimeoutError:
                     continue
             assert answered.startswith(b"HTTP/1.1 408")
+
+
+def test_a_reader_that_stalls_is_given_up(impatient: Registry) -> None:
+    """Who asks for a blob and does not read it is cut off, and gets nothing but the blob's start."""
+    data = os.urandom(30_000_000)
+    digest = Client(impatient.address).push_blob("app", data)
+    with connect(impatient.address) as connection:
+        connection.sendall(f"GET /v2/app/blobs/{digest} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        time.sleep(3)
+        got = bytearray()
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(1 << 20):
+                got += piece
+    body = bytes(got).partition(b"\r\n\r\n")[2]
+    assert len(body) < len(data) and data.startswith(body)
 
 
 def test_stalled_handshakes_keep_nobody_out(tmp_path: Path) -> None:

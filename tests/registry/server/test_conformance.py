@@ -546,6 +546,30 @@ def test_referrers_of_one_type(client: Client) -> None:
     assert done.headers["OCI-Filters-Applied"] == "artifactType"
 
 
+def test_many_referrers_come_in_pages(client: Client) -> None:
+    """Link leads from page to page, and all pages together list each referrer once."""
+    from container_kit.registry.server import repositories
+
+    subject = client.push_image("app", "v1", b"layer")
+    pushed = {
+        push_referrer(client, subject, artifactType=f"a/{number}").headers["Docker-Content-Digest"]
+        for number in range(7)
+    }
+    found: list[str] = []
+    path = f"/v2/app/referrers/{Digest.of(subject)}"
+    before, repositories._REFERRERS = repositories._REFERRERS, 3  # type: ignore[misc]
+    try:
+        while path:
+            page = client("GET", path)
+            assert len(page.json["manifests"]) <= 3
+            found += [one["digest"] for one in page.json["manifests"]]
+            link = re.fullmatch(r'<(/[^>]+)>; rel="next"', page.headers.get("Link", ""))
+            path = link[1] if link else ""
+    finally:
+        repositories._REFERRERS = before  # type: ignore[misc]
+    assert len(found) == 7 and set(found) == pushed
+
+
 def test_nothing_refers_to_what_is_not_there(client: Client) -> None:
     """The list of an unknown manifest, even in an unknown repository, is empty and not an error."""
     done = client("GET", f"/v2/nowhere/referrers/{Digest.of(b'nothing')}")

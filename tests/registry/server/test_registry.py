@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,7 +95,8 @@ def test_a_cache_keeps_what_was_asked_for(tmp_path: Path) -> None:
     away = Upstream(registry=there.address, options=RegistryOptions(tls_verify=False, tries=1))
     with Registry.serve(tmp_path / "cache", upstream=away) as cache:
         client = Client(cache.address)
-        assert client("GET", "/v2/team/app/manifests/1").body == raw
+        stale = client("GET", "/v2/team/app/manifests/1")
+        assert stale.body == raw and stale.headers["Warning"].startswith('299 - "')
         assert client("GET", f"/v2/team/app/blobs/{Digest.of(b'layer')}").body == b"layer"
         assert client("GET", "/v2/team/app/manifests/2").status == 504
 
@@ -170,3 +173,38 @@ def test_limits_are_positive(settings: dict[str, int]) -> None:
     """A limit of nothing is an error that names its field."""
     with pytest.raises(InvalidInput, match=next(iter(settings))):
         ServerLimits(**settings)
+
+
+def test_a_program_that_never_closes_its_registry_ends(tmp_path: Path) -> None:
+    """A forgotten registry holds up nothing at the end of the program, and says nothing."""
+    program = (
+        "import sys, urllib.request\n"
+        "from container_kit.registry.server import Registry\n"
+        "registry = Registry.serve(sys.argv[1])\n"
+        "urllib.request.urlopen(registry.url + '/v2/').read()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "registry")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("missing", ["aiohttp", "jwt", "cryptography", "bcrypt", "prometheus_client"])
+def test_a_missing_library_is_told_with_its_extra(tmp_path: Path, missing: str) -> None:
+    """Whatever of the extra is not there, the error names it and what to install; nothing is opened."""
+    program = (
+        "import importlib.util, sys\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == sys.argv[2] else found(name, *more)\n"
+        "from container_kit.registry.server import Auth, Registry, Tls\n"
+        "from container_kit.errors import UnsupportedFeature\n"
+        "auth = Auth(htpasswd=sys.argv[1], tokens=True)\n"
+        "try:\n"
+        "    Registry.serve(sys.argv[1], auth=auth, tls=Tls(self_signed=True), metrics=True)\n"
+        "except UnsupportedFeature as error:\n"
+        "    print(error)\n"
+    )
+    place = tmp_path / "registry"
+    command = [sys.executable, "-c", program, str(place), missing]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert missing in done.stdout and "container-kit[server]" in done.stdout, done.stderr
+    assert not place.exists()
