@@ -25,7 +25,7 @@ from container_kit.oci import Digest
 
 __all__ = ["CopyPlan"]
 
-_KEY_FORMAT = b"container-kit copy 1"
+_KEY_FORMAT = "container-kit copy 1\0"
 _FileKey = tuple[int, int, int]
 
 
@@ -69,14 +69,16 @@ class CopyPlan:
         links = _hard_links(self.items)
         lines = [_KEY_FORMAT]
         for item in self.items:
-            content = digests.get(item.path, b"")
-            about = f"{item.mode:o} {item.uid} {item.gid} {_rdev(item)} {len(content)}"
-            names = os.fsencode(f"{item.path}\0{item.target}\0{links.get(item.path, '')}\0")
-            lines.append(about.encode() + b"\0" + names + content)
+            path, mode = item.path, item.mode
+            content, link = digests.get(path, ""), links.get(path, "")
+            # Names hold no NUL, digests no blanks: no entry can look like two.
+            about = f"{mode:o} {item.uid} {item.gid} {_rdev(item)} {content}"
+            lines.append(f"{about}\0{path}\0{item.target}\0{link}\0")
         for archive in self._placing.archives:
             [(digest, _)] = archive.tree.digests([(archive.source, archive.listed)])
-            lines.append(os.fsencode(f"archive {archive.order}\0{archive.path}\0") + digest)
-        return Digest("sha256", sha256(b"\n".join(lines)).hexdigest())
+            lines.append(f"archive {archive.order} {digest.hex()}\0{archive.path}\0")
+        text = "".join(lines).encode("utf-8", "surrogateescape")
+        return Digest("sha256", sha256(text).hexdigest())
 
     def write(self, out_fd: int) -> None:
         """Write the layer as a plain tar: the same bytes for the same inputs.
@@ -115,13 +117,14 @@ class CopyPlan:
         return found
 
     @cached_property
-    def _digests(self) -> Mapping[str, bytes]:
-        digests = {path: digest for path, (digest, _) in self._read.items()}
+    def _digests(self) -> Mapping[str, str]:
+        """Of each file, and of its attributes if it has any, in hexadecimal."""
+        digests = {path: digest.hex() for path, (digest, _) in self._read.items()}
         for path, xattrs in self._xattrs.items():
-            digests[path] += sha256(repr(sorted(xattrs.items())).encode()).digest()
+            digests[path] += sha256(repr(sorted(xattrs.items())).encode()).hexdigest()
         for item in self.items:
             if item.tree is None and stat.S_ISREG(item.mode):
-                digests[item.path] = sha256(item.content).digest()
+                digests[item.path] = sha256(item.content).hexdigest()
         return digests
 
     @cached_property
@@ -205,8 +208,9 @@ def _size(item: Item) -> int:
 
 
 def _rdev(item: Item) -> int:
-    is_device = stat.S_ISCHR(item.mode) or stat.S_ISBLK(item.mode)
-    return item.listed.rdev if is_device and item.listed is not None else 0
+    if item.listed is None or not item.listed.rdev:
+        return 0
+    return item.listed.rdev if stat.S_ISCHR(item.mode) or stat.S_ISBLK(item.mode) else 0
 
 
 def _hard_links(items: Iterable[Item]) -> dict[str, str]:

@@ -124,16 +124,20 @@ class Placing:
 
     def _place(self, path: str, tree: Tree, source: str, listed: Listed) -> None:
         _require_ordinary_name(path)
-        if stat.S_ISDIR(listed.mode):
-            self._require_directory_or_nothing(path)
-        else:
-            self._require_no_directory(path)
+        if self._image is not None or path in self.items:
+            self._require_room(path, listed.mode)
         uid, gid = self._owner or tree.owner or (listed.uid, listed.gid)
         time_ns = listed.modified_ns if tree.time_ns is None else tree.time_ns
         self.items[path] = Item(
             path, self._order, self._changed(listed.mode), uid, gid, time_ns, listed.target, tree, source,
             listed,
         )  # fmt: skip
+
+    def _require_room(self, path: str, mode: int) -> None:
+        if stat.S_ISDIR(mode):
+            self._require_directory_or_nothing(path)
+        else:
+            self._require_no_directory(path)
 
     def _file_path(self, name: str, destination: str) -> str:
         """Where a file called *name* lands; its directory is made."""
@@ -212,5 +216,5 @@ class Placing:
 
 
 def _require_ordinary_name(path: str) -> None:
-    if path.startswith(".wh.") or "/.wh." in path:
+    if ".wh." in path and (path.startswith(".wh.") or "/.wh." in path):
         raise InvalidInput(f"cannot copy to /{path}: in a layer, a name that begins with .wh. removes a file")

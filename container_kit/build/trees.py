@@ -143,13 +143,7 @@ class Tree:
         Raises:
             LimitExceeded: It is deeper than 256 directories or has more than two million entries.
         """
-        above: tuple[bool, ...] = ()
-        if self.rules.rules:
-            parts = path.split("/") if path else []
-            for depth in range(1, len(parts) + 1):
-                _, above = self.rules.step("/".join(parts[:depth]), above)
-        walk = _Walk(self, path, also_without)
-        yield from walk.below(path, "", above, (), 0)
+        return _Walk(self, also_without).below(path)
 
     def digests(self, nodes: Sequence[tuple[str, Listed]]) -> list[tuple[bytes, bool]]:
         """SHA-256 of each file and whether it has attributes; known ones are not read again.
@@ -203,56 +197,82 @@ class Tree:
             os.close(fd)
 
 
+class _Frame:
+    """One directory of a walk: what of it is still to come, and what the rules said of it."""
+
+    __slots__ = ("above", "below", "entries", "more_above", "path", "pending")
+
+    def __init__(self, path: str, below: str, entries: list[Listed], pending: Node | None) -> None:
+        self.path, self.below = f"{path}/" if path else "", f"{below}/" if below else ""
+        self.entries = iter(entries)
+        self.pending = pending  # the directory itself, if it is only there for what is in it
+        self.above: tuple[bool, ...] = ()
+        self.more_above: tuple[bool, ...] = ()
+
+
 class _Walk:
-    def __init__(self, tree: Tree, start: str, without: IgnoreRules) -> None:
-        self._tree, self._start, self._without = tree, start, without
-        self._rules = tree.rules if tree.rules.rules else None
-        self._more = without if without.rules else None
+    """A walk with the rules of the tree, and *without* those of more."""
+
+    def __init__(self, tree: Tree, without: IgnoreRules) -> None:
+        self._tree, self._more = tree, without
+        self._has_rules = bool(tree.rules.rules or without.rules)
         self._take_back = tree.rules.take_back or without.take_back
         self._seen = 0
+        self._frames: list[_Frame] = []
 
-    def below(
-        self, path: str, below: str, above: tuple[bool, ...], more_above: tuple[bool, ...], depth: int
-    ) -> Iterator[Node]:
-        if depth > _MAX_DEPTH:
+    def below(self, path: str) -> Iterator[Node]:
+        """Everything below *path*, one loop for all directories: generators within each other cost more."""
+        self._enter(path, "", None)
+        self._frames[0].above = self._state_at(path)
+        while self._frames:
+            frame = self._frames[-1]
+            for listed in frame.entries:
+                node = Node(frame.path + listed.name, frame.below + listed.name, listed)
+                is_left_out, above, more_above = self._asked(node, frame)
+                is_directory = stat.S_ISDIR(listed.mode)
+                if is_left_out and not (is_directory and self._take_back):
+                    continue
+                if not is_left_out and not stat.S_ISSOCK(listed.mode):
+                    yield from self._pending()
+                    yield node
+                if is_directory:
+                    self._enter(node.path, node.below, node if is_left_out else None)
+                    self._frames[-1].above, self._frames[-1].more_above = above, more_above
+                    break
+            else:
+                self._frames.pop()
+
+    def _enter(self, path: str, below: str, pending: Node | None) -> None:
+        if len(self._frames) > _MAX_DEPTH:
             raise LimitExceeded(f"{self._tree.name} is deeper than {_MAX_DEPTH} directories at {path!r}")
-        prefix, prefix_below = f"{path}/" if path else "", f"{below}/" if below else ""
-        listing = self._tree.list(path)
-        self._seen += len(listing)
+        entries = self._tree.list(path)
+        self._seen += len(entries)
         if self._seen > _MAX_ENTRIES:
             raise LimitExceeded(f"{self._tree.name} has more than {_MAX_ENTRIES} entries")
-        for listed in listing:
-            node = Node(prefix + listed.name, prefix_below + listed.name, listed)
-            left_out, state, more_state = self._left_out(node, above, more_above)
-            if not stat.S_ISDIR(listed.mode):
-                if not left_out and not stat.S_ISSOCK(listed.mode):
-                    yield node
-            elif not left_out:
-                yield node
-                yield from self.below(node.path, node.below, state, more_state, depth + 1)
-            elif self._take_back:
-                yield from self._taken_back(node, state, more_state, depth)
+        self._frames.append(_Frame(path, below, entries, pending))
 
-    def _left_out(
-        self, node: Node, above: tuple[bool, ...], more_above: tuple[bool, ...]
-    ) -> tuple[bool, tuple[bool, ...], tuple[bool, ...]]:
-        left_out = more_out = False
-        if self._rules:
-            left_out, above = self._rules.step(node.path, above)
-        if self._more:
-            more_out, more_above = self._more.step(node.below, more_above)
+    def _state_at(self, path: str) -> tuple[bool, ...]:
+        above: tuple[bool, ...] = ()
+        parts = path.split("/") if path else []
+        for depth in range(1, len(parts) + 1):
+            _, above = self._tree.rules.step("/".join(parts[:depth]), above)
+        return above
+
+    def _asked(self, node: Node, frame: _Frame) -> tuple[bool, tuple[bool, ...], tuple[bool, ...]]:
+        """Whether *node* is left out, and what its entries need to know of it."""
+        if not self._has_rules:
+            return False, (), ()
+        left_out, above = self._tree.rules.step(node.path, frame.above)
+        more_out, more_above = self._more.step(node.below, frame.more_above)
         return left_out or more_out, above, more_above
 
-    def _taken_back(
-        self, node: Node, state: tuple[bool, ...], more_state: tuple[bool, ...], depth: int
-    ) -> Iterator[Node]:
-        """An ignored directory is there after all when something in it is."""
-        inner = self.below(node.path, node.below, state, more_state, depth + 1)
-        first = next(inner, None)
-        if first is not None:
-            yield node
-            yield first
-            yield from inner
+    def _pending(self) -> Iterator[Node]:
+        """Ignored directories on the way to something that is there are there after all."""
+        if self._take_back:
+            for frame in self._frames:
+                if frame.pending is not None:
+                    yield frame.pending
+                    frame.pending = None
 
 
 def _listed(name: str, target: str, status: os.stat_result) -> Listed:
