@@ -45,6 +45,8 @@ class _Lines:
         self._words = words
 
     def __call__(self, event: Progress) -> None:
+        if event.action == "warning":
+            click.echo(f"{neutralise(event.name)}: {neutralise(event.message)}", err=True)
         if event.name:
             return  # about the image: the command itself says that
         if event.action == "retry":

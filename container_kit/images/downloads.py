@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 
 import attrs
 
-from container_kit.errors import ContainerKitError, NotFound, Unreachable
+from container_kit.errors import AccessDenied, ContainerKitError, NotFound, Unreachable, Untrusted
 from container_kit.native import layers as native
 from container_kit.native.descriptors import Descriptor as OpenFile
 from container_kit.native.descriptors import pipe
@@ -28,7 +28,10 @@ from container_kit.registry.client.retrying import next_delay
 from container_kit.registry.client.session import Session
 from container_kit.registry.client.transport import Interrupted
 
-__all__ = ["Download", "Places"]
+__all__ = ["PASSED_OVER", "Download", "Places"]
+
+# Errors of one place that say nothing about the next one.
+PASSED_OVER: Final = (AccessDenied, NotFound, Unreachable, Untrusted)
 
 _PIPE_SIZE: Final = 1 << 20
 _GRACE_S: Final = 0.3
@@ -52,7 +55,7 @@ class Places:
         """
         is_foreign = is_foreign_layer(descriptor.media_type) and descriptor.urls
         for repository in self.repositories[: None if is_foreign else -1]:
-            with suppress(NotFound, Unreachable):
+            with suppress(*PASSED_OVER):
                 return repository.open_blob(descriptor, offset)
         last = self.repositories[-1]
         return last.open_foreign(descriptor, offset) if is_foreign else last.open_blob(descriptor, offset)
@@ -95,6 +98,7 @@ class Download:
             reading.close()
             pump.join()
             pump.raise_failure()
+        self.report(Progress(id=str(self.descriptor.digest), action="done"))
 
 
 class _Pump(threading.Thread):

@@ -26,7 +26,15 @@ from container_kit.oci.media_types import OCI_LAYER, layer_compression
 from container_kit.store import Ingest, Lease, Store, files
 from container_kit.store.trees import TreeDraft
 
-__all__ = ["build_layer", "cause_among", "plain_descriptor", "store_layers", "stream", "unpack_archive"]
+__all__ = [
+    "build_layer",
+    "cause_among",
+    "is_stored",
+    "plain_descriptor",
+    "store_layers",
+    "stream",
+    "unpack_archive",
+]
 
 _WAIT_S = 0.05  # between looks at a layer that another process receives
 _MAX_AT_ONCE = 4  # layers that unpack at the same time; each has buffers of its own
@@ -45,9 +53,7 @@ def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) ->
     """
     for layer in wanted:  # before looking, or what is found might be collected before it is used
         lease.add_keys(_keys(layer), check=False)
-    missing = {
-        (layer.diff_id, _kept_digest(layer)): layer for layer in wanted if not _is_stored(store, layer)
-    }
+    missing = {(layer.diff_id, _kept_digest(layer)): layer for layer in wanted if not is_stored(store, layer)}
     cancellation = native.Cancellation()
     with ThreadPoolExecutor(max_workers=min(_MAX_AT_ONCE, len(missing) or 1)) as pool:
         futures = [pool.submit(_store_layer, store, lease, layer, cancellation) for layer in missing.values()]
@@ -157,7 +163,7 @@ def _keys(layer: ArchivedLayer) -> list[str]:
     return [f"tree:{layer.diff_id}", f"blob:{layer.diff_id}", *blob]
 
 
-def _is_stored(store: Store, layer: ArchivedLayer) -> bool:
+def is_stored(store: Store, layer: ArchivedLayer) -> bool:
     """Whether the tree is here and, for a compressed layer, the bytes that once gave this tree."""
     if not store.has_tree(layer.diff_id) or not store.has_blob(layer.diff_id):
         return False
@@ -187,7 +193,7 @@ def _resume(
             raise TimedOut(f"layer {kept} was not awaited: stopped by the caller")
         time.sleep(_WAIT_S)
     with ingest:
-        if _is_stored(store, layer):
+        if is_stored(store, layer):
             return True
         try:
             _keep(store, lease, layer, ingest, cancellation)

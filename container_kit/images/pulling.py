@@ -7,16 +7,15 @@ way leaves no image; the layers that were finished, and what had come of the oth
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from container_kit.errors import CorruptData, InvalidInput, NotFound, Unreachable, UnsupportedFeature
+from container_kit.errors import CorruptData, InvalidInput, NotFound, UnsupportedFeature
 from container_kit.images import records
 from container_kit.images.archive import ArchivedLayer
-from container_kit.images.downloads import Download, Places
-from container_kit.images.layers import store_layers
+from container_kit.images.downloads import PASSED_OVER, Download, Places
+from container_kit.images.layers import is_stored, store_layers
 from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference
 from container_kit.oci.manifest import parse_manifest
 from container_kit.oci.media_types import (
@@ -91,7 +90,7 @@ def _pull_first(
         with store.lease() as lease:
             try:
                 found = one.resolve()
-            except (NotFound, Unreachable):
+            except PASSED_OVER:
                 if number == len(names):
                     raise
                 continue
@@ -144,8 +143,11 @@ class _Pull:
         """What the name means now: the image, if it is in the store, or what to fetch."""
         self.report(Progress(id=str(self.reference), action="resolve", name=self.reference.familiar))
         for place in self.places[:-1]:
-            with suppress(NotFound, Unreachable):  # a mirror need not have everything, nor be there
+            try:
                 return self._resolve_at(place)
+            except PASSED_OVER as error:  # a mirror need not have everything, nor be there, nor let us in
+                name = place.location.name
+                self.report(Progress(id=name, action="warning", name=name, message=str(error)))
         return self._resolve_at(self.places[-1])
 
     def _resolve_at(self, place: Repository) -> _Found | Digest:
@@ -229,8 +231,10 @@ class _Pull:
             ArchivedLayer(diff_id, Download(places, descriptor, self.report), descriptor)
             for descriptor, diff_id in zip(found.manifest.layers, found.config.diff_ids, strict=True)
         ]
-        for layer in layers:
+        for layer, descriptor in zip(layers, found.manifest.layers, strict=True):
             self._refuse_unusable(layer)
+            if is_stored(self.store, layer):
+                self.report(Progress(id=str(descriptor.digest), action="exists"))
         store_layers(self.store, lease, layers)
         digest = records.publish(self.store, found.manifest, found.config)
         self._remember(found.top, digest)

@@ -107,6 +107,7 @@ def test_push_pull_and_search_speak_dockers_words(ckit: Ckit) -> None:
     assert f"The push refers to repository [{name.removesuffix(':1')}]" in pushed
     assert "1: digest: sha256:" in pushed
     digest = pushed.partition("digest: ")[2].partition(" ")[0]
+    assert pulled.count(": Already exists") == 2
     assert f"Digest: {digest}\nStatus: Downloaded newer image for {name}\n{name}\n" in pulled
     assert f"Status: Image is up to date for {name}" in again
     assert found.split() == ["NAME", name.removesuffix(":1")]

@@ -424,14 +424,13 @@ def test_mirrors_that_are_down_are_passed_over(engine: Engine, farm: Farm, tmp_p
 
 
 def test_a_mirror_gets_no_password_of_the_registry(engine: Engine, farm: Farm, tmp_path: Path) -> None:
-    """Credentials are bound to the registry that they are for, whoever serves its content."""
+    """Credentials are bound to the registry that they are for; a mirror that wants some is passed over."""
     registry, mirror, _ = farm
     registry.answers = wanting_basic(image().answer)
     mirror.answers = lambda seen: Answer(401, b"{}", {"WWW-Authenticate": 'Basic realm="test"'})
     write_mirrors(tmp_path, registry.authority, [f"{mirror.authority}/copies"])
 
-    with pytest.raises(AccessDenied):
-        pull(engine, registry)
+    assert pull(engine, registry).digest
     assert mirror.seen and not mirror.got_secret
 
 
