@@ -50,8 +50,14 @@ def execute(
     streams = Streams.open(None if data is None else _PIPE, output, output)
     try:
         words, launched = _launch(container, command, streams, wishes, timeout)
-        left = None if timeout is None else began + timeout - time.monotonic()
-        done = _finish(launched, streams, data, left)
+        try:
+            left = None if timeout is None else began + timeout - time.monotonic()
+            done = _finish(launched, streams, data, left)
+        except BaseException:
+            # At once: the container cannot end while a process of it is not reaped, and the error that is
+            # on its way keeps this frame.
+            launched.end()
+            raise
         launched.close()
     finally:
         streams.close()
@@ -95,13 +101,17 @@ def _launch(
             cgroup_fd=block.cgroup_fd,
             timeout_s=timeout_s,
         )
-        container.engine.note("exec_start", block.record, pid=str(launched.pid))
-    streams.started()
+        try:
+            container.engine.note("exec_start", block.record, pid=str(launched.pid))
+            streams.started()
+        except BaseException:
+            launched.end()
+            raise
     return words, launched
 
 
 def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s: float | None) -> Completed:
-    """Feed and drain until the command has ended; whatever interrupts this kills it.
+    """Feed and drain until the command has ended.
 
     Raises:
         TimedOut: It did not in time.
@@ -117,11 +127,7 @@ def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s:
     try:
         return talk.run(timeout_s)
     except TimedOut:
-        launched.end()
         raise TimedOut("the command did not end in time and was killed: give a longer timeout") from None
-    except BaseException:
-        launched.end()
-        raise
 
 
 def popen(
@@ -138,7 +144,11 @@ def popen(
     streams = Streams.open(stdin, stdout, stderr)
     try:
         words, launched = _launch(container, command, streams, wishes)
-        return ExecProcess(words, launched, streams, text)
+        try:
+            return ExecProcess(words, launched, streams, text)
+        except BaseException:
+            launched.end()
+            raise
     except BaseException:
         streams.close()
         raise

@@ -22,7 +22,6 @@ import attrs
 
 from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.janitor import LINGER_S, Janitor
-from container_kit.errors import ContainerKitError
 from container_kit.native.process import surroundings
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class Spares:
         """Make one; what fails will fail again, and be told, when a caller needs it."""
         spare = None
         if len(self._ready) < _MOST_KINDS * _PROCESSORS and not self._engine.is_closed:
-            with contextlib.suppress(ContainerKitError, OSError):
+            with contextlib.suppress(Exception):
                 spare = ForegroundContainer(self._engine, recipe).make()
                 if recipe.is_parkable:
                     spare.park()

@@ -52,6 +52,8 @@ def main(root: str, what: str, count: int = 1) -> None:
         _print(ready=True)
         while True:
             engine.run("tools", ["true"], name="churn")
+            for _ in range(3):
+                engine.run("tools", ["true"])
             with engine.start("tools", ["sleep", "600"], name="churn") as container:
                 container.exec(["true"])
                 container.stop(timeout_s=0)
