@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
+
+import pytest
 
 from tests.census import Census, leaks_since
 
@@ -35,3 +38,44 @@ def test_a_file_and_a_listening_socket_are_leaks() -> None:
     assert "open file pipe (2 more)" in leaks
     assert "listening socket tcp" in leaks
     assert leaks_since(before) == []
+
+
+def test_a_key_is_a_leak() -> None:
+    """A keyring of a session that lives on is counted; keys go with it."""
+    before = Census.take()
+    script = (
+        "import ctypes; ctypes.CDLL(None).syscall(250, 1, b'census'); input()"  # keyctl(JOIN_SESSION_KEYRING)
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not any(
+            "keys of this user" in leak for leak in leaks_since(before, grace_s=0)
+        ):
+            time.sleep(0.01)
+        leaks = leaks_since(before, grace_s=0)
+        child.communicate(b"\n")
+    assert any("more keys of this user" in leak for leak in leaks)
+
+
+def test_a_helper_that_nobody_collects_is_a_leak() -> None:
+    """A helper of ours that has ended and stays in the table of processes is named, too."""
+    before = Census.take()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    leaks = leaks_since(before, grace_s=0)
+    os.waitpid(child, 0)
+    assert any(leak.startswith(f"process {child} ") and "state Z" in leak for leak in leaks)
+
+
+@pytest.mark.root
+@pytest.mark.tool("nft")
+def test_a_table_of_the_packet_filter_is_a_leak() -> None:
+    """Its family and name are found, in the network namespace of whoever asks."""
+    script = "from tests.netfilter import netfilter_tables; print(*netfilter_tables(), sep=';')"
+    command = f'nft add table inet ck-census && exec {sys.executable} -c "{script}"'
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", command], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1 ck-census\n"

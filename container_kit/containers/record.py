@@ -132,8 +132,11 @@ def write_record(directory: str, record: Record) -> None:
     try:
         write_private(f"{path}.new", record.to_json())
     except OSError as error:
-        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else KernelError
-        raise kind(error.errno or 0, f"cannot write {path}: {os.strerror(error.errno or 0)}") from None
+        number = error.errno or errno.EIO
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            why = f"{os.strerror(number)}; run prune, or use a larger disk"
+            raise StoreFull(number, f"cannot write {path}: {why}") from None
+        raise KernelError.of(number, "cannot write", path) from None
     os.rename(f"{path}.new", path)
 
 
