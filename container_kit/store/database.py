@@ -46,6 +46,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._read_mutex = threading.RLock()
         self._write_mutex = threading.RLock()
+        self._turn = object()  # whose transaction the writer is in, if it is in one
         self._closed = False
         self.generation = 0  # counts the reader's connections: data versions compare within one only
         try:
@@ -74,7 +75,12 @@ class Database:
             durable: Whether it survives a power cut; without, it survives the end of the process.
         """
         with self._write_mutex, _translated(self.path):
-            connection = self._write_connection()
+            connection, turn = self._write_connection(), object()
+            if connection.in_transaction:
+                # A signal handler raised before this thread's last transaction had even begun its block; the
+                # error, which may be on its way still, keeps that transaction from ending.
+                connection.execute("ROLLBACK")
+            self._turn = turn
             connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             failpoints.hit("database.begin")
             connection.execute("BEGIN IMMEDIATE")
@@ -83,7 +89,7 @@ class Database:
                 failpoints.hit("database.commit")
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
+                if self._turn is turn and connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             failpoints.hit("database.committed")

@@ -321,3 +321,15 @@ def test_a_finished_draft_closes_nothing_else(store: Store) -> None:
     for other in others:
         other.write(b"still open")
         other.discard()
+
+
+def test_a_transaction_that_was_cut_off_before_its_block_is_in_nobodys_way(store: Store) -> None:
+    """A signal handler may raise where ``with`` begins; the error on its way keeps that transaction open."""
+    cut_off = store.database.transaction()
+    cut_off.__enter__().execute("INSERT INTO roots VALUES ('lost', '', 0)")
+    store.set_name("image", "first", add_image(store, "one", b"one"))
+    with store.database.transaction() as tx:
+        tx.execute("INSERT INTO roots VALUES ('kept', '', 0)")
+        assert cut_off.__exit__(KeyError, KeyError(), None) is False  # it ends now, in the middle of another
+    assert store.database.read("SELECT owner FROM roots") == [("kept",)]
+    assert "first" in store.names("image")
