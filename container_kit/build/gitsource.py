@@ -220,14 +220,16 @@ def _fetch(git: _Git, reference: GitReference) -> str:
     except TimedOut:
         raise
     except ContainerKitError:
-        # Some servers give no single commits: then everything, and the commit must be among it.
-        if not _COMMIT.fullmatch(reference.ref):
-            raise
-        git.run("fetch", *options, "--", git.url, "+refs/*:refs/container-kit/all/*", network=True)
-        target = reference.ref
+        # Some servers give no single commits, others no shallow history: then all of it.
+        if _COMMIT.fullmatch(reference.ref):
+            wanted, target = "refs/*", "refs/container-kit/all/*"
+        git.run("fetch", *options, "--", git.url, f"+{wanted}:{target}", network=True)
+        target = reference.ref if wanted == "refs/*" else target
     commit = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{target}^{{commit}}").strip()
     if reference.checksum and not commit.startswith(reference.checksum.lower()):
-        raise InvalidInput(f"{git.url}: {wanted} is the commit {commit}, not {reference.checksum}")
+        raise InvalidInput(
+            f"{git.url}: {reference.ref or 'HEAD'} is the commit {commit}, not {reference.checksum}"
+        )
     return commit
 
 
