@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from container_kit.images import records
 from container_kit.oci import Digest, History, ImageConfig
 
 if TYPE_CHECKING:
@@ -103,7 +104,10 @@ def inspect(image: Image) -> dict[str, Any]:
     described: dict[str, Any] = {
         "Id": str(image.id),
         "RepoTags": [name for name in names if "@" not in name],
-        "RepoDigests": sorted({f"{name.rpartition(':')[0]}@{image.digest}" for name in names}),
+        "RepoDigests": sorted(
+            {f"{name.rpartition(':')[0]}@{image.digest}" for name in names}
+            | set(records.pinned_names(image.store, image.digest))
+        ),
         "Parent": "",
         "Comment": config.history[-1].comment if config.history else "",
         "Created": config.created or "0001-01-01T00:00:00Z",

@@ -29,6 +29,7 @@ __all__ = [
     "is_name",
     "layer_size",
     "names_of",
+    "pinned_names",
     "publish",
     "read",
     "references_of",
@@ -156,6 +157,12 @@ def references_of(store: Store, digest: Digest) -> list[Reference]:
     return sorted(
         (Reference.parse(name) for name, target in store.names(TAG).items() if target == digest), key=str
     )
+
+
+def pinned_names(store: Store, digest: Digest) -> list[str]:
+    """What registries call image *digest*: ``repository@digest``, short, as docker shows them."""
+    pinned = [name for name, target in store.names(PINNED).items() if target == digest]
+    return [Reference.parse(name).familiar for name in sorted(pinned)]
 
 
 def unnamed_twins(store: Store, image_id: Digest) -> list[Digest]:

@@ -73,7 +73,7 @@ def _untag(store: Store, tags: list[Reference]) -> None:
 
 def _forget(store: Store, digest: Digest) -> None:
     pinned = [name for name, target in store.names(records.PINNED).items() if target == digest]
-    names = [(records.IMAGE, str(digest)), *((records.PINNED, name) for name in pinned)]
+    names = [*((records.PINNED, name) for name in pinned), (records.IMAGE, str(digest))]
     for kind, name in names:
         with suppress(NotFound):
             store.remove_name(kind, name)

@@ -10,8 +10,9 @@ from typing import Final
 
 from container_kit.errors import InvalidInput, Untrusted
 from container_kit.registry.client.endpoint import Url
+from container_kit.registry.client.location import Location
 
-__all__ = ["MOST_REDIRECTS", "is_redirect", "redirected", "upload_location"]
+__all__ = ["MOST_REDIRECTS", "is_redirect", "keeps_credential", "redirected", "upload_location"]
 
 MOST_REDIRECTS: Final = 5
 
@@ -37,6 +38,11 @@ def redirected(url: Url, location: str | None, count: int) -> Url:
     if url.origin.scheme == "https" and target.origin.scheme != "https":
         raise Untrusted(f"{url.origin} redirects to {target.origin}, which is not protected by TLS")
     return target
+
+
+def keeps_credential(location: Location, target: Url) -> bool:
+    """Whether a redirect stays within the repository that the credential is bound to."""
+    return target.origin == location.origin and target.path.startswith(f"/v2/{location.path}/")
 
 
 def upload_location(sent_from: Url, location: str | None) -> Url:

@@ -29,7 +29,7 @@ from container_kit.registry.client.endpoint import Origin, Url, is_loopback_name
 from container_kit.registry.client.location import Location, Scope
 from container_kit.registry.client.messages import Answer, Request, problem_in
 from container_kit.registry.client.options import Credentials, RegistryOptions
-from container_kit.registry.client.redirects import is_redirect, redirected
+from container_kit.registry.client.redirects import is_redirect, keeps_credential, redirected
 from container_kit.registry.client.transport import OpenAnswer, Transport
 
 __all__ = ["Session"]
@@ -157,7 +157,7 @@ class Session:
                 break
             answer.close()
             target = redirected(request.url, answer.headers.get("location"), count)
-            if not (target.origin == location.origin and f"/v2/{location.path}/" in target.path):
+            if not keeps_credential(location, target):
                 header = None
             count, request = count + 1, attrs.evolve(request, url=target, sender=answer.reach)
         if count and answer.status == 401 and header is None:

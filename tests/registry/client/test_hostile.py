@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from container_kit.errors import (
     InvalidInput,
     LimitExceeded,
     NotFound,
+    TimedOut,
     Unreachable,
     UnsupportedFeature,
     Untrusted,
@@ -164,6 +166,41 @@ def test_tls_is_not_given_up_by_a_redirect(engine: Engine, farm: Farm, tmp_path:
         with pytest.raises(Untrusted, match="not protected by TLS"):
             pull(engine, registry, options)
     assert second.seen == []
+
+
+@pytest.mark.parametrize("guard", ["realms.may_have_credentials", "session.keeps_credential"])
+def test_without_its_guard_a_secret_would_be_seen(
+    engine: Engine, farm: Farm, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    """The control: with the rule switched off, the same farm records the secret where it must not be."""
+    registry, second, _ = farm
+    content = image()
+    monkeypatch.setattr(f"container_kit.registry.client.{guard}", lambda *_: True)
+
+    def answer(seen: Seen) -> Answer | None:
+        if guard.startswith("realms"):
+            return bearer(f"{second.url}/token")
+        if "/blobs/" in seen.path:
+            return Answer(307, b"", {"Location": f"{second.url}{seen.path}"})
+        return content.answer(seen)
+
+    registry.answers = answer if guard.startswith("realms") else wanting_basic(answer)
+    second.answers = content.answer
+    with suppress(ContainerKitError):
+        pull(engine, registry)
+
+    assert second.got_secret
+
+
+def test_a_deadline_ends_whatever_is_waited_for(engine: Engine, farm: Farm) -> None:
+    """The whole call ends in time, although each single wait would be allowed."""
+    registry, _, _ = farm
+    registry.answers = lambda seen: Answer(503, b"", {"Retry-After": "1"})
+    options = RegistryOptions(tries=50, deadline_s=0.5)
+
+    with pytest.raises(TimedOut, match=r"within the 0\.5 s"):
+        pull(engine, registry, options)
+    assert len(registry.seen) < 10
 
 
 def test_an_upload_does_not_go_to_another_host(engine: Engine, farm: Farm) -> None:
