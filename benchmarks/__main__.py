@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import exec, forms, load, memory, peers, program, registry, start, teardown, throughput
+from benchmarks import build, exec, forms, load, memory, peers, program, registry, start, teardown, throughput
 from benchmarks.stage import enter_private_mounts, stage
 
 CASES = {
@@ -17,6 +17,7 @@ CASES = {
     "load": load.run,
     "forms": forms.run,
     "program": program.run,
+    "build": build.run,
     "registry": registry.run,
 }
 

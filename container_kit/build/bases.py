@@ -18,7 +18,7 @@ from container_kit.build.keys import copy_key
 from container_kit.build.named_contexts import Contexts, NamedContext
 from container_kit.build.state import State
 from container_kit.build.trees import Tree
-from container_kit.errors import NotFound
+from container_kit.errors import AccessDenied, NotFound, Unreachable
 from container_kit.images import Image
 from container_kit.images.layers import build_layer
 from container_kit.oci import Platform
@@ -85,7 +85,7 @@ class Bases:
                     return self._kept(image)
             except NotFound:
                 pass
-        found = Image.pull(name, platform=platform, progress=session.report, engine=session.engine)
+        found = self._pulled(name, platform)
         if not _fits(platform, found.config.platform):
             session.report(
                 Progress(
@@ -96,6 +96,13 @@ class Bases:
                 )
             )
         return self._kept(found)
+
+    def _pulled(self, name: str, platform: Platform) -> Image:
+        session = self._session
+        try:
+            return Image.pull(name, platform=platform, progress=session.report, engine=session.engine)
+        except (AccessDenied, NotFound, Unreachable) as error:
+            raise NotFound("image", name, f"it is not here, and cannot be pulled: {error}") from error
 
     def _kept(self, image: Image) -> Image:
         for diff_id, descriptor in zip(image.layers, image.manifest.layers, strict=True):

@@ -77,7 +77,7 @@ def to_remove(items: Iterable[CacheItem], keep_bytes: int) -> list[CacheItem]:
     total = 0
     gone: list[CacheItem] = []
     for item in items:
-        if total + item.size_bytes > keep_bytes or gone:
+        if gone or total + item.size_bytes > keep_bytes or not keep_bytes:
             gone.append(item)
         else:
             total += item.size_bytes

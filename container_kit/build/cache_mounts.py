@@ -66,10 +66,10 @@ class CacheMounts:
         make_private(self._directory)
         for number in range(_MOST_PRIVATE):
             home = f"{self._directory}/{_name(id, number)}"
-            lock = _open_lock(home)
+            lock = _locked(home, sharing, wait)
+            if lock is None:
+                continue
             try:
-                if not _lock(lock, sharing, wait):
-                    continue
                 yield self._ready(home, id, owner, mode, fill)
                 return
             finally:
@@ -144,10 +144,35 @@ def _names(directory: str) -> list[str]:
         return []
 
 
+def _locked(home: str, sharing: str, wait: Callable[[], object]) -> int | None:
+    """The lock of the directory *home*, held as *sharing* asks; None when a private one is taken."""
+    while True:
+        fd = _open_lock(home)
+        try:
+            if not _lock(fd, sharing, wait):
+                os.close(fd)
+                return None
+            if _is_current(fd, home):
+                return fd
+            os.close(fd)  # somebody has pruned the directory since
+        except BaseException:
+            os.close(fd)
+            raise
+
+
+def _is_current(fd: int, home: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(f"{home}/lock"))
+    except FileNotFoundError:
+        return False
+
+
 def _open_lock(home: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(home, 0o700)
-    return os.open(f"{home}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    while True:
+        with suppress(FileExistsError):
+            os.mkdir(home, 0o700)
+        with suppress(FileNotFoundError):  # pruned between the two calls
+            return os.open(f"{home}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _lock(fd: int, sharing: str, wait: Callable[[], object]) -> bool:

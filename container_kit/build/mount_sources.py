@@ -33,6 +33,7 @@ __all__ = ["OpenMounts", "ResolvedMount", "resolve_mounts"]
 _SECRETS = "/run/secrets"
 _AGENT = "/run/buildkit/ssh_agent"
 _ROOM = 1 << 20
+_NOTICED = ("mode", "uid", "gid", "size_bytes", "env")  # what a program can see of any mount
 
 
 @attrs.frozen(kw_only=True)
@@ -55,19 +56,18 @@ class ResolvedMount:
     def input(self) -> MountInput:
         """What the key knows of it."""
         mount = self.mount
-        detail = {
-            name: value
-            for name in ("mode", "uid", "gid", "size_bytes", "env", "source", "sharing")
-            if ((value := getattr(mount, name)) is not None and mount.type != "secret")
-            or name in ("mode", "env")
-        }
+        wishes = {name: getattr(mount, name) for name in _NOTICED}
+        if mount.type == "bind":
+            wishes["source"] = mount.source
+        elif mount.type == "cache":
+            wishes |= {"source": mount.source, "sharing": mount.sharing}
         return MountInput(
             type=mount.type,
             target=self.target,
             content=" ".join(map(str, self.layers)),
             id=self.id,
             read_only=mount.read_only,
-            detail={name: value for name, value in detail.items() if value is not None},
+            detail={name: value for name, value in wishes.items() if value is not None},
         )
 
 

@@ -67,7 +67,8 @@ class StageBuild:
             DockerfileError: An instruction makes no sense.
         """
         node = self._node
-        self._count = 1 + sum(isinstance(one, _STEPS) for one in node.instructions)
+        own = sum(isinstance(one, _STEPS) for one in node.instructions)
+        self._count = own + (node.base_stage is None)
         state, triggers = self._base()
         self._check_variables(state)
         for instruction in (*self._triggered(triggers), *node.instructions):

@@ -39,7 +39,7 @@ def item(size: int, name: str = "") -> CacheItem:
 
 @pytest.mark.parametrize(
     ("sizes", "keep", "left"),
-    [([5, 5, 5], 10, 2), ([5, 5, 5], 0, 0), ([5, 20, 1], 10, 1), ([], 0, 0), ([3], 3, 1)],
+    [([5, 5, 5], 10, 2), ([5, 0, 5], 0, 0), ([0], 0, 0), ([5, 20, 1], 10, 1), ([], 0, 0), ([3], 3, 1)],
 )
 def test_what_was_not_used_for_longest_goes_first(sizes: list[int], keep: int, left: int) -> None:
     """The last used are kept as long as they fit; from the first that does not, all go."""
