@@ -99,7 +99,7 @@ def build_dockerfile(
         states = {platform: _solve(session, dockerfile, bases, platform) for platform in options.platforms}
         images, image = publish(session, states)
         export_cache(session, states[options.platforms[0]])
-        write_outputs(outputs, images, image)
+        write_outputs(outputs, images, image, session.report)
         if session.made:
             keep_within_limit(engine.store)
         return image

@@ -15,6 +15,7 @@ from container_kit.images.layers import stream
 from container_kit.images.pushing import push_all
 from container_kit.images.views import view
 from container_kit.native import layers as native
+from container_kit.oci import ProgressCallback
 from container_kit.registry.client import RegistryOptions
 
 __all__ = ["Output", "parse_outputs", "write_outputs"]
@@ -61,7 +62,9 @@ def _output(text: str) -> Output:
     return Output(words.type, target if target == "-" else os.path.abspath(target), is_directory=is_directory)
 
 
-def write_outputs(outputs: Sequence[Output], images: Sequence[Image], chosen: Image) -> None:
+def write_outputs(
+    outputs: Sequence[Output], images: Sequence[Image], chosen: Image, report: ProgressCallback | None = None
+) -> None:
     """Write *images*, one a platform, to each output; *chosen* where only one can be had.
 
     Raises:
@@ -78,7 +81,7 @@ def write_outputs(outputs: Sequence[Output], images: Sequence[Image], chosen: Im
                     _pack(chosen, fd)
             case _:
                 if output.name:
-                    push_all(images, output.name, None, RegistryOptions())
+                    push_all(images, output.name, report, RegistryOptions())
 
 
 def _archive(output: Output, images: Sequence[Image], chosen: Image) -> None:

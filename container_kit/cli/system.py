@@ -44,7 +44,8 @@ _DF = Listing(
 def df(engine: Engine, format: str | None, verbose: bool) -> None:
     """Show what uses space."""
     usage = engine.store.df()
-    print_rows(_DF, [_images_row(engine, usage), _containers_row(engine)], format=format)
+    rows = [_images_row(engine, usage), _containers_row(engine), _build_cache_row(engine)]
+    print_rows(_DF, rows, format=format)
     if verbose:
         parts = (
             f"blobs: {usage.blobs} in {decimal_size(usage.blobs_bytes)}",
@@ -82,6 +83,20 @@ def _containers_row(engine: Engine) -> dict[str, str]:
         "Active": str(len(active)),
         "Size": decimal_size(sum(sizes.values())),
         "Reclaimable": _share(idle, sum(sizes.values())),
+    }
+
+
+def _build_cache_row(engine: Engine) -> dict[str, str]:
+    from container_kit.build import cache_items
+
+    items = cache_items(engine.store)
+    size = sum(item.size_bytes for item in items)
+    return {
+        "Type": "Build Cache",
+        "TotalCount": str(len(items)),
+        "Active": "0",
+        "Size": decimal_size(size),
+        "Reclaimable": decimal_size(size),
     }
 
 

@@ -215,6 +215,17 @@ def test_pushing_is_an_output(build: Build, engine: Engine) -> None:
         assert again.id == image.id
 
 
+def test_several_platforms_are_pushed_as_one_index(build: Build, engine: Engine) -> None:
+    """type=registry pushes an index, from which each platform gets its own."""
+    with ck.Registry.serve() as registry:
+        name = f"{registry.address}/team/many:1"
+        platforms = [f"linux/{OTHER}", str(Platform.host())]
+        build("FROM scratch\nCOPY a /a", FILES, platform=platforms, output=f"type=registry,name={name}")
+
+        pulled = [Image.pull(name, platform=platform, engine=engine) for platform in platforms]
+        assert [str(image.config.platform) for image in pulled] == platforms
+
+
 def test_a_base_comes_from_a_registry_when_it_is_not_here(build: Build, engine: Engine) -> None:
     """FROM pulls what is missing; with pull=True it asks also for what is here."""
     with ck.Registry.serve() as registry:

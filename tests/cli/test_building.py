@@ -140,6 +140,7 @@ def test_the_cache_is_shown_and_pruned(ckit: Ckit) -> None:
     listing = ckit.ok("builder", "du", "--verbose")
     assert "# shown" in listing and "Total:" in listing
     assert "/c" in ckit.ok("builder", "du", "--filter", "type=mount", "--format", "{{.Description}}")
+    assert "Build Cache" in ckit.ok("system", "df")
     ckit.ok("builder", "prune", "-f", "--filter", "type=mount")
     assert ckit.ok("builder", "du", "--filter", "type=mount", "--format", "{{.ID}}") == ""
     assert ckit.ok("builder", "du", "--format", "{{.ID}}") != ""
