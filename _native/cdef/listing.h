@@ -27,3 +27,8 @@ struct ck_file_digest {
 
 /* Regular files by NUL-ended paths one after another, below root_fd and through no link; in two threads. */
 int ck_digest_files(int root_fd, const char *paths, size_t count, struct ck_file_digest *out);
+
+/* SHA-256 of the names, types and states of everything below a directory, no content read; *newest_ns takes the
+ * newest change of any of it.  Equal ones mean that no file was changed, but within a tick of the clock.
+ * -ELOOP when it is deeper than 256 directories. */
+int ck_tree_state(int dir_fd, unsigned char *out, int64_t *newest_ns);

@@ -9,6 +9,7 @@ tonistiigi/fsutil, copy.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from container_kit.build.copyplan import CopyPlan
 from container_kit.build.dockerfile.ignore import IgnoreRules
 from container_kit.build.ownership import parse_chmod
 from container_kit.build.placing import Placing
+from container_kit.build.remembered import recall
 from container_kit.build.selection import Selection, TreeSource, select
 from container_kit.build.trees import Tree
 from container_kit.errors import InvalidInput
@@ -83,6 +85,18 @@ def plan_copy(
     """
     options = options or CopyOptions()
     _require_directory(sources, destination, options, parent_fd)
+    remembered = None
+    if parent_fd is None and not options.parents:  # what is outside of the source would be part of it
+        remembered = recall(sources, (destination, attrs.evolve(options, epoch=None)))
+    place = functools.partial(_placed, sources, destination, parent_fd, options)
+    plan = CopyPlan(place, options.epoch, scratch, remembered)
+    plan.decide()
+    return plan
+
+
+def _placed(
+    sources: Sequence[Source], destination: str, parent_fd: int | None, options: CopyOptions
+) -> Placing:
     exclude = IgnoreRules.of(options.exclude)
     target = None if parent_fd is None else Tree(parent_fd, "the image")
     placing = Placing(target, options.owner, parse_chmod(options.chmod))
@@ -92,7 +106,7 @@ def plan_copy(
             continue
         for selection in select(source, exclude, parents=options.parents):
             _place(placing, selection, destination, options.parents)
-    return CopyPlan.of(placing, options.epoch, scratch)
+    return placing
 
 
 def _place(placing: Placing, selection: Selection, destination: str, parents: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 
@@ -18,6 +18,7 @@ import attrs
 from container_kit.build.archives import unpacked
 from container_kit.build.layertar import Header, LayerTar
 from container_kit.build.placing import Item, Placing
+from container_kit.build.remembered import Remembered
 from container_kit.build.trees import Tree
 from container_kit.errors import Conflict
 from container_kit.native.listing import Listed
@@ -37,14 +38,23 @@ class CopyPlan:
         items: Entries of the layer by path, parents first; those of archives come only when it is written.
     """
 
-    items: tuple[Item, ...]
-    _placing: Placing
+    _place: Callable[[], Placing]
     _epoch: int | None
     _scratch: str | None
+    _remembered: Remembered | None
 
-    @classmethod
-    def of(cls, placing: Placing, epoch: int | None, scratch: str | None) -> CopyPlan:
-        return cls(_sorted(placing.items.values()), placing, epoch, scratch)
+    @cached_property
+    def _placing(self) -> Placing:
+        return self._place()
+
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        return _sorted(self._placing.items.values())
+
+    def decide(self) -> None:
+        """Raise now what is wrong with the copy, unless its key is known: then nothing is."""
+        if self._remembered is None or self._remembered.key is None:
+            self._placing  # noqa: B018
 
     @property
     def is_empty(self) -> bool:
@@ -65,6 +75,15 @@ class CopyPlan:
             Conflict: A file changed while it was read.
             KernelError: A file cannot be read.
         """
+        remembered = self._remembered
+        if remembered is not None and remembered.key is not None:
+            return remembered.key
+        key = self._computed_key()
+        if remembered is not None:
+            remembered.keep(key)
+        return key
+
+    def _computed_key(self) -> Digest:
         digests = self._digests
         links = _hard_links(self.items)
         lines = [_KEY_FORMAT]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from container_kit.errors import KernelError
 from container_kit.native._binding import check, ffi, lib
 
-__all__ = ["FileDigest", "Listed", "digest_files", "list_directory"]
+__all__ = ["FileDigest", "Listed", "digest_files", "list_directory", "tree_state"]
 
 _LISTED = struct.Struct("=QQQqqqIIII")
 _DIGEST = struct.Struct("=32sQQqqqiI")
@@ -90,3 +90,16 @@ def digest_files(root_fd: int, paths: Sequence[str]) -> list[FileDigest]:
         FileDigest(sha, device, inode, size, modified, changed, -error, xattrs)
         for sha, device, inode, size, modified, changed, error, xattrs in _DIGEST.iter_unpack(ffi.buffer(out))
     ]
+
+
+def tree_state(dir_fd: int) -> tuple[bytes, int]:
+    """SHA-256 of the names and states (as in `Listed`) of all below *dir_fd*, and the newest change in ns.
+
+    No content is read: equal states mean that no file has changed, but within one tick of the clock.
+
+    Raises:
+        KernelError: A directory cannot be read; ELOOP when one is deeper than 256.
+    """
+    out, newest = ffi.new("unsigned char[32]"), ffi.new("int64_t *")
+    check(lib.ck_tree_state(dir_fd, out, newest), f"cannot read the tree of fd {dir_fd}")
+    return bytes(ffi.buffer(out)), int(newest[0])

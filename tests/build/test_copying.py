@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from container_kit.build import hashes
 from container_kit.build.copying import CopyOptions, CopyPlan, Source, TextSource, TreeSource, plan_copy
+from container_kit.build.dockerfile import IgnoreRules
 from container_kit.build.hashes import HashCache
 from container_kit.build.ownership import parse_chmod, resolve_owner
 from container_kit.build.trees import Tree
 from container_kit.errors import Conflict, InvalidInput
 from container_kit.images.layers import stream
 
-Plan = Callable[..., CopyPlan]
+DIGESTS = Tree.digests
 
 
 @pytest.fixture
@@ -125,6 +128,40 @@ def test_every_change_changes_the_key(change: Callable[[Path], None], context: T
     change(tmp_path / "context")
     assert plan(source, "/x").key != before
     assert plan(aside, "/x").key == before_aside
+
+
+@pytest.mark.parametrize(
+    "change", [_other_content, _other_name, _other_link, _more, _other_type, _other_xattr, None]
+)
+def test_remembered_keys_are_those_that_would_be_computed(
+    change: Callable[[Path], None] | None, context: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key is found again without a look at any file's content, and only while nothing has changed."""
+    monkeypatch.setattr(hashes, "_TICK_NS", -(1 << 62))  # the files of this test are a moment old
+    monkeypatch.setattr(hashes, "_COARSE_TICK_NS", -(1 << 62))
+    place = str(tmp_path / "hashes")
+    for _ in range(2):
+        cached = attrs.evolve(context, hashes=HashCache(place))
+        before = plan(TreeSource(cached, "dir"), "/x").key
+        assert cached.hashes is not None
+        cached.hashes.save()
+    assert before == plan(TreeSource(context, "dir"), "/x").key
+    if change is not None:
+        change(tmp_path / "context")
+    seen: list[object] = []
+    monkeypatch.setattr(Tree, "digests", lambda self, nodes: seen.append(nodes) or DIGESTS(self, nodes))
+    again = attrs.evolve(context, hashes=HashCache(place))
+    after = plan(TreeSource(again, "dir"), "/x")
+    key = after.key
+    assert bool(seen) == (change is not None)
+    assert key == plan(TreeSource(context, "dir"), "/x").key
+    assert (key == before) == (change is None)
+    assert written(after) == written(plan(TreeSource(context, "dir"), "/x"))
+    for other in ({"exclude": ("sub",)}, {"chmod": "700"}, {"owner": (1, 1)}):
+        assert plan(TreeSource(again, "dir"), "/x", **other).key != key
+    assert plan(TreeSource(again, "dir"), "/y").key != key
+    ignoring = attrs.evolve(again, rules=IgnoreRules.parse("**/sub"))
+    assert plan(TreeSource(ignoring, "dir"), "/x").key != key
 
 
 OPTIONS = st.fixed_dictionaries(
