@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import build, exec, forms, load, memory, peers, program, registry, start, teardown, throughput
+from benchmarks import (
+    build,
+    exec,
+    forms,
+    load,
+    memory,
+    peers,
+    program,
+    registry,
+    registry_server,
+    start,
+    teardown,
+    throughput,
+)
 from benchmarks.stage import enter_private_mounts, stage
 
 CASES = {
@@ -18,6 +31,7 @@ CASES = {
     "forms": forms.run,
     "program": program.run,
     "build": build.run,
+    "registry-server": registry_server.run,
     "registry": registry.run,
 }
 
