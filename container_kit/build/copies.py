@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from container_kit.build.cache import Layer
-from container_kit.build.copying import CopyPlan, Source, plan_copy
+from container_kit.build.copying import CopyPlan, Source, TreeSource, plan_copy
 from container_kit.build.dockerfile import Add, Copy
 from container_kit.build.keys import copy_key, source_key
 from container_kit.build.ownership import resolve_owner
 from container_kit.build.sources import copy_options, destination_of, opened_sources
 from container_kit.build.trees import Tree
-from container_kit.errors import InvalidInput
+from container_kit.errors import Conflict, InvalidInput
 from container_kit.images.layers import build_layer
 from container_kit.images.views import view
 from container_kit.oci import Digest
@@ -70,8 +70,9 @@ def copy_files(solver: Solver, node: StageNode, copy: Copy | Add, state: State) 
             # The times of a context's files are nobody's input: they all get the epoch.
             tree = attrs.evolve(context, time_ns=state.epoch * 10**9)
             sources = stack.enter_context(opened_sources(copy, tree, scratch=one.scratch))
-            key = one.key(one.contents(sources))
-            make = one.making_from(sources)
+            content = one.contents(sources)
+            key = one.key(content)
+            make = one.making_from_context(sources, content)
         yield Copying(key, make, f"{copy.keyword} {_shown(copy)} # buildkit")
 
 
@@ -119,8 +120,20 @@ class _One:
             with self._planned(sources) as plan:
                 return plan.key
 
+    def making_from_context(self, sources: tuple[Source, ...], content: Digest) -> Callable[[], Layer | None]:
+        """What makes the layer of files that anyone may change meanwhile: its key must be its own."""
+        make = self.making_from(sources)
+
+        def make_unchanged() -> Layer | None:
+            layer = make()
+            if any(_may_change(source) for source in sources) and self.contents(sources) != content:
+                raise Conflict("files of the build context changed while they were copied: build again")
+            return layer
+
+        return make_unchanged
+
     def making_from(self, sources: tuple[Source, ...]) -> Callable[[], Layer | None]:
-        """What makes the layer of files of a context."""
+        """What makes the layer of the files of *sources*."""
 
         def make() -> Layer | None:
             with self._planned(sources) as plan:
@@ -165,6 +178,11 @@ class _One:
 
     def _built(self, plan: CopyPlan) -> Layer | None:
         return None if plan.is_empty else Layer(*build_layer(self.solver.session.store, plan.write))
+
+
+def _may_change(source: Source) -> bool:
+    """Whether these files are somebody else's, and not a copy of our own."""
+    return isinstance(source, TreeSource) and source.tree.hashes is not None
 
 
 def _owner(chown: str, root: int | None) -> tuple[int, int] | None:

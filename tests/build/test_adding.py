@@ -11,13 +11,15 @@ import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from container_kit.build import copies
 from container_kit.containers.engine import Engine
 from container_kit.errors import ContainerKitError
 from container_kit.images import Image
-from tests.build.listing import listing
+from tests.build.listing import files, listing
 
 pytestmark = pytest.mark.root
 
@@ -108,3 +110,25 @@ def test_repositories_become_directories(engine: Engine, site: tuple[str, Path])
     ):
         with pytest.raises(ContainerKitError, match=part):
             built(engine, line)
+
+
+def test_a_layer_never_gets_the_key_of_other_content(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that changes after it was looked at fails the build; the next build has what is there then."""
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "f").write_text("first")
+    planned = copies._One._planned
+
+    def change_first(one: copies._One, sources: Any) -> Any:
+        (context / "f").write_text("second")
+        return planned(one, sources)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copies._One, "_planned", change_first)
+        with pytest.raises(ContainerKitError, match="changed while they were copied"):
+            Image.build(context, dockerfile=b"FROM scratch\nCOPY . /\n", engine=engine)
+    (context / "f").write_text("first")
+    first = Image.build(context, dockerfile=b"FROM scratch\nCOPY . /\n", engine=engine)
+    assert "a7937b64b8ca" in files(first, engine)["f"]  # SHA-256 of "first"
