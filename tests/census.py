@@ -18,13 +18,13 @@ from pathlib import Path
 import attrs
 
 from tests.netfilter import netfilter_tables
+from tests.quiet import is_quiet
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 OUR_CGROUP = "container-kit"
 OUR_PROCESS = "ckit"
 GRACE_S = 1.0  # the promise
 BUSY_GRACE_S = 5.0  # where processes wait for a processor most of the time, ours do as well
-BUSY_PERCENT = 50.0
 ADOPTED_GRACE_S = 15.0  # an ended process waits for PID 1 to collect it, and that is not us
 _ADOPTED = "ended, not yet collected by PID 1"
 
@@ -87,11 +87,7 @@ def _patience_s(leaks: list[str]) -> float:
     """A second, where the machine has time for us."""
     if all(leak.endswith(_ADOPTED) for leak in leaks):
         return ADOPTED_GRACE_S
-    with contextlib.suppress(OSError):
-        line = Path("/proc/pressure/cpu").read_text()
-        if float(line.split("avg10=")[1].split()[0]) < BUSY_PERCENT:
-            return GRACE_S
-    return BUSY_GRACE_S
+    return GRACE_S if is_quiet() else BUSY_GRACE_S
 
 
 def _our_processes() -> Iterator[str]:

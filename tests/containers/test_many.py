@@ -13,6 +13,7 @@ import pytest
 from container_kit.containers.engine import Engine
 from container_kit.runtime.limits import Limits
 from tests.containers.waiting import wait_for
+from tests.quiet import is_quiet, kernel_complaints
 
 pytestmark = pytest.mark.root
 
@@ -51,12 +52,16 @@ def test_one_after_the_other_and_fifty_at_once(engine: Engine) -> None:
 
 @pytest.mark.trial
 def test_a_thousand(engine: Engine) -> None:
-    """A thousand in sequence, then a hundred at once ten times; the slow ones are not much slower."""
+    """R13: a thousand in sequence, then a hundred at once ten times; the slow ones are not much slower."""
+    quiet = is_quiet()
     times = sorted(_sequence(engine, 1000))
+    quiet = quiet and is_quiet()
     for _ in range(10):
         _at_once(engine, 100)
     _assert_nothing_left(engine)
-    print(f"p50 {statistics.median(times) * 1e3:.1f} ms, p99 {times[990] * 1e3:.1f} ms")
+    p50, p99 = statistics.median(times), times[990]
+    print(f"p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, {'quiet' if quiet else 'a busy machine'}")
+    assert p99 <= 2 * p50 or not quiet
 
 
 def _soak(engine: Engine, rounds: int) -> tuple[int, int]:
@@ -88,9 +93,11 @@ def test_runs_and_execs_do_not_pile_up(engine: Engine) -> None:
 
 @pytest.mark.trial
 def test_a_soak(engine: Engine) -> None:
-    """Thousands of them."""
+    """R14, shortened: five thousand of each; the kernel has nothing to complain of."""
+    complaints = kernel_complaints()
     memory, files = _soak(engine, 5000)
     assert files <= 0 and memory < 5000
+    assert kernel_complaints() == complaints
 
 
 def test_orphans_are_reaped(engine: Engine) -> None:

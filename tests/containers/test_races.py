@@ -219,6 +219,47 @@ def test_mount_points_in_a_racing_volume(
     assert started > 0 and swaps[0] > (ENOUGH_SWAPS if seconds == LONG_S else 100)
 
 
+HOST_SETTINGS = ("core_pattern", "sysrq", "msgmax", "modprobe", "hostname")
+
+
+def _settings_of_the_host() -> dict[str, str]:
+    paths = [Path("/proc/sys/kernel", name) for name in HOST_SETTINGS]
+    return {path.name: path.read_text() for path in paths if path.exists()}
+
+
+@pytest.mark.parametrize("seconds", DURATIONS)
+def test_settings_land_in_the_real_procfs(
+    engine: Engine, swapper: Path, tmp_path: Path, seconds: float
+) -> None:
+    """S06: while mounts race over what leads to /proc, settings of a new container are its own, or it fails.
+
+    The kernel's settings of the host, which a redirected write would hit, stay as they are.
+    """
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "trap").mkdir()
+    (tmp_path / "trap" / "msgmax").write_text("trap")
+    (tmp_path / "trap" / "oom_score_adj").write_text("trap")
+    before, volume = _settings_of_the_host(), f"{tmp_path}/shared:/shared"
+    wanted = {"sysctls": {"kernel.msgmax": "4242"}, "oom_score_adj": 321, "timeout": 20}
+    look = ["cat", "/proc/sys/kernel/msgmax", "/proc/self/oom_score_adj"]
+    right = 0
+    with (
+        engine.start("tools", ["sleep", "600"], mounts=[volume]) as container,
+        _swapping(container, swapper, "/shared", Path("/proc/sys/kernel")) as swaps,
+    ):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for place in ("/shared/dir", "/shared/dir/msgmax"):
+                source = tmp_path / "trap" / ("msgmax" if place.endswith("msgmax") else "")
+                with contextlib.suppress(ContainerKitError):
+                    done = engine.run("tools", look, mounts=[volume, f"{source}:{place}"], **wanted)
+                    assert done.stdout.split() in (["4242", "321"], ["trap", "321"]), done
+                    right += done.stdout.split() == ["4242", "321"]
+    assert _settings_of_the_host() == before
+    assert {path.read_text() for path in (tmp_path / "trap").iterdir()} == {"trap"}
+    assert right > 0 and swaps[0] > 0
+
+
 @pytest.mark.parametrize("seconds", DURATIONS)
 def test_a_log_that_turns_into_a_link(
     supervise: Supervise, canary: Path, tmp_path: Path, seconds: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from container_kit.containers.logs import LogLine, read_logs
 from container_kit.containers.monitor_config import LogOptions
 from container_kit.containers.state_file import read_state
 from tests.containers.conftest import Supervise
+from tests.quiet import is_quiet
 
 MEGABYTE = 1 << 20
 
@@ -87,6 +89,22 @@ def test_r16_a_background_child_does_not_hold_up_exec(engine: Engine) -> None:
 
     assert result.stdout == "all of it\n"
     assert time.monotonic() - started_at < 60
+
+
+@pytest.mark.root
+@pytest.mark.trial
+def test_r16_exec_returns_at_once(engine: Engine) -> None:
+    """R16: at most 100 ms after its program has ended, output complete, whoever else holds the pipe."""
+    late = []
+    with engine.start("tools", ["sleep", "600"]) as container:
+        for number in range(50):
+            result = container.exec(["sh", "-c", f"sleep 600 & echo {number}; cat /proc/uptime"])
+            ended_at = float(result.stdout.split()[1])
+            late.append(time.clock_gettime(time.CLOCK_BOOTTIME) - ended_at)
+            assert result.stdout.startswith(f"{number}\n")
+    print(f"after the end: median {statistics.median(late) * 1e3:.0f} ms, most {max(late) * 1e3:.0f} ms")
+    assert statistics.median(late) < 0.1
+    assert max(late) < 0.1 or not is_quiet()
 
 
 def numbered(count: int) -> tuple[str, ...]:

@@ -415,14 +415,37 @@ static void hunt_one(const char *pid)
 		close(fd);
 }
 
+/* The same through the files that a program has mapped. */
+static void hunt_maps(const char *pid)
+{
+	char path[600];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "/proc/%s/map_files", pid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof path, "/proc/%s/map_files/%s", pid, entry->d_name);
+		int fd = *entry->d_name == '.' ? -1 : open(path, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			say_once("opened a mapping", path);
+			close(fd);
+		}
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int hunt(void)
 {
 	for (;;) {
 		DIR *dir = opendir("/proc");
 		struct dirent *entry;
 		while (dir && (entry = readdir(dir)))
-			if (atoi(entry->d_name) && atoi(entry->d_name) != getpid())
+			if (atoi(entry->d_name) && atoi(entry->d_name) != getpid()) {
 				hunt_one(entry->d_name);
+				hunt_maps(entry->d_name);
+			}
 		if (dir)
 			closedir(dir);
 	}

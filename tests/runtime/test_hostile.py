@@ -214,12 +214,10 @@ def _hunt(box: Box, capabilities: tuple[str, ...], times: int) -> str:
 
 def test_nobody_inside_reaches_the_program_that_enters(box: Box) -> None:
     """S05: a container that watches every exec sees no program but its own, and ours stay as they are."""
-    init = _digest(process._EXECUTABLE)
-    interpreter = _digest("/proc/self/exe")
+    init, before = _digest(process._EXECUTABLE), _programs_of_the_caller()
 
     assert _hunt(box, CAPS, 300) == ""
-    assert _digest(process._EXECUTABLE) == init
-    assert _digest("/proc/self/exe") == interpreter
+    assert _programs_of_the_caller() == before
     assert _digest(f"/proc/self/fd/{process.init_fd()}") == init
 
 
@@ -230,6 +228,32 @@ def test_control_even_with_the_right_to_look_nothing_can_be_written(box: Box) ->
     assert "memfd:ckit-init" in seen, "the hunter hunts"
     assert "WRITTEN" not in seen
     assert {line for line in seen.splitlines() if "ckit-init" not in line} == set()
+
+
+def _programs_of_the_caller() -> dict[str, tuple[int, int, str]]:
+    """The interpreter, each library that it has mapped, and our helper: when changed, how large, and what."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    paths = {line.split(maxsplit=5)[5] for line in maps if " r-xp " in line and line.count("/")}
+    found = [Path(path) for path in (*paths, process._EXECUTABLE) if os.path.isfile(path)]
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size, _digest(str(path))) for path in found}
+
+
+def test_a_preload_of_the_image_is_the_images_own(box: Box, tmp_path: Path) -> None:
+    """S05: what an image wants loaded into every program is not loaded into those that enter it.
+
+    Whoever opened the library, a FIFO, would wait for ever.
+    """
+    (box.lower / "etc").mkdir()
+    (box.lower / "etc" / "ld.so.preload").write_text("/evil.so\n")
+    os.mkfifo(box.lower / "evil.so")
+    before = _programs_of_the_caller()
+    env = {"env": ("PATH=/bin", "LD_PRELOAD=/evil.so", "LD_LIBRARY_PATH=/")}
+
+    assert len(before) > 3
+    assert box.run(spec("/bin/probe", "exit", "4", process=env)).exit_code == 4
+    target = box.start(spec("/bin/probe", "sleep", "60", process=env))
+    assert box.execute(target, "/bin/probe", "exit", "5", env=env["env"]).exit_code == 5
+    assert _programs_of_the_caller() == before
 
 
 def test_a_script_that_names_our_program_gets_its_own(box: Box) -> None:
