@@ -121,6 +121,16 @@ def test_some_calls_fail(engine: Engine, archive: Path, what: str) -> None:
     assert hits > len(QUICK[what]) // 2
 
 
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+def test_a_host_that_refuses_openat2(engine: Engine, archive: Path, error: str) -> None:
+    """Loading goes on without it; a container, whose walls need it, is refused and nothing is left."""
+    refused = Fault("openat2", error, 1, sticky=True)
+
+    assert refused.strike(_works(engine, archive)["load"]).error == ""
+    assert refused.strike(_works(engine, archive)["run"]).error == "typed"
+    _assert_clean(engine.root, refused)
+
+
 @pytest.mark.trial
 @pytest.mark.parametrize(("error", "sticky"), LONG)
 @pytest.mark.parametrize("what", ["run", "load"])
