@@ -7,11 +7,11 @@ names them; a plain one is made again from its tree when it is asked for.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ import attrs
 
 from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOut
 from container_kit.images.archive import ArchivedLayer
+from container_kit.images.parallel import run_all
 from container_kit.images.snapshot import keeps_images
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest
@@ -28,7 +29,6 @@ from container_kit.store.trees import TreeDraft
 
 __all__ = [
     "build_layer",
-    "cause_among",
     "is_stored",
     "plain_descriptor",
     "store_layers",
@@ -55,24 +55,9 @@ def store_layers(store: Store, lease: Lease, wanted: Sequence[ArchivedLayer]) ->
         lease.add_keys(_keys(layer), check=False)
     missing = {(layer.diff_id, _kept_digest(layer)): layer for layer in wanted if not is_stored(store, layer)}
     cancellation = native.Cancellation()
-    with ThreadPoolExecutor(max_workers=min(_MAX_AT_ONCE, len(missing) or 1)) as pool:
-        futures = [pool.submit(_store_layer, store, lease, layer, cancellation) for layer in missing.values()]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException as error:  # the first error, or Ctrl-C: the others need not end their work
-            cancellation.cancel()
-            pool.shutdown(cancel_futures=True)
-            raise cause_among(futures, error) from None
+    tasks = [functools.partial(_store_layer, store, lease, layer, cancellation) for layer in missing.values()]
+    run_all(tasks, _MAX_AT_ONCE, cancellation.cancel)
     return [layer.descriptor or plain_descriptor(store, layer.diff_id) for layer in wanted]
-
-
-def cause_among(futures: Iterable[Future[Any]], first: BaseException) -> BaseException:
-    """The error that stopped the others: these were stopped, and may have said so sooner."""
-    if not isinstance(first, TimedOut):
-        return first
-    errors = [future.exception() for future in futures if not future.cancelled()]
-    return next((error for error in errors if error and not isinstance(error, TimedOut)), first)
 
 
 def build_layer(store: Store, write: Callable[[int], object]) -> tuple[Digest, Descriptor]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -16,7 +15,8 @@ import attrs
 from container_kit.errors import InvalidInput
 from container_kit.images import records
 from container_kit.images.compressing import compressed, is_plain, known_compression
-from container_kit.images.layers import cause_among, stream
+from container_kit.images.layers import stream
+from container_kit.images.parallel import run_all
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest, Index, Manifest, Reference
 from container_kit.oci.json_document import encode
@@ -189,19 +189,11 @@ class _Push:
         return Manifest.parse(_with(manifest.raw, "layers", new), manifest.media_type)
 
     def _in_parallel(self, tasks: Mapping[Digest, Callable[[], Descriptor]]) -> dict[Digest, Descriptor]:
-        with ThreadPoolExecutor(max_workers=min(_MAX_AT_ONCE, len(tasks))) as pool:
-            futures: dict[Digest, Future[Descriptor]] = {
-                digest: pool.submit(task) for digest, task in tasks.items()
-            }
-            try:
-                for future in as_completed(futures.values()):
-                    future.result()
-            except BaseException as error:  # the first error, or Ctrl-C
-                self.cancellation.cancel()
-                self.repository.session.cancel()
-                pool.shutdown(cancel_futures=True)
-                raise cause_among(futures.values(), error) from None
-        return {digest: future.result() for digest, future in futures.items()}
+        def stop() -> None:
+            self.cancellation.cancel()
+            self.repository.session.cancel()
+
+        return dict(zip(tasks, run_all(list(tasks.values()), _MAX_AT_ONCE, stop), strict=True))
 
     def _send_layer(self, layer: Descriptor) -> Descriptor:
         if not (self.shrink and is_plain(layer)):
