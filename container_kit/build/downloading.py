@@ -115,7 +115,7 @@ def _fetch(url: str, fd: int, expected: Digest | None, max_bytes: int) -> int:
             _keep(answer, fd, url, expected, max_bytes)
             return _last_modified(answer.headers.get("Last-Modified"))
         finally:
-            answer.release_conn()
+            answer.close()  # what was not read is not wanted
     except urllib3.exceptions.TimeoutError as error:
         raise TimedOut(f"cannot fetch {url}: {host} stopped answering: {error}") from None
     except urllib3.exceptions.HTTPError as error:
