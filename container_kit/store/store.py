@@ -180,13 +180,18 @@ class Store:
         once.  They are as good as unknown until `Ingest.commit` has compared the digest of all.
 
         Returns:
-            As `ingest`; None while another thread or process is at the same blob.
+            As `ingest`; None while another thread or process is at the same blob.  Look once more whether
+            the blob is here when you have it.
         """
         part = f"{self.layout.temporary}/{PART}-{expected.algorithm}-{expected.hex}"
         file = self.drafts.reopen_file(part)
         if file is None:
             return None
-        return Ingest(self, expected, size, lease or self._current_lease(), part, file)
+        ingest = Ingest(self, expected, size, lease or self._current_lease(), part, file)
+        # Who has just given the part its final name still holds this lock: then the blob is known by now, and
+        # the caller sees it when looking again.
+        with locks.held(self.layout.write_lock):
+            return ingest
 
     def put_virtual_blob(self, digest: Digest, size: int, tree: Digest, lease: Lease | None = None) -> None:
         """Make the plain archive of *tree* known as a blob that is regenerated when it is read."""

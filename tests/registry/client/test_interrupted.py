@@ -186,28 +186,46 @@ def test_two_processes_fetch_a_layer_once(engine: Engine, server: Server) -> Non
         if content.layer_digest in seen.path
         else content.answer(seen)
     )
-    root = engine.store.root
-
-    def in_child() -> int:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                with Store.open(root) as store:
-                    pull(Engine(store), server)
-                code = 0
-            finally:
-                os._exit(code)
-        return child
-
-    children = [in_child()]
+    root = Path(engine.store.root)
+    children = [forked(lambda: pull_from(root, server))]
     assert begun.wait(20)
-    children.append(in_child())
+    children.append(forked(lambda: pull_from(root, server)))
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
     assert codes == [0, 0]
     assert len(layer_requests(server, content)) == 1
     assert not engine.store.fsck().problems
+
+
+def test_processes_that_begin_together_fetch_a_layer_once(server: Server, tmp_path: Path) -> None:
+    """Also in the moment in which the first one gives the layer its final name."""
+    for number in range(5):
+        content = large_image(MEBIBYTE // 4)
+        server.answers = content.answer
+        server.seen.clear()
+        root = tmp_path / str(number)
+        Store.open(root).close()
+        children = [forked(lambda root=root: pull_from(root, server)) for _ in range(4)]  # type: ignore[misc]
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+        assert len(layer_requests(server, content)) == 1
+
+
+def pull_from(root: Path, server: Server) -> None:
+    with Store.open(root) as store:
+        pull(Engine(store), server)
+
+
+def forked(work: Callable[[], None]) -> int:
+    """The process id of a child that does *work* and ends with 0, or with 1 when that failed."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
 
 
 @pytest.mark.timeout(20)
