@@ -101,7 +101,7 @@ def build_dockerfile(
         export_cache(session, states[options.platforms[0]])
         write_outputs(outputs, images, image, session.report)
         if session.made:
-            keep_within_limit(engine.store)
+            keep_within_limit(engine.store, session.made_bytes)
         return image
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +22,7 @@ __all__ = ["CacheItem", "PrunedCache", "cache_items", "keep_within_limit", "prun
 
 DEFAULT_LIMIT_BYTES = 20 << 30
 _VARIABLE = "CONTAINER_KIT_BUILD_CACHE"
+_TRUSTED_S = 3600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -110,12 +113,49 @@ def prune_cache(
     return PrunedCache(tuple(removed), freed + store.gc().freed_bytes if removed else 0)
 
 
-def keep_within_limit(store: Store) -> None:
-    """Prune when the cache is larger than ``CONTAINER_KIT_BUILD_CACHE`` says (20 GiB)."""
-    limit = _limit()
-    items = cache_items(store)
-    if sum(item.size_bytes for item in items) > limit:
+def keep_within_limit(store: Store, added_bytes: int) -> None:
+    """Prune when the cache is larger than ``CONTAINER_KIT_BUILD_CACHE`` says (20 GiB).
+
+    Looking at everything takes long when there is much.  So it is done once an hour, and when what was found
+    then and what builds have added since may be too much.
+
+    Args:
+        added_bytes: What the layers of this build take.
+    """
+    limit, path = _limit(), f"{store.root}/build/size"
+    known = _known_size(path)
+    if known is not None and known + added_bytes <= limit:
+        _write_size(path, known + added_bytes, keep_time=True)
+        return
+    total = sum(item.size_bytes for item in cache_items(store))
+    if total > limit:
         prune_cache(store, keep_bytes=limit)
+        total = limit
+    _write_size(path, total, keep_time=False)
+
+
+def _known_size(path: str) -> int | None:
+    """What the file says; None when it is too old, or says nothing."""
+    try:
+        if abs(time.time() - os.stat(path).st_mtime) > _TRUSTED_S:
+            return None
+        with open(path) as file:
+            return int(file.read(40))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_size(path: str, size: int, *, keep_time: bool) -> None:
+    """Only a guess: what two builds write at once, or a crash loses, is looked up in an hour."""
+    with suppress(OSError):
+        before = os.stat(path).st_mtime_ns if keep_time else time.time_ns()
+        with open(path, "w", opener=_private) as file:
+            file.write(str(size))
+        os.utime(path, ns=(before, before))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _limit() -> int:

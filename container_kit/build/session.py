@@ -28,7 +28,7 @@ class Session:
 
     Attributes:
         stop_fd: Can be read once the build is to stop.
-        made: How many steps were done, and not found in the cache.
+        made: How many steps were done, and not found in the cache; *made_bytes* their files take.
         steps: All that were needed: key, layer and name.
     """
 
@@ -41,7 +41,7 @@ class Session:
         self.imports = Imports(engine.store, options.cache_from, self.report)
         self.steps: list[tuple[Digest, Layer | None, str]] = []
         self.stop_fd = -1
-        self.made = 0
+        self.made = self.made_bytes = 0
         self._key_locks: dict[Digest, threading.Lock] = {}
         self._mutex = threading.Lock()
         self._lease: Lease | None = None
@@ -111,6 +111,7 @@ class Session:
                 self.cache.add(key, layer, name)
             self.steps.append((key, layer, name))
             self.made += 1
+            self.made_bytes += 0 if layer is None else self.store.tree_usage(layer.diff_id)[0]
             return layer, found is not None
 
     def keep_document(
