@@ -14,6 +14,7 @@
 #define MFD_EXECUTABLE 0x10
 #define FIRST_ROOM 65536
 #define CODE_EXITED 1
+#define PATIENCE_MS 50
 
 static long copy_all(int from, int to)
 {
@@ -92,6 +93,7 @@ int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_
 	result = launch_begin(&l);
 	export_launch(&l, started);
 	started->maker = sys(getpid);
+	started->interrupted = result == -EINTR;
 	return result;
 }
 
@@ -103,6 +105,7 @@ int ck_launch_next(struct ck_started *started)
 	import_launch(started, &l);
 	result = launch_follow(&l);
 	export_launch(&l, started);
+	started->interrupted = result == -EINTR;
 	return result;
 }
 
@@ -149,13 +152,47 @@ int ck_launch_go(struct ck_started *started, const char *plan, unsigned int plan
 	return sent < 0 ? sent : 0;
 }
 
+/* Take what the start has to say within patience_ms, until it waits for an answer or has ended. */
+static void hear_out(struct launch *l, long patience_ms)
+{
+	long long limit[2] = { 0, patience_ms * 1000000LL };
+	struct pollfd ready = { l->status_fd, POLLIN, 0 };
+	int passed;
+	long n;
+
+	while (sys(ppoll, &ready, 1, limit, NULL, 8) > 0) {
+		n = spawn_receive(l->status_fd, &l->record, &passed);
+		if (n == -EINTR)
+			continue;
+		if (n <= 0 || launch_report(l, passed) != 0)
+			return;
+	}
+}
+
+/* A process that enters a PID namespace makes a second one, which is our child too: were it missed, it would
+ * never be reaped, and until then its container could not end. */
+static void abandon_interrupted(struct launch *l)
+{
+	char info[128];
+
+	hear_out(l, PATIENCE_MS);
+	if (l->pidfd < 0 || l->status_fd < 0)
+		return;
+	sys(pidfd_send_signal, l->pidfd, 9, NULL, 0);
+	spawn_reap(l->pidfd, info);
+	hear_out(l, 0);
+}
+
 void ck_launch_abandon(struct ck_started *started)
 {
 	struct launch l;
 
 	import_launch(started, &l);
+	if (started->interrupted)
+		abandon_interrupted(&l);
 	launch_abandon(&l);
 	export_launch(&l, started);
+	started->interrupted = 0;
 }
 
 void ck_launch_close(struct ck_started *started)
@@ -322,7 +359,7 @@ static long finish(struct ck_talk *talk)
 	if (n < 0)
 		return n;
 	launch_close(&talk->stdin_fd);
-	code = ck_reap(talk->pidfd, 0);
+	code = talk->known_code >= 0 ? talk->known_code : ck_reap(talk->pidfd, 0);
 	if (code < 0)
 		return code;
 	talk->code = code;

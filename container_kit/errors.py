@@ -29,6 +29,7 @@ __all__ = [
     "StoreFull",
     "StoreTooNew",
     "TimedOut",
+    "UnknownOption",
     "Unreachable",
     "UnsupportedFeature",
     "Untrusted",
@@ -47,8 +48,9 @@ class ContainerKitError(Exception):
 class NotFound(ContainerKitError):
     """There is no object of this kind with this name."""
 
-    def __init__(self, kind: str, name: str, hint: str = "") -> None:
-        super().__init__(f"no {kind} named {name!r}" + (f": {hint}" if hint else ""))
+    def __init__(self, kind: str, name: str, hint: str = "", *, where: str = "") -> None:
+        place = f" {where}" if where else ""
+        super().__init__(f"no {kind} named {name!r}{place}" + (f": {hint}" if hint else ""))
         self.kind, self.name = kind, name
 
 
@@ -71,6 +73,15 @@ class WrongState(ContainerKitError):
 
 class InvalidInput(ContainerKitError, ValueError):
     """An argument, or a document, has a value that cannot be used; the message names it."""
+
+
+class UnknownOption(InvalidInput, TypeError):
+    """There is no argument of this name; the message has what was probably meant."""
+
+    def __init__(self, name: str, function: str, meant: str | None = None, hint: str = "") -> None:
+        remedy = f": did you mean {meant!r}?" if meant else hint
+        super().__init__(f"there is no option {name!r} of {function}{remedy}")
+        self.name, self.meant = name, meant
 
 
 class CorruptData(ContainerKitError):

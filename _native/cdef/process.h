@@ -4,6 +4,7 @@
 struct ck_started {
 	int maker; /* the process whose child it is and whose end it shall be to drop this; 0: nobody's */
 	int pid, pidfd, status_fd, terminal_fd, listener_fd, mount_ns_fd;
+	int interrupted; /* the last call gave -EINTR: a second process may be born that nobody has heard of */
 	int error;	     /* of the last record: an errno, */
 	unsigned int op, step; /* where it happened */
 	unsigned long long value;
@@ -38,6 +39,7 @@ struct ck_talk {
 	char *output[2];
 	size_t size[2], room[2];
 	int ended, code; /* 0 to 255, or 128+n for signal n */
+	int known_code;	 /* when somebody else has reaped it; else -1 */
 };
 
 /* 0 when it ended (and was reaped), -ETIMEDOUT at deadline_ns (CLOCK_MONOTONIC; negative for none), -EINTR when a

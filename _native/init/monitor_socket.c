@@ -186,6 +186,19 @@ static int32_t update_restart(struct monitor *m, uint32_t mode, uint32_t retries
 	return 0;
 }
 
+/* The members that each event begins with; they have the container's name. */
+static int32_t rename_events(struct monitor *m, uint32_t size)
+{
+	static char fields[4096];
+
+	if (size == 0 || size >= sizeof fields)
+		return -EINVAL;
+	memcpy(fields, m->message + 1, size);
+	fields[size] = 0;
+	m->config.event_fields = fields;
+	return 0;
+}
+
 static void attach(struct monitor *m, struct client *client, uint32_t wants)
 {
 	if ((wants & WANTS_STDIN) && m->stdin_fd < 0)
@@ -246,6 +259,8 @@ static void serve_message(struct monitor *m, struct client *client, char kind, c
 		return client_answer(m, client, update_restart(m, numbers[0], numbers[1]));
 	case 'P':
 		return client_answer(m, client, mark_paused(m, numbers[0]));
+	case 'n':
+		return client_answer(m, client, rename_events(m, size));
 	case 'a':
 		return attach(m, client, numbers[0]);
 	case 'i':

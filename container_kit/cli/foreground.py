@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from container_kit.cli.piped import relay_pipes, stream_kinds
-from container_kit.cli.terminal import TerminalPeer, raw_terminal, relay, signals_to
+from container_kit.cli.terminal import Patience, TerminalPeer, raw_terminal, relay, signals_to
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
@@ -65,13 +65,19 @@ def run_to_its_end(
 
 
 class Forwarder:
-    """A handler that sends signals on to a program; those that come before it runs are kept for it."""
+    """A handler that sends signals on to a program; those that come before it runs are kept for it.
+
+    As in docker, the third request to end is the last: a program that ignores them is killed.
+    """
 
     def __init__(self) -> None:
         self._pidfd = -1
         self._early: list[int] = []
+        self._patience = Patience()
 
     def __call__(self, number: int, _: object) -> None:
+        if self._patience.ends_with(number):
+            number = signal.SIGKILL
         if self._pidfd < 0:
             self._early.append(number)
         else:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttachedPeer",
     "KeyDetector",
+    "Patience",
     "Peer",
     "TerminalPeer",
     "attach_to",
@@ -320,11 +321,32 @@ def _window_changes(peer: Peer) -> Iterator[None]:
         signal.signal(signal.SIGWINCH, before)
 
 
+class Patience:
+    """Counts the requests to end that a program may ignore: docker's command line gives up at the third."""
+
+    _MOST = 3
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def ends_with(self, number: int) -> bool:
+        """Whether this signal is one too many; says so."""
+        self._asked += number in (signal.SIGINT, signal.SIGTERM)
+        if self._asked < self._MOST or number not in (signal.SIGINT, signal.SIGTERM):
+            return False
+        os.write(2, f"got {self._asked} SIGTERM/SIGINTs, forcefully exiting\n".encode())
+        return True
+
+
 @contextlib.contextmanager
 def _forward_to(container: Container) -> Iterator[None]:
     """Signals that are sent to us are sent on to the container instead."""
 
+    patience = Patience()
+
     def send(number: int, _: object) -> None:
+        if patience.ends_with(number):
+            raise SystemExit(1)  # as docker does: a container that is not ours alone goes on
         with contextlib.suppress(ContainerKitError):
             container.kill(number)
 

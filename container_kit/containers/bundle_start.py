@@ -6,7 +6,6 @@ container those about supervision apply: log, restart, stop, auto_remove, health
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,7 +111,6 @@ def _v1_paths(cgroup: Cgroup) -> tuple[str, ...]:
 
 def _config(engine: Engine, record: Record, plan: Plan, cgroup: Cgroup) -> MonitorConfig:
     options = record.options
-    fields = {"id": record.id, "name": record.name, "image": record.image}
     return MonitorConfig(
         id=record.id,
         directory=engine.catalogue.directory(record.id),
@@ -128,6 +126,6 @@ def _config(engine: Engine, record: Record, plan: Plan, cgroup: Cgroup) -> Monit
         auto_remove=options.auto_remove,
         name_file=os.path.join(engine.root, "names", record.name) if options.name else None,
         events=engine.journal.path,
-        event_fields=json.dumps(fields, separators=(",", ":"))[1:-1],
+        event_fields=record.event_fields,
         owned=bool(record.owner) and engine.owns(record.id),
     )

@@ -7,10 +7,11 @@ several processes, always see the same truth.  The work is done by the modules b
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
+from container_kit.containers.checking import as_timeout
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
 from container_kit.errors import with_typed_errors
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from container_kit.containers.engine import Engine
     from container_kit.containers.events import Event
+    from container_kit.containers.exec_options import ExecArguments
     from container_kit.containers.execution import ExecProcess
     from container_kit.containers.files import ContainerFiles
     from container_kit.containers.logs import LogLine
@@ -251,11 +253,11 @@ class Container:
         start(self)
         return self
 
-    def stop(self, timeout_s: float | None = None, signal: str | int | None = None) -> int | None:
+    def stop(self, timeout: float | None = None, signal: str | int | None = None) -> int | None:
         """Ask it to end, wait, then kill all of it; nothing happens when it is not running.
 
         Args:
-            timeout_s: Seconds before SIGKILL; None means its ``stop_timeout_s``; negative means for ever.
+            timeout: Seconds before SIGKILL; None means its ``stop_timeout_s``; negative means for ever.
             signal: None means its stop signal, else the image's, else SIGTERM.
 
         Returns:
@@ -263,7 +265,7 @@ class Container:
         """
         from container_kit.containers.lifecycle import stop
 
-        return stop(self, timeout_s, signal)
+        return stop(self, as_timeout(timeout, least=None), signal)
 
     def kill(self, signal: str | int = "KILL") -> None:
         """Send a signal to its first process.
@@ -297,11 +299,11 @@ class Container:
 
     unpause = resume
 
-    def restart(self, timeout_s: float | None = None) -> Self:
-        """Stop it, if it is running, and start it."""
+    def restart(self, timeout: float | None = None) -> Self:
+        """Stop it, if it is running, and start it; *timeout* as in :meth:`stop`."""
         from container_kit.containers.lifecycle import restart
 
-        restart(self, timeout_s)
+        restart(self, as_timeout(timeout, least=None))
         return self
 
     def wait(
@@ -324,7 +326,7 @@ class Container:
         """
         from container_kit.containers.lifecycle import wait
 
-        return wait(self, timeout, condition, check)
+        return wait(self, as_timeout(timeout, least=0), condition, check)
 
     def wait_healthy(self, timeout: float | None = None) -> None:
         """Wait until its health check succeeds.
@@ -335,7 +337,7 @@ class Container:
         """
         from container_kit.containers.lifecycle import wait_healthy
 
-        wait_healthy(self, timeout)
+        wait_healthy(self, as_timeout(timeout, least=0))
 
     def remove(self, *, force: bool = False) -> None:
         """Remove it with its files and logs; with *force* it is killed first. May be repeated with *force*.
@@ -377,13 +379,12 @@ class Container:
         input: str | bytes | None = None,
         timeout: float | None = None,
         capture_output: bool = True,
-        env: Mapping[str, str] | None = None,
-        user: str | int = "",
-        working_dir: str = "",
-        tty: bool = False,
-        privileged: bool = False,
+        **options: Unpack[ExecArguments],
     ) -> ExecResult:
         """Execute a command inside and return how it ended; arguments as in :func:`container_kit.run`.
+
+        Args:
+            options: See :class:`ExecOptions`: env, user, working_dir, tty, privileged.
 
         Raises:
             WrongState: The container is not running, or paused.
@@ -391,24 +392,18 @@ class Container:
             CommandFailed: It ended with another code than 0 and *check* was given.
             TimedOut: It did not end within *timeout* seconds; it has been killed.
         """
+        from container_kit.containers.exec_options import ExecOptions
         from container_kit.containers.execution import execute
 
-        wishes: dict[str, Any] = {
-            "env": env,
-            "user": user,
-            "working_dir": working_dir,
-            "tty": tty,
-            "privileged": privileged,
-        }
         return execute(
             self,
             command,
+            ExecOptions.of(options, "exec", ("check", "text", "input", "timeout", "capture_output")),
             check=check,
             text=text,
             input=input,
-            timeout=timeout,
+            timeout=as_timeout(timeout),
             capture=capture_output,
-            **wishes,
         )
 
     def popen(
@@ -419,32 +414,23 @@ class Container:
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
         text: bool = True,
-        env: Mapping[str, str] | None = None,
-        user: str | int = "",
-        working_dir: str = "",
-        tty: bool = False,
-        privileged: bool = False,
+        **options: Unpack[ExecArguments],
     ) -> ExecProcess:
         """Start a command inside and return at once; like ``subprocess.Popen``.
 
         Args:
             stdin, stdout, stderr: None inherits, or subprocess.PIPE, DEVNULL, STDOUT, a file or descriptor.
-            tty: Give it a terminal: ``process.terminal`` is its other end, stdin and the rest are not used.
-            privileged: All capabilities that this process has, and no filter.
+            options: See :class:`ExecOptions`; with ``tty=True`` ``process.terminal`` is the other end of its
+                terminal, and the streams are not used.
 
         Raises:
             WrongState, StartFailed: As for :meth:`exec`.
         """
+        from container_kit.containers.exec_options import ExecOptions
         from container_kit.containers.execution import popen
 
-        wishes: dict[str, Any] = {
-            "env": env,
-            "user": user,
-            "working_dir": working_dir,
-            "tty": tty,
-            "privileged": privileged,
-        }
-        return popen(self, command, text=text, stdin=stdin, stdout=stdout, stderr=stderr, **wishes)
+        wishes = ExecOptions.of(options, "popen", ("text", "stdin", "stdout", "stderr"))
+        return popen(self, command, wishes, text=text, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def attach(
         self,

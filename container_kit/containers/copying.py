@@ -65,7 +65,7 @@ class _HostFiles(RootFiles):
         try:
             return open_path(path, flags)
         except FileNotFoundError:
-            raise NotFound("file", path, "on this host") from None
+            raise NotFound("file", path, where="on this host") from None
 
 
 @contextlib.contextmanager
@@ -74,7 +74,7 @@ def _host_source(source: str) -> Iterator[tuple[int, str, bool]]:
     contents = source.endswith("/.") or source in (".", "./")
     real = os.path.abspath(source)
     if not os.path.lexists(real):
-        raise NotFound("file", source, "on this host")
+        raise NotFound("file", source, where="on this host")
     folder, name = os.path.split(real)
     with open_path(folder, DIRECTORY) as held:
         yield held.fileno(), name or ".", contents
@@ -94,7 +94,7 @@ def _lstat(folder: int, name: str, path: str) -> os.stat_result:
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        raise NotFound("file", path, "in the container") from None
+        raise NotFound("file", path, where="in the container") from None
 
 
 def _copy(copier: TreeCopy, folder: int, name: str, contents: bool, root: RootFiles, path: str) -> None:

@@ -6,6 +6,7 @@ root, write the record, tell the journal.  What fails half-way is undone; what a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,15 @@ import attrs
 
 from container_kit.containers import names
 from container_kit.containers.building import command_line
+from container_kit.containers.checking import check_limits
 from container_kit.containers.finding import find_image, split_wishes
+from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
 from container_kit.containers.state_file import HeldLock, hold_lock
+from container_kit.errors import ContainerKitError
 from container_kit.images import Image
 from container_kit.oci import Digest
 
@@ -72,6 +76,7 @@ def establish(engine: Engine, record: Record, prepare: Callable[[str], object]) 
     """
     from container_kit.containers.container import Container
 
+    check_limits(record.options.limits)
     check_startable(engine, record)
     draft = _Draft(engine, record)
     try:
@@ -116,9 +121,14 @@ class _Draft:
         self._is_closed = True
 
     def __del__(self) -> None:
-        # A signal handler may raise at any step, in the steps of undoing too.
+        # A signal handler may raise at any step, in the steps of undoing too.  Left to the janitor's thread,
+        # because here this thread may be in the middle of a transaction, with the locks that undoing needs.
         if not self._is_closed and self._process == os.getpid():
-            self.close()
+            self._engine.janitor.submit(f"container {self._record.id[:12]}", self._is_undone)
+
+    def _is_undone(self) -> bool:
+        self.close()
+        return True
 
 
 def rename(engine: Engine, container_id: str, name: str) -> None:
@@ -136,4 +146,7 @@ def rename(engine: Engine, container_id: str, name: str) -> None:
         names.release(names_fd, name, container_id)
         raise
     names.release(names_fd, record.name, container_id)
+    renamed = attrs.evolve(record, name=name, options=options)
+    with contextlib.suppress(ContainerKitError):  # it does not run, or is no monitor's business
+        MonitorClient(directory).rename(renamed.event_fields)
     engine.note("rename", attrs.evolve(record, name=name), old_name=record.name)

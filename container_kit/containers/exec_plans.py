@@ -7,7 +7,7 @@ of the last commands are kept.  Who a user is, is read in the container each tim
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
+    from container_kit.containers.exec_options import ExecOptions
     from container_kit.containers.record import Record
 
 __all__ = ["ExecBlock", "ExecWishes", "prepare_exec"]
@@ -62,12 +63,7 @@ class ExecWishes:
 def prepare_exec(
     container: Container,
     words: tuple[str, ...],
-    *,
-    env: Mapping[str, str] | None,
-    user: str | int,
-    working_dir: str,
-    tty: bool,
-    privileged: bool,
+    options: ExecOptions,
 ) -> Iterator[ExecBlock]:
     """What executes *words* in a running container; its descriptors are good for the block.
 
@@ -80,8 +76,8 @@ def prepare_exec(
     state = read_state(engine.catalogue.directory(container.id))
     if state.status != "running":
         raise WrongState(f"cannot execute in container {record.name}: it is {state.status}")
-    own = ContainerOptions(env=env).env if env else ()
-    wishes = ExecWishes(words, own, str(user), working_dir, tty, privileged)
+    env = ContainerOptions(env=options.env).env if options.env else ()
+    wishes = ExecWishes(words, env, options.user, options.working_dir, options.tty, options.privileged)
     with _pidfd(state, record.name) as pidfd:
         cgroup = engine.cgroups.open(record.id)
         try:

@@ -13,17 +13,19 @@ import time
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from container_kit.containers.ending import End
 from container_kit.containers.exec_plans import prepare_exec
 from container_kit.containers.options import as_command, signal_number
 from container_kit.containers.results import ExecResult
 from container_kit.containers.streams import Stream, Streams, as_bytes, as_output, last_lines
 from container_kit.errors import CommandFailed, InvalidInput, TimedOut
 from container_kit.native.descriptors import Descriptor, as_file, duplicate
-from container_kit.native.process import Completed, Talk, reap, send_signal, wait
+from container_kit.native.process import Completed, Talk, send_signal
 from container_kit.runtime.launch import Launched, launch
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
+    from container_kit.containers.exec_options import ExecOptions
     from container_kit.containers.options import Command
 
 __all__ = ["ExecProcess", "execute", "popen"]
@@ -35,13 +37,13 @@ _KILLED = 137
 def execute(
     container: Container,
     command: Command,
+    wishes: ExecOptions,
     *,
     check: bool,
     text: bool,
     input: str | bytes | None,
     timeout: float | None,
     capture: bool,
-    **wishes: Any,
 ) -> ExecResult:
     """Execute a command to its end; see :meth:`Container.exec`."""
     began = time.monotonic()
@@ -85,29 +87,31 @@ def _launch(
     container: Container,
     command: Command,
     streams: Streams,
-    wishes: dict[str, Any],
+    wishes: ExecOptions,
     timeout_s: float | None = None,
 ) -> tuple[tuple[str, ...], Launched]:
     words = as_command(command)
     if not words:
         raise InvalidInput("there is no command to execute: give at least a program")
-    with prepare_exec(container, words, **wishes) as block:
-        launched = launch(
-            block.plan,
-            stdin=streams.stdin,
-            stdout=streams.stdout,
-            stderr=streams.stderr,
-            slots=block.slots,
-            cgroup_fd=block.cgroup_fd,
-            timeout_s=timeout_s,
-        )
-        try:
+    launched = None
+    try:
+        with prepare_exec(container, words, wishes) as block:
+            launched = launch(
+                block.plan,
+                stdin=streams.stdin,
+                stdout=streams.stdout,
+                stderr=streams.stderr,
+                slots=block.slots,
+                cgroup_fd=block.cgroup_fd,
+                timeout_s=timeout_s,
+            )
             container.engine.note("exec_start", block.record, pid=str(launched.pid))
-            streams.started()
-        except BaseException:
+        streams.started()
+        return words, launched
+    except BaseException:
+        if launched is not None:
             launched.end()
-            raise
-    return words, launched
+        raise
 
 
 def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s: float | None) -> Completed:
@@ -116,15 +120,15 @@ def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s:
     Raises:
         TimedOut: It did not in time.
     """
-    streams.talkative()
-    talk = Talk(
-        launched.pidfd,
-        stdin_fd=streams.give_stdin(),
-        stdout_fd=streams.our_stdout,
-        stderr_fd=streams.our_stderr,
-        input=data or b"",
-    )
     try:
+        streams.talkative()
+        talk = Talk(
+            launched.pidfd,
+            stdin_fd=streams.give_stdin(),
+            stdout_fd=streams.our_stdout,
+            stderr_fd=streams.our_stderr,
+            input=data or b"",
+        )
         return talk.run(timeout_s)
     except TimedOut:
         raise TimedOut("the command did not end in time and was killed: give a longer timeout") from None
@@ -133,12 +137,12 @@ def _finish(launched: Launched, streams: Streams, data: bytes | None, timeout_s:
 def popen(
     container: Container,
     command: Command,
+    wishes: ExecOptions,
     *,
     text: bool,
     stdin: Stream,
     stdout: Stream,
     stderr: Stream,
-    **wishes: Any,
 ) -> ExecProcess:
     """Start a command; see :meth:`Container.popen`."""
     streams = Streams.open(stdin, stdout, stderr)
@@ -169,6 +173,7 @@ class ExecProcess:
     def __init__(self, args: tuple[str, ...], launched: Launched, streams: Streams, text: bool) -> None:
         self.args, self.pid = args, launched.pid
         self.returncode: int | None = None
+        self._end = End(launched)
         self._launched, self._text = launched, text
         self._talk: Talk | None = None
         self._process = os.getpid()
@@ -177,6 +182,7 @@ class ExecProcess:
         self.stdout = _file(stdout, "r", text)
         self.stderr = _file(stderr, "r", text)
         self.terminal: int | None = launched.terminal_fd if launched.terminal_fd >= 0 else None
+        self._end.collect_soon()
 
     def fileno(self) -> int:
         """A descriptor that is readable when the command has ended."""
@@ -184,8 +190,7 @@ class ExecProcess:
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
-        if self.returncode is None:
-            self.returncode = reap(self._launched.pidfd)
+        self.returncode = self._end.look()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -194,8 +199,7 @@ class ExecProcess:
         Raises:
             TimedOut: It still runs after *timeout* seconds.
         """
-        if self.returncode is None:
-            self.returncode = wait(self._launched.pidfd, timeout)
+        self.returncode = self._end.wait(timeout)
         return self.returncode
 
     def communicate(self, input: str | bytes | None = None, timeout: float | None = None) -> tuple[Any, Any]:
@@ -206,7 +210,7 @@ class ExecProcess:
         """
         if self._talk is None:
             self._talk = self._new_talk(as_bytes(input, self._text) or b"")
-        done = self._talk.run(timeout)
+        done = self._end.converse(self._talk, timeout)
         self.returncode = done.exit_code
         captured = [(self.stdout, done.stdout), (self.stderr, done.stderr)]
         texts = [None if file is None else as_output(data, self._text) for file, data in captured]
@@ -255,9 +259,8 @@ class ExecProcess:
             if file is not None:
                 with contextlib.suppress(BrokenPipeError):
                     file.close()
-        self.poll()
-        self._launched.end()
-        self.terminal = None
+        self._end.make()
+        self.returncode, self.terminal = self._end.look(), None
 
     def __enter__(self) -> Self:
         return self

@@ -151,7 +151,7 @@ class RootFiles:
                 os.unlink(name, dir_fd=fd)
             except FileNotFoundError:
                 if not missing_ok:
-                    raise NotFound("file", path, "in the container") from None
+                    raise NotFound("file", path, where="in the container") from None
             except OSError as error:
                 raise KernelError.of(error.errno or 0, "cannot remove", path) from None
 
@@ -257,7 +257,7 @@ def _where_it_leads(folder: int, name: str, path: str) -> str:
 
 def _explained(error: OSError, doing: str, path: str) -> Exception:
     if error.errno == errno.ENOENT:
-        return NotFound("file", path, "in the container")
+        return NotFound("file", path, where="in the container")
     return KernelError.of(error.errno or 0, doing, path)
 
 

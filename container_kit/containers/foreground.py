@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Unpack
 
 from container_kit._values import frozen
+from container_kit.containers.checking import as_timeout
 from container_kit.containers.finding import find_image, split_wishes
 from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.options import as_command
@@ -74,7 +75,7 @@ def run(
 
     The container ends with this process, whatever ends that.
     """
-    began = time.monotonic()
+    began, timeout = time.monotonic(), as_timeout(timeout)
     if engine is None:
         from container_kit.containers.engine import Engine
 

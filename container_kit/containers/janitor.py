@@ -51,7 +51,8 @@ class Janitor:
     def submit(self, what: str, work: Callable[[], bool]) -> None:
         """Have *work* done soon and until it returns True; *what* is for the log when it never does."""
         self._jobs.put(_Job(work, what, time.monotonic() + _PATIENCE_S))
-        if not self._threads:
+        # A thread that was cut off before its start is in the list and never lives.
+        if not any(thread.is_alive() for thread in self._threads):
             self._begin()
 
     def _begin(self) -> None:
@@ -66,7 +67,7 @@ class Janitor:
         """Return when all work has been done or given up, and the thread is gone."""
         for thread in list(self._threads):
             self._jobs.put(None)
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join()
         self._work_off(linger_s=0)
         self._on_idle()

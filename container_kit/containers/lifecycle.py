@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from container_kit.containers import logs
+from container_kit.containers.checking import check_limits
 from container_kit.containers.monitor_client import Attachment, MonitorClient
 from container_kit.containers.options import signal_number
 from container_kit.containers.preparing import monitor_config
@@ -331,6 +332,7 @@ def update(container: Container, limits: Limits | None, restart: RestartPolicy |
     record = engine.record(container.id)
     options, before = record.options, record.options.limits
     if limits is not None:
+        check_limits(limits)
         options = attrs.evolve(options, limits=limits)  # refuses what are no limits
         if before is not None:
             options = attrs.evolve(options, limits=before.updated_by(limits))

@@ -14,6 +14,7 @@ kill             ``k``  u32 signal                                   result
 resize           ``z``  u16 rows, u16 columns                        result
 update restart   ``u``  u32 mode, u32 max retries                    result
 pause mark       ``P``  u32 1 paused, 0 resumed                      result
+rename           ``n``  JSON members that each event begins with     result
 attach           ``a``  u32 1 stdin, 2 stdout, 4 stderr, 8 lossless  result, then output until the end
                         and 16: each log file first
 stdin            ``i``  bytes, at most 32 KiB                        none; not read while the pipe is full
@@ -153,6 +154,10 @@ class MonitorClient:
     def mark_paused(self, paused: bool) -> None:
         """Record that the container's cgroup has been frozen, or thawed."""
         self._ask(struct.pack("<cI", b"P", paused), "cannot record the pause")
+
+    def rename(self, event_fields: str) -> None:
+        """Begin its events with these JSON members from now on; see `Record.event_fields`."""
+        self._ask(b"n" + event_fields.encode(), "cannot tell the monitor the container's name")
 
     def attach(
         self,

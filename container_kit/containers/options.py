@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from container_kit.containers.checking import nearest
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.monitor_config import LogOptions
 from container_kit.containers.mounts import Mount
 from container_kit.containers.names import check_name
 from container_kit.containers.restart import RestartPolicy
-from container_kit.errors import InvalidInput
+from container_kit.errors import InvalidInput, UnknownOption
 from container_kit.runtime.limits import Limits, parse_size
 
 if TYPE_CHECKING:
@@ -208,16 +209,12 @@ def _optional_size(value: int | str | None) -> int | None:
     return None if value is None else parse_size(value, "shm_size")
 
 
-def _remedy(name: str, known: list[str]) -> str:
-    """What to write instead of an option that there is not."""
-    from difflib import get_close_matches
-
+def _unknown(name: str, function: str, known: list[str]) -> UnknownOption:
+    """The error for an option that there is not, with what to write instead."""
     if name in _NOT_YET:
-        return ": networks and published ports are not there yet"
-    near = get_close_matches(name, [*known, *_OTHER_WORDS], 1)
-    if not near:
-        return ": help(container_kit.ContainerOptions) lists them"
-    return f": did you mean {_OTHER_WORDS.get(near[0], near[0])!r}?"
+        return UnknownOption(name, function, hint=": networks and published ports are not there yet")
+    meant = nearest(name, known, _OTHER_WORDS)
+    return UnknownOption(name, function, meant, ": help(container_kit.ContainerOptions) lists them")
 
 
 @attrs.frozen(kw_only=True)
@@ -310,14 +307,12 @@ class ContainerOptions:
 
         Raises:
             InvalidInput: A value cannot be used; the message names the field.
-            TypeError: There is no such option; the message names the nearest.
+            UnknownOption: There is no such option; the message names the nearest.
         """
         known = [field.name for field in attrs.fields(cls)]
         for name in wishes:
             if name not in known:
-                raise TypeError(
-                    f"there is no option {name!r} of {function}{_remedy(name, [*others, *known])}"
-                )
+                raise _unknown(name, function, [*others, *known])
         return cls(**wishes)
 
     def __attrs_post_init__(self) -> None:

@@ -7,7 +7,6 @@ upgrade of this library gets today's walls.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -202,7 +201,6 @@ def _config(
 ) -> MonitorConfig:
     options = record.options
     stop = signal_number(options.stop_signal) if options.stop_signal else defaults.stop_signal
-    fields = {"id": record.id, "name": record.name, "image": record.image}
     return MonitorConfig(
         id=record.id,
         directory=engine.catalogue.directory(record.id),
@@ -218,7 +216,7 @@ def _config(
         auto_remove=options.auto_remove,
         name_file=engine.name_file(options.name),
         events=engine.journal.path,
-        event_fields=json.dumps(fields, separators=(",", ":"))[1:-1],
+        event_fields=record.event_fields,
         owned=bool(record.owner) and engine.owns(record.id),
     )
 

@@ -15,6 +15,7 @@ import attrs
 from container_kit._values import frozen
 from container_kit.containers import names
 from container_kit.containers.building import build_spec, command_line, profile_of
+from container_kit.containers.checking import check_limits
 from container_kit.containers.identity import resolve_in_root
 from container_kit.containers.kept_layers import KeptRoot
 from container_kit.containers.options import ContainerOptions
@@ -236,6 +237,7 @@ def recipe_for(
     found = recipes.get(key) if key is not None else None
     if found is not None:
         return found
+    check_limits(options.get("limits"))
     called = name if isinstance(name, str) else next(iter(image.names), str(image.digest))
     recipe = make_recipe(image, called, arguments, ContainerOptions.of(options, "ck.run", _KEYWORDS))
     if key is not None:

@@ -66,6 +66,12 @@ class Record:
     foreground: bool = False
     bundle: str = ""
 
+    @property
+    def event_fields(self) -> str:
+        """The JSON members that the monitor begins each event of the container with."""
+        fields = {"id": self.id, "name": self.name, "image": self.image}
+        return json.dumps(fields, separators=(",", ":"))[1:-1]
+
     def to_json(self) -> bytes:
         """The document; what has its default is left out."""
         fields = {field.name: getattr(self, field.name) for field in attrs.fields(Record)}

@@ -48,7 +48,8 @@ def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
     state = read_state(directory)
     if state.is_live and not force:
         raise WrongState(
-            f"cannot remove container {record.name}: it is {state.status}; stop it, or use force"
+            f"cannot remove container {record.name}: it is {state.status}; stop it first, or remove it with "
+            "force (rm -f on the command line, force=True in Python)"
         )
     try:
         lock = _lock_of_ended(engine, record, kill=force or state.status == "dead")

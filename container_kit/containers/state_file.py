@@ -227,20 +227,24 @@ def hold_lock(directory: str) -> HeldLock:
     Raises:
         WrongState: Somebody holds it: the container is running, or being started or removed.
     """
-    lock = HeldLock(open_path(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    file = open_path(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.fcntl(lock.fileno(), fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
-        fcntl.fcntl(lock.fileno(), fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, 0, _CLEARING, 1, 0))
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, _LIVE, 1, 0))
+        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, 0, _CLEARING, 1, 0))
+        return HeldLock(file)
     except BlockingIOError:
-        lock.hand_over()
+        file.close()
         name = os.path.basename(directory)
         raise WrongState(
             f"container {name[:12]} is running or being changed by another caller: stop it first"
         ) from None
     except OSError as error:
-        lock.hand_over()
+        file.close()
         raise KernelError.of(error.errno or 0, "cannot lock the container", directory) from error
-    return lock
+    except BaseException:
+        # Now, not when it is forgotten: the traceback keeps it while the caller removes the container.
+        file.close()
+        raise
 
 
 def wait_released(directory: str, timeout_s: float | None) -> bool:

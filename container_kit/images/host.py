@@ -30,6 +30,12 @@ def from_host(
     """See `container_kit.images.image.Image.from_host`."""
     if not programs and not files:
         raise InvalidInput("an image of this host needs at least one program or file")
+    for program in programs:
+        if not isinstance(program, str | os.PathLike):
+            raise InvalidInput(
+                f"a program is a name or a path, not {program!r}: give several one by one, "
+                "such as Image.from_host('sh', 'cat')"
+            )
     name = Reference.parse(tag) if tag is not None else None
     note = Note.of(store, ["host", list(programs), list(files), os.environ.get("PATH")])
     digest = note.image() or _make(store, programs, files, note)

@@ -30,7 +30,7 @@ def remove(image: Image, name: str | None, force: bool) -> Removed:
         if len(tags) > 1:
             raise Conflict(
                 f"image {image.id.short} has the names {', '.join(tag.familiar for tag in tags)}: "
-                "remove them one by one, or use force"
+                "remove them one by one, or use force (rmi -f)"
             )
         _refuse_if_used(image)
     _untag(image.store, going)
@@ -89,5 +89,5 @@ def _refuse_if_used(image: Image) -> None:
     users = _users(image.store, image.manifest)
     if users:
         raise Conflict(
-            f"image {image.id.short} is in use by {', '.join(users)}: remove these first, or use force"
+            f"image {image.id.short} is in use by {', '.join(users)}: remove these first, or use rmi -f"
         )

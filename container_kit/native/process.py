@@ -212,13 +212,17 @@ class Talk:
     ) -> None:
         self._input = ffi.from_buffer(input)
         streams = {"pidfd": pidfd, "stdin_fd": -1, "stdout_fd": stdout_fd, "stderr_fd": stderr_fd}
-        state = ffi.new("struct ck_talk *", streams)
+        state = ffi.new("struct ck_talk *", {**streams, "known_code": -1})
         state.input, state.input_size = self._input, len(input)
         self._state = ffi.gc(state, lib.ck_talk_free)
         if isinstance(stdin_fd, Descriptor):
             give(stdin_fd, ffi.addressof(state, "stdin_fd"))
         else:
             state.stdin_fd = stdin_fd
+
+    def knows(self, code: int) -> None:
+        """The child has been reaped by other code: that is how it ended."""
+        self._state.known_code = code
 
     def run(self, timeout_s: float | None = None) -> Completed:
         """Talk until the child ends. May be called again after `TimedOut` or an interrupt: nothing is lost.

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Sequence
-from io import FileIO
 
 from container_kit.errors import KernelError, StartFailed
 from container_kit.native import process
+from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.runtime.plan import Plan
 from container_kit.runtime.start_errors import start_failed
 
@@ -118,25 +118,24 @@ def launch(
     """
     encoded = plan if isinstance(plan, bytes) else plan.encode()
     start = process.Start()
-    nothing = None
     try:
-        if min(stdin, stdout, stderr) < 0:
-            # A file object is closed even when a signal handler raises before it is kept.
-            nothing = FileIO(os.devnull, "r+")
-        null = -1 if nothing is None else nothing.fileno()
-        stdio = (null if stdin < 0 else stdin, null if stdout < 0 else stdout, null if stderr < 0 else stderr)
-        result = start.begin(
-            encoded, stdio, cgroup_fd=cgroup_fd, preserve=preserve_fds, slots=slots, timeout_s=timeout_s
-        )
+        with open_path(os.devnull, os.O_RDWR) if min(stdin, stdout, stderr) < 0 else Descriptor() as nothing:
+            stdio = _given(stdin, nothing), _given(stdout, nothing), _given(stderr, nothing)
+            result = start.begin(
+                encoded, stdio, cgroup_fd=cgroup_fd, preserve=preserve_fds, slots=slots, timeout_s=timeout_s
+            )
         while result == process.MEETING:
             result = start.answer(_answer(start, on_sync))
+        return finished(start, result)
     except BaseException:
+        # Not left to its finalizer: the traceback keeps it alive while the caller clears away, and what it
+        # started keeps the container from ending until it has been reaped.
         start.abandon()
         raise
-    finally:
-        if nothing is not None:
-            nothing.close()
-    return finished(start, result)
+
+
+def _given(fd: int, nothing: Descriptor) -> int:
+    return nothing.fileno() if fd < 0 else fd
 
 
 def execute(

@@ -5,13 +5,14 @@ How they become cgroup files is told in ``cgroups``; this module only refuses wh
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
-from container_kit.errors import InvalidInput
+from container_kit.errors import InvalidInput, UnknownOption
 
 __all__ = ["MINIMUM_MEMORY", "UNLIMITED", "Limits", "parse_size"]
 
@@ -26,6 +27,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?", re.IGNORECASE | re.
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
 _UNIFIED_KEY = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_]+)+", re.ASCII)
 _LARGEST = (1 << 63) - 1
+_T = TypeVar("_T")
 
 
 def parse_size(text: str | int, field: str = "size") -> int:
@@ -105,6 +107,40 @@ _SIZE_RANGE = _in_range(MINIMUM_MEMORY, _LARGEST, unlimited=True)
 _ANY_SIZE = _in_range(0, _LARGEST, unlimited=True)
 
 
+_OTHER_WORDS = {
+    "mem_limit": "memory",
+    "memory_limit": "memory",
+    "swap": "memory_swap",
+    "memswap_limit": "memory_swap",
+    "cpu": "cpus",
+    "cpu_quota": "cpu_quota_us",
+    "cpu_period": "cpu_period_us",
+    "nano_cpus": "cpus",
+    "pids_limit": "pids",
+    "processes": "pids",
+}
+
+
+def _explains_unknown_fields(cls: type[_T]) -> type[_T]:
+    """A misspelt field is an error of ours that has the nearest one."""
+    initialise = cls.__init__
+    known = {field.name for field in attrs.fields(cls)}  # type: ignore[arg-type]
+
+    @functools.wraps(initialise)
+    def checked(self: Any, *positional: Any, **given: Any) -> None:
+        for name in given:
+            if name not in known:
+                import difflib
+
+                near = difflib.get_close_matches(name, [*known, *_OTHER_WORDS], 1)
+                raise UnknownOption(name, "Limits", _OTHER_WORDS.get(near[0], near[0]) if near else None)
+        initialise(self, *positional, **given)
+
+    setattr(cls, "__init__", checked)  # noqa: B010
+    return cls
+
+
+@_explains_unknown_fields
 @attrs.frozen(kw_only=True, repr=False)
 class Limits:
     """How much of the machine a container may use; None leaves a limit as it is.

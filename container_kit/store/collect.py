@@ -90,13 +90,14 @@ def collect(store: Store, unused_parts_s: float = PART_LIFE_S) -> Collected:
 
 
 def sweep(store: Store) -> int:
-    """Remove what dead processes left in the temporary directory; how many entries."""
+    """Remove what dead processes left in the temporary directory, and their leases; how many entries."""
     layout = store.layout
-    if not os.listdir(layout.temporary):
+    if not os.listdir(layout.temporary) and not leases.has_dead(layout.leases):
         return 0
     with files.translated("sweep", layout.temporary):
         with locks.held(layout.gate):
             names = store.drafts.abandoned()
+            leases.live_keys(layout.leases, sweep=True)
         for name in names:
             remove_entry(layout.temporary, name)
     return len(names)

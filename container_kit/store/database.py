@@ -83,8 +83,8 @@ class Database:
             self._turn = turn
             connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             failpoints.hit("database.begin")
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")  # in here: a signal handler may raise right after it
                 yield connection
                 failpoints.hit("database.commit")
                 connection.execute("COMMIT")

@@ -16,7 +16,7 @@ from types import TracebackType
 from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.store import files, locks
 
-__all__ = ["Lease", "LeaseFile", "live_keys"]
+__all__ = ["Lease", "LeaseFile", "has_dead", "live_keys"]
 
 
 class Lease:
@@ -150,6 +150,21 @@ class LeaseFile:
         os.pwrite(self._file.fileno(), line, self._end)
         self._offsets[key] = self._end
         self._end += len(line)
+
+
+def has_dead(directory: str) -> bool:
+    """Whether there may be files of processes that have ended, by the numbers in their names."""
+    return any(not _is_process(name.partition("-")[0]) for name in os.listdir(directory))
+
+
+def _is_process(number: str) -> bool:
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:
+        return True
+    except (ValueError, ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def live_keys(directory: str, sweep: bool) -> set[str]:

@@ -23,7 +23,7 @@ from container_kit.store.catalog import ANY, Catalog, Content, blob_key, keys_of
 from container_kit.store.database import Database
 from container_kit.store.drafts import PART, Drafts, empty_directory
 from container_kit.store.layout import Layout, default_root
-from container_kit.store.leases import Lease, LeaseFile
+from container_kit.store.leases import Lease, LeaseFile, has_dead
 from container_kit.store.tree_images import is_image, open_tar
 from container_kit.store.trees import Replay, TreeDraft, native_replay, path_of, replay_tree, verify_tree
 
@@ -517,7 +517,7 @@ class Store:
     def _sweep(self) -> None:
         from container_kit.store.collect import sweep
 
-        if os.listdir(self.layout.temporary):
+        if os.listdir(self.layout.temporary) or has_dead(self.layout.leases):
             with suppress(PermissionMissing):  # a read-only disk can still be read
                 sweep(self)
 

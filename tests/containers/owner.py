@@ -56,7 +56,7 @@ def main(root: str, what: str, count: int = 1) -> None:
                 engine.run("tools", ["true"])
             with engine.start("tools", ["sleep", "600"], name="churn") as container:
                 container.exec(["true"])
-                container.stop(timeout_s=0)
+                container.stop(timeout=0)
     signal.pause()
 
 

@@ -52,9 +52,9 @@ def test_stop_asks_first_and_kills_then(engine: Engine) -> None:
     script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"
     polite = engine.start("tools", ["sh", "-c", script])
     next(polite.logs(follow=True))
-    assert polite.stop(timeout_s=10) == 7
+    assert polite.stop(timeout=10) == 7
     deaf = engine.start("tools", ["sleep", "60"])
-    assert deaf.stop(timeout_s=0.05) == 137
+    assert deaf.stop(timeout=0.05) == 137
     assert deaf.stop() == 137
 
 
@@ -64,7 +64,7 @@ def test_the_stop_signal_can_be_chosen(engine: Engine) -> None:
     for signal, code in ((None, 1), ("USR2", 2)):
         with engine.start("tools", ["sh", "-c", script], stop_signal="USR1") as container:
             next(container.logs(follow=True))
-            assert container.stop(timeout_s=10, signal=signal) == code
+            assert container.stop(timeout=10, signal=signal) == code
 
 
 def test_kill_sends_any_signal(engine: Engine) -> None:
@@ -114,7 +114,7 @@ def test_restart_and_restart_policy(engine: Engine) -> None:
     """On request at once; by the policy as often as it says."""
     with engine.start("tools", ["sleep", "60"]) as container:
         first = container.pid
-        container.restart(timeout_s=0)
+        container.restart(timeout=0)
         assert container.status == "running" and container.pid != first
     with engine.start("tools", ["sh", "-c", "echo run; exit 1"], restart="on-failure:2") as container:
         assert container.wait(20) == 1
@@ -181,7 +181,7 @@ def test_limits_are_changed_while_it_runs(engine: Engine) -> None:
         stats = container.stats()
         assert stats.pids is not None and stats.pids.limit == 16
         assert stats.memory is not None and stats.memory.limit == 64 << 20
-        container.restart(timeout_s=0)
+        container.restart(timeout=0)
         stats = container.stats()
         assert stats.pids is not None and stats.pids.limit == 16
 
@@ -344,7 +344,7 @@ def test_a_call_of_run_is_waited_for_and_stopped_from_elsewhere(engine: Engine) 
         container = other.container("call")
         waiter = threading.Thread(target=lambda: codes.append(container.wait(20)))
         waiter.start()
-        container.stop(timeout_s=0.05)
+        container.stop(timeout=0.05)
         waiter.join()
     caller.join()
     assert codes == [137, 137]

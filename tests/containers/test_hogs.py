@@ -95,7 +95,7 @@ def test_a_limit_holds(engine: Engine, hog: Path, kind: Hog) -> None:
         assert neighbour.exec(["sh", "-c", "echo works | cat"]).stdout == "works\n"
         _assert_everything_works(engine)
         began = time.monotonic()
-        container.stop(timeout_s=0.2)
+        container.stop(timeout=0.2)
         assert time.monotonic() - began < STOP_S
 
 

@@ -72,7 +72,6 @@ def test_runs_that_are_cut_off_leave_nothing(engine: Engine) -> None:
     _runs(engine, 40, name="box")
 
 
-@pytest.mark.cut_off
 def test_runs_in_spares_that_are_cut_off_leave_nothing(engine: Engine) -> None:
     """The same where the containers are made ahead."""
     _runs(engine, 40)
@@ -91,7 +90,7 @@ def _lives(engine: Engine, rounds: int) -> None:
     def life() -> None:
         with Container.start("tools", ["sleep", "60"], engine=engine, name="box") as container:
             container.exec(["true"])
-            container.stop(timeout_s=0)
+            container.stop(timeout=0)
 
     for _ in range(rounds):
         _cut_off(life, chance.uniform(0.0001, 0.04))

@@ -121,7 +121,7 @@ def test_a_fork_bomb_is_held(engine: Engine) -> None:
         assert pids is not None and pids.current <= 40
         assert neighbour.exec(["true"]).exit_code == 0
         began = time.monotonic()
-        container.stop(timeout_s=0.2)
+        container.stop(timeout=0.2)
         assert time.monotonic() - began < 10
 
 

@@ -94,7 +94,7 @@ def test_thirty_two_threads_live_whole_lives(engine: Engine) -> None:
             out = container.exec(["sh", "-c", f"echo exec{number}"]).stdout
             wait_for(lambda: list(container.logs()))
             (line,) = container.logs()
-            container.stop(timeout_s=0)
+            container.stop(timeout=0)
         return out, line.text
 
     with ThreadPoolExecutor(32) as pool:

@@ -104,7 +104,7 @@ def test_a_check_that_is_stopped_from_inside_keeps_nobody_waiting(engine: Engine
 
     wait_for_health(container, "unhealthy")
     began = time.monotonic()
-    assert container.stop(timeout_s=0.1) == 137
+    assert container.stop(timeout=0.1) == 137
     assert time.monotonic() - began < 15
 
 
@@ -155,7 +155,7 @@ def test_no_cgroup_stays(engine: Engine) -> None:
     cgroup = engine.cgroups.open(container.id)
     paths = list(cgroup.paths)
     assert paths and all(os.path.isdir(path) for path in paths)
-    container.stop(timeout_s=0)
+    container.stop(timeout=0)
     hold_lock(directory_of(container)).close()
 
     assert not any(os.path.exists(path) for path in paths)
