@@ -31,7 +31,7 @@ def _one_of_each(engine: Engine, number: int) -> None:
     with engine.start("tools", ["sleep", "600"], name=f"thread{number}-{os.getpid()}") as container:
         assert container.exec(["sh", "-c", f"echo {number} >&2; exit {number % 7}"]).exit_code == number % 7
         assert container.fs.exists("/etc/passwd")
-        assert container.stop(timeout_s=0) == 137
+        assert container.stop(timeout=0) == 137
 
 
 def _in_child(work: Callable[[], None]) -> Callable[[], int]:

@@ -375,7 +375,7 @@ def test_an_exec_sees_what_changed_since_the_last_equal_one(engine: Engine) -> N
         assert container.exec(["id", "-u"], user="later").stdout == "4321\n"
         for word in ("one", "two"):
             assert container.exec(["sh", "-c", "echo $WORD"], env={"WORD": word}).stdout == f"{word}\n"
-        container.restart(timeout_s=0)
+        container.restart(timeout=0)
         assert container.exec(["id", "-u"], user="later").stdout == "4321\n"
 
 

@@ -55,7 +55,7 @@ def test_every_way_in_is_clean(engine: Engine, careless: list[int]) -> None:
         container.wait_healthy(30)
         for way in ("start", "health"):
             assert container.fs.read_text(f"/{way}").split() == CLEAN, way
-        container.restart(timeout_s=0)
+        container.restart(timeout=0)
         wait_for(lambda: container.fs.read_text("/start").split() == CLEAN)
 
 

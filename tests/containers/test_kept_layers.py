@@ -94,7 +94,7 @@ def test_a_monitor_mounts_by_itself(engine: Engine, tools: Image) -> None:
     with engine.create(tools, ["sh", "-c", "cat /mark; echo yes > /mark; sleep 60"]) as container:
         container.start()
         wait_for(lambda: container.fs.exists("/mark"))
-        container.restart(timeout_s=0)
+        container.restart(timeout=0)
         wait_for(lambda: any("yes" in str(line) for line in container.logs()))
         assert container.fs.read_text("/etc/passwd").startswith("root:")
         assert {change.path for change in container.diff()} >= {"/mark"}
