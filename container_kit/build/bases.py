@@ -21,8 +21,8 @@ from container_kit.build.trees import Tree
 from container_kit.errors import AccessDenied, NotFound, Unreachable
 from container_kit.images import Image
 from container_kit.images.layers import build_layer
+from container_kit.images.load import load
 from container_kit.oci import Platform
-from container_kit.oci.progress import Progress
 
 if TYPE_CHECKING:
     from container_kit.build.session import Session
@@ -85,17 +85,7 @@ class Bases:
                     return self._kept(image)
             except NotFound:
                 pass
-        found = self._pulled(name, platform)
-        if not _fits(platform, found.config.platform):
-            session.report(
-                Progress(
-                    id=name,
-                    action="warning",
-                    name=f"FROM {name}",
-                    message=f"the image is for {found.config.platform}, not for {platform}",
-                )
-            )
-        return self._kept(found)
+        return self._kept(self._pulled(name, platform))
 
     def _pulled(self, name: str, platform: Platform) -> Image:
         session = self._session
@@ -117,8 +107,8 @@ class Bases:
         return found
 
     def _load(self, layout: str) -> Sequence[Image]:
-        images = Image.load(layout, engine=self._session.engine)
-        return [self._kept(image) for image in images]
+        # Without the names that stand in it: a build gives no name to what others have made.
+        return [self._kept(image) for image in load(self._session.store, layout, with_names=False)]
 
     def _tree_state(self, tree: Tree, platform: Platform) -> State:
         """A context as a stage of one layer: for mounts, and for ``FROM`` a named one."""

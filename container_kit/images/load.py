@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(store: Store, source: str | os.PathLike[str] | IO[bytes]) -> list[Image]:
-    """See `container_kit.images.image.Image.load`."""
+def load(store: Store, source: str | os.PathLike[str] | IO[bytes], *, with_names: bool = True) -> list[Image]:
+    """See `container_kit.images.image.Image.load`; with *with_names* False no image gets a tag."""
     with open_archive(store, source) as files, store.lease() as lease:
         images = read_images(files)
-        digests = [_load_image(store, lease, image) for image in images]
+        digests = [_load_image(store, lease, image, with_names) for image in images]
         return [records.handle(store, digest) for digest in digests]
 
 
-def _load_image(store: Store, lease: Lease, image: ArchivedImage) -> Digest:
+def _load_image(store: Store, lease: Lease, image: ArchivedImage, with_names: bool) -> Digest:
     descriptors = store_layers(store, lease, image.layers)
     manifest = image.manifest or _manifest(image, descriptors)
-    return records.publish(store, manifest, image.config, image.names)
+    return records.publish(store, manifest, image.config, image.names if with_names else ())
 
 
 def _manifest(image: ArchivedImage, layers: list[Descriptor]) -> Manifest:

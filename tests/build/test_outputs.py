@@ -178,7 +178,9 @@ def test_named_contexts(build: Build, engine: Engine, tmp_path: Path) -> None:
     """A directory, an image and a layout can stand for a name in FROM, COPY and RUN --mount."""
     (tmp_path / "files").mkdir()
     (tmp_path / "files/x").write_text("x")
-    build("FROM tools\nRUN echo other > /other", tag="other:1").save(tmp_path / "layout", "oci-dir")
+    other = build("FROM tools\nRUN echo other > /other", tag="other:1")
+    other.save(tmp_path / "layout", "oci-dir")
+    other.remove(force=True)
     image = build(
         """
         FROM base AS first
@@ -194,6 +196,7 @@ def test_named_contexts(build: Build, engine: Engine, tmp_path: Path) -> None:
         },
     )
     assert output(image, "cat /x /y /other", engine) == "xxother\n"
+    assert all("other:1" not in found.names for found in Image.list(engine=engine))
 
 
 @pytest.mark.parametrize(
