@@ -2,6 +2,7 @@
 #include "layer_source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,14 +72,22 @@ static ssize_t read_some(struct source *source, unsigned char *buffer, size_t wa
 	return got;
 }
 
+/* As for the layer itself, the disk begins early: the sync at the end is short then. */
 static int keep_blob(struct source *source, const unsigned char *data, size_t size)
 {
-	ck_sha256_update(&source->blob_hash, data, size);
-	if (source->job->blob_fd < 0)
-		return 0;
-	int error = ck_write_all(source->job->blob_fd, data, size);
+	enum { WRITE_BACK = 4 * 1024 * 1024 };
+	const struct ck_unpack *job = source->job;
 
-	return error ? ck_fail(source->fault, CK_FAULT_KERNEL, -error, NULL, "cannot write the copy of the layer") : 0;
+	ck_sha256_update(&source->blob_hash, data, size);
+	if (job->blob_fd < 0)
+		return 0;
+	int error = ck_write_all(job->blob_fd, data, size);
+
+	if (error)
+		return ck_fail(source->fault, CK_FAULT_KERNEL, -error, NULL, "cannot write the copy of the layer");
+	if (job->sync && (source->read - size) / WRITE_BACK != source->read / WRITE_BACK)
+		sync_file_range(job->blob_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return 0;
 }
 
 static int check_budget(struct source *source)
