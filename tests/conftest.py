@@ -44,7 +44,5 @@ def clean_census(request: pytest.FixtureRequest) -> Iterator[None]:
     before = Census.take()
     yield
     leaks = leaks_since(before)
-    if request.node.get_closest_marker("cut_off"):
-        leaks = [leak for leak in leaks if not leak.startswith("open file")]
     if leaks:
         pytest.fail("left behind:\n  " + "\n  ".join(sorted(leaks)), pytrace=False)

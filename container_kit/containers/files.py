@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ContainerFiles", "RootFiles", "check_changeable"]
 
 _LARGEST_READ = 1 << 30
+_PIECE = 1 << 20
 _MOST_LINKS = 40  # as the kernel counts
 
 
@@ -74,9 +75,13 @@ class RootFiles:
 
     def read_bytes(self, path: str, limit: int = _LARGEST_READ) -> bytes:
         """All bytes of a file, at most *limit*."""
+        pieces: list[bytes] = []
         with self.open(path, "rb") as file:
-            data: bytes = file.read(limit)
-            return data
+            # Piece by piece: a file of the kernel makes room for all that is asked for.
+            while limit > 0 and (piece := file.read(min(limit, _PIECE))):
+                pieces.append(piece)
+                limit -= len(piece)
+        return b"".join(pieces)
 
     def read_text(self, path: str, encoding: str = "utf-8") -> str:
         """All of a file as text; bytes that cannot be decoded are replaced."""

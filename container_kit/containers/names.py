@@ -108,8 +108,11 @@ def claim(names_fd: int, name: str, container_id: str, directory: str) -> None:
         try:
             os.link(draft, name, dst_dir_fd=names_fd)
         except FileExistsError:
+            who = holder(names_fd, name)
+            if who == container_id:
+                return  # an earlier rename of it was cut off
             if not release_stale(names_fd, name, os.path.dirname(directory)):
-                raise NameInUse("container", name, (holder(names_fd, name) or "")[:12]) from None
+                raise NameInUse("container", name, (who or "")[:12]) from None
         else:
             return
 

@@ -59,7 +59,7 @@ def stopped(container: Container) -> None:
     began = time.monotonic()
     with Engine(container.engine.root) as other:
         same = other.container(container.id)
-        same.stop(timeout_s=0.2)
+        same.stop(timeout=0.2)
         assert time.monotonic() - began < STOP_S
         same.remove()
 

@@ -379,6 +379,15 @@ def test_an_exec_sees_what_changed_since_the_last_equal_one(engine: Engine) -> N
         assert container.exec(["id", "-u"], user="later").stdout == "4321\n"
 
 
+def test_events_carry_the_name_of_their_time(engine: Engine) -> None:
+    """After a rename the monitor's events have the new name, also that of the end."""
+    with engine.start("tools", ["sleep", "600"], name="before") as container:
+        container.rename("after")
+        container.stop(timeout=0)
+        (died,) = [event for event in container.events() if event.action == "die"]
+        assert died.attributes["name"] == "after"
+
+
 def test_a_record_is_read_again_when_it_was_replaced(engine: Engine) -> None:
     """What another process changes is seen at the next look."""
     with engine.start("tools", ["sleep", "600"]) as container:

@@ -77,7 +77,7 @@ def test_open_reads_writes_and_appends(engine: Engine) -> None:
 def test_what_is_not_there_is_said_to_be_not_there(engine: Engine) -> None:
     """NotFound names the path."""
     with engine.create("tools", ["true"]) as container:
-        with pytest.raises(NotFound, match="/no/such"):
+        with pytest.raises(NotFound, match="no file named '/no/such' in the container"):
             container.fs.read_text("/no/such")
         with pytest.raises(NotFound):
             container.copy_out("/no/such", "/tmp")
@@ -95,6 +95,42 @@ def test_links_lead_nowhere_but_into_the_container(engine: Engine, canary: Path,
         with pytest.raises(ContainerKitError):
             container.fs.write_text("/trap", "gotcha")
     assert _look(canary) == [("secret", b"of the host")]
+
+
+@pytest.mark.parametrize("path", ["/proc/sys/kernel/hostname", "/sys/kernel/profiling", "/proc/1/comm"])
+def test_switches_of_the_kernel_are_not_changed_from_outside(engine: Engine, path: str) -> None:
+    """By their path and by a link to them: reading is allowed, writing, modes, owners and copies are not."""
+    with engine.start("tools", ["sleep", "60"]) as container:
+        container.exec(["ln", "-s", path, "/trap"], check=True)
+        container.exec(["ln", "-s", str(Path(path).parent), "/folder"], check=True)
+        before = container.fs.stat(path).st_mode
+        assert container.fs.read_bytes(path) == container.fs.read_bytes("/trap")
+        for change in (
+            lambda: container.fs.write_text(path, "x"),
+            lambda: container.fs.write_text("/trap", "x"),
+            lambda: container.fs.open("/trap", "a"),
+            lambda: container.fs.chmod("/trap", 0o777),
+            lambda: container.fs.chown(path, 1, 1),
+            lambda: container.fs.mkdir("/folder/new"),
+            lambda: container.fs.write_text("/folder/new", "x"),
+            lambda: container.fs.unlink(path),
+            lambda: container.copy_in("/etc/hostname", "/folder/"),
+        ):
+            with pytest.raises(InvalidInput, match="the kernel's"):
+                change()
+        assert container.fs.stat(path).st_mode == before
+
+
+def test_a_link_that_leads_nowhere_is_written_through(engine: Engine) -> None:
+    """As a program inside would: the file that it names is made, inside; a circle of links is an error."""
+    with engine.create("tools", ["true"]) as container:
+        with open_root(container) as root:
+            os.symlink("/later", "link", dir_fd=root)
+            os.symlink("round", "round", dir_fd=root)
+        container.fs.write_text("/link", "x")
+        assert container.fs.read_text("/later") == "x"
+        with pytest.raises(KernelError):
+            container.fs.write_text("/round", "x")
 
 
 def test_special_files_are_not_opened(engine: Engine) -> None:

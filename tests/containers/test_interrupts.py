@@ -34,7 +34,7 @@ def interrupts() -> Iterator[None]:
     signal.signal(signal.SIGUSR1, before)
 
 
-def _cut_off(call: Callable[[], object], after_s: float) -> bool:
+def cut_off(call: Callable[[], object], after_s: float) -> bool:
     """Whether *call* was interrupted; it returns soon after in any case."""
     timer = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGUSR1))
     try:
@@ -59,7 +59,7 @@ def _nothing_runs(engine: Engine, besides: set[str] = frozenset()) -> bool:  # t
 def _runs(engine: Engine, rounds: int, **options: Any) -> None:
     chance = random.Random(23)
     for _ in range(rounds):
-        _cut_off(lambda: engine.run("tools", ["sleep", "0.004"], **options), chance.uniform(0.0001, 0.012))
+        cut_off(lambda: engine.run("tools", ["sleep", "0.004"], **options), chance.uniform(0.0001, 0.012))
         wait_for(lambda: _nothing_runs(engine, besides=set(engine.spares._ready)))
     assert engine.run("tools", ["true"], **options).exit_code == 0
     engine.settle()
@@ -78,7 +78,7 @@ def test_runs_in_spares_that_are_cut_off_leave_nothing(engine: Engine) -> None:
 
 
 @pytest.mark.trial
-def test_a_thousand_runs_that_are_cut_off(engine: Engine) -> None:
+def test_a_thousand_runs_that_arecut_off(engine: Engine) -> None:
     """The same, often."""
     _runs(engine, 500, name="box")
     _runs(engine, 500)
@@ -93,7 +93,7 @@ def _lives(engine: Engine, rounds: int) -> None:
             container.stop(timeout=0)
 
     for _ in range(rounds):
-        _cut_off(life, chance.uniform(0.0001, 0.04))
+        cut_off(life, chance.uniform(0.0001, 0.04))
         for container in engine.containers(all=True):
             container.remove(force=True)
         wait_for(lambda: _nothing_runs(engine))
@@ -106,7 +106,7 @@ def test_lives_that_are_cut_off_can_be_removed(engine: Engine) -> None:
 
 
 @pytest.mark.trial
-def test_many_lives_that_are_cut_off(engine: Engine) -> None:
+def test_many_lives_that_arecut_off(engine: Engine) -> None:
     """The same, often."""
     _lives(engine, 300)
 
@@ -123,7 +123,7 @@ def test_a_waiting_call_ends_at_once(engine: Engine) -> None:
         ]
         for call in waits:
             began = time.monotonic()
-            assert _cut_off(call, 0.05)
+            assert cut_off(call, 0.05)
             assert time.monotonic() - began < 5
         assert container.exec(["true"]).exit_code == 0
         wait_for(lambda: len(container.top()) == 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -11,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container_kit.containers.building import _mount
+from container_kit.containers.checking import as_timeout, check_limits
+from container_kit.containers.exec_options import ExecOptions
 from container_kit.containers.mounts import Mount
 from container_kit.containers.option_arguments import OptionArguments
 from container_kit.containers.options import (
@@ -19,6 +23,7 @@ from container_kit.containers.options import (
     signal_number,
 )
 from container_kit.errors import InvalidInput
+from container_kit.runtime.limits import Limits
 from container_kit.runtime.mount_steps import RDONLY, parse_options
 
 BAD = [
@@ -85,6 +90,31 @@ def test_an_option_that_there_is_not_is_told_with_the_nearest(name: str, remedy:
     """A misspelt keyword, or one of docker's or subprocess's, is a TypeError that says what to write."""
     with pytest.raises(TypeError, match=f"no option '{name}' of ck.run.*{remedy}"):
         ContainerOptions.of({name: 1}, "ck.run", ["timeout"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Limits(mem="1g"), "'mem' of Limits: did you mean 'memory'"),
+        (lambda: Limits(cpu_quota=1), "did you mean 'cpu_quota_us'"),
+        (lambda: ExecOptions.of({"usr": "x"}, "exec", ()), "'usr' of exec: did you mean 'user'"),
+        (lambda: ExecOptions.of({"cwd": "/"}, "exec", ()), "did you mean 'working_dir'"),
+        (lambda: as_timeout("1"), "a number of seconds, such as 1.5"),
+        (lambda: as_timeout(0), "more than 0 seconds"),
+        (lambda: as_timeout(float("nan")), "a number of seconds"),
+        (lambda: as_timeout(-1, least=0), "0 or more"),
+        (lambda: check_limits(Limits(cpus=100_000)), f"from 0.01 to {os.cpu_count()}"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_says_what_can(make: Callable[[], object], words: str) -> None:
+    """A typed error with what is expected, or with the word that was probably meant."""
+    with pytest.raises(InvalidInput, match=words):
+        make()
+
+
+def test_a_negative_stop_waits_for_ever() -> None:
+    """Where it has a meaning, a negative timeout is none to refuse; None is none at all."""
+    assert (as_timeout(-1, least=None), as_timeout(None), as_timeout(2)) == (-1.0, None, 2.0)
 
 
 def test_one_string_is_a_list_of_one() -> None:

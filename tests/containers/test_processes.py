@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +100,30 @@ def test_thirty_two_threads_live_whole_lives(engine: Engine) -> None:
 
     with ThreadPoolExecutor(32) as pool:
         assert list(pool.map(life, range(32))) == [(f"exec{n}\n", f"log{n}") for n in range(32)]
+
+
+def test_a_stop_does_not_wait_for_who_forgot_a_program(engine: Engine) -> None:
+    """A container ends although a program that popen started in it was never waited for; its code is kept."""
+    container = engine.start("tools", ["sleep", "600"])
+    forgotten = container.popen(["sleep", "600"])
+    ended = container.popen(["sh", "-c", "exit 7"])
+    began = time.monotonic()
+    container.stop(timeout=0)
+    container.remove()
+    assert time.monotonic() - began < 20
+    assert (forgotten.wait(10), ended.wait(10)) == (137, 7)
+    forgotten.close()
+    ended.close()
+
+
+def test_a_program_that_has_ended_can_still_be_talked_with(engine: Engine) -> None:
+    """What it wrote, and its exit code, although its end has been collected already."""
+    with engine.start("tools", ["sleep", "600"]) as container:
+        with container.popen(["sh", "-c", "echo out; exit 3"], stdout=subprocess.PIPE) as process:
+            wait_for(lambda: process.poll() == 3)
+            assert process.communicate() == ("out\n", None)
+            assert process.returncode == 3
+        assert process.wait() == 3
 
 
 def test_another_process_sees_the_truth(engine: Engine) -> None:

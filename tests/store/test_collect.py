@@ -147,6 +147,22 @@ def test_opening_sweeps_what_crashes_left(store: Store) -> None:
         assert os.listdir(store.layout.temporary) == [os.path.basename(os.path.dirname(draft.path))]
 
 
+def test_opening_sweeps_leases_of_the_dead(store: Store) -> None:
+    """The file of a process that was killed goes, that of one that lives stays; no prune is needed."""
+    blob = store.put_blob(b"x")
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEASE_AND_SLEEP, store.root, str(blob)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"leased\n"
+    Store.open(store.root).close()
+    assert len(os.listdir(store.layout.leases)) == 1
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    Store.open(store.root).close()
+    assert os.listdir(store.layout.leases) == []
+
+
 def test_unknown_files_are_collected(store: Store) -> None:
     """Files that a crash left between rename and database are garbage."""
     Path(store.layout.blobs, "sha256", Digest.of(b"?").hex).write_bytes(b"?")
