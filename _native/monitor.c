@@ -30,7 +30,10 @@ struct daemon {
 	volatile int error;
 };
 
-static int place_fds(const struct daemon *daemon, int *exe_fd)
+/* In children that share our memory and never return: a sanitizer's marks on their stacks would stay in ours. */
+#define SHARES_MEMORY __attribute__((no_sanitize("address", "undefined", "thread")))
+
+SHARES_MEMORY static int place_fds(const struct daemon *daemon, int *exe_fd)
 {
 	int high[MAX_FDS];
 
@@ -51,7 +54,7 @@ static int place_fds(const struct daemon *daemon, int *exe_fd)
 	return syscall(SYS_close_range, *exe_fd + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
-static int run_daemon(void *argument)
+SHARES_MEMORY static int run_daemon(void *argument)
 {
 	static const char *const no_environment[] = {NULL};
 	struct daemon *daemon = argument;
@@ -67,7 +70,7 @@ static int run_daemon(void *argument)
 	return 0;
 }
 
-static int run_middle(void *argument)
+SHARES_MEMORY static int run_middle(void *argument)
 {
 	struct daemon *daemon = argument;
 

@@ -67,7 +67,7 @@ KINDS = {
             "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:halt_on_error=1:allocator_may_return_null=1",
             "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
         },
-        ("tests/native",),
+        ("tests/native", "tests/containers/test_memory.py"),
     ),
     "thread": Kind(
         "thread",

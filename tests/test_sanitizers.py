@@ -12,7 +12,7 @@ from tests.sanitize import KINDS
 
 pytestmark = [pytest.mark.root, pytest.mark.trial]
 
-RUNS = {"address": ("tests/native/test_memory.py",), "thread": ()}
+RUNS = {"address": ("tests/native/test_memory.py", "tests/containers/test_memory.py"), "thread": ()}
 CONTROLS = {
     "address": Mutant(
         "an allocation that failed is noticed",

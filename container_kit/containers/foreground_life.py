@@ -258,9 +258,11 @@ class ForegroundContainer:
         self._submit()
 
     def discard(self) -> None:
-        """Clear away one whose program was never started, at once."""
-        self._is_submitted = True
-        if not self._clear():
+        """Clear away one whose program was never started, at once; the janitor does what fails."""
+        self._is_submitted, is_clear = True, False
+        with contextlib.suppress(Exception):
+            is_clear = self._clear()
+        if not is_clear:
             self._submit()
 
     def _submit(self) -> None:

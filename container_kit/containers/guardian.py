@@ -13,12 +13,14 @@ socket closes and it guards nothing, it leaves.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
 from collections.abc import Iterable
 
 from container_kit.containers.monitor_config import encode_fields, text
+from container_kit.errors import KernelError
 from container_kit.native.descriptors import open_path, open_process, socket_pair
 from container_kit.native.monitor import spawn_daemon
 from container_kit.native.process import init_fd
@@ -90,8 +92,13 @@ class Guardian:
                 self._disconnect()
         if self._guarded:
             self._socket = self._spawn()
-            for known in self._guarded.values():
-                self._socket.send(known)
+            try:
+                for known in self._guarded.values():
+                    self._socket.send(known)
+            except (BrokenPipeError, ConnectionResetError) as error:
+                self._disconnect()
+                number = error.errno or errno.EPIPE
+                raise KernelError.of(number, "the guardian ended as soon as it was started") from None
 
     def _spawn(self) -> socket.socket:
         ours, theirs = socket_pair()

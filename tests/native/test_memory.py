@@ -5,26 +5,22 @@ Only the address sanitizer's build (``make sanitize``) can make allocations fail
 
 from __future__ import annotations
 
-import ctypes
 import gzip
-import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from container_kit.errors import ContainerKitError
-from container_kit.native import _ckit, process
+from container_kit.native import process
 from container_kit.native.digests import sha256_fd
 from container_kit.native.layers import copy_tree, unpack
 from container_kit.native.trees import mkdirs_beneath, remove_tree
+from tests.allocations import fail_each_allocation, only_where_they_can_fail
 from tests.native.archives import archive, directory, entry, hardlink, opened, pack_bytes, symlink
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("CK_SANITIZED") != "address", reason="allocations fail in the sanitizer's build only"
-)
+pytestmark = only_where_they_can_fail
 
 PLAIN = archive(
     directory("d"),
@@ -34,19 +30,6 @@ PLAIN = archive(
     symlink("link", "d"),
     entry(".wh.gone"),
 )
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    found = ctypes.CDLL(_ckit.__file__)
-    found.ck_fail_allocation.argtypes = [ctypes.c_long, ctypes.c_int]
-    return found
-
-
-@pytest.fixture(autouse=True)
-def working_again(library: ctypes.CDLL) -> Iterator[None]:
-    yield
-    library.ck_fail_allocation(0, 0)
 
 
 def _unpack(data: bytes) -> Callable[[Path], object]:
@@ -104,24 +87,16 @@ WORKS: dict[str, Callable[[Path], object]] = {
 NONE_NEEDED = ("hash",)
 
 
-@pytest.mark.parametrize("sticky", [0, 1], ids=["once", "for good"])
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("name", WORKS)
-def test_every_failing_allocation(tmp_path: Path, library: ctypes.CDLL, name: str, sticky: int) -> None:
+def test_every_failing_allocation(tmp_path: Path, name: str, sticky: bool) -> None:
     """The first, the second, ... fails, until the work is done untouched; descriptors stay as they were."""
-    fds, failures = len(os.listdir("/proc/self/fd")), 0
-    for number in itertools.count(1):
+
+    def work(number: int) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
-        library.ck_fail_allocation(number, sticky)
-        try:
-            WORKS[name](folder)
-        except (ContainerKitError, MemoryError):
-            failures += 1
-        finally:
-            hit = library.ck_failed_allocations()
-            library.ck_fail_allocation(0, 0)
-        assert len(os.listdir("/proc/self/fd")) == fds
-        if not hit:
-            break
-    assert failures > 0 or name in NONE_NEEDED
-    print(f"{name}: {number - 1} allocations")
+        WORKS[name](folder)
+
+    allocations, errors = fail_each_allocation(work, sticky)
+    assert errors > 0 or name in NONE_NEEDED
+    print(f"{name}: {allocations} allocations")
