@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.harness import Table, interleaved
 from benchmarks.stage import Stage
 
-LARGE, SMALL = 100 << 20, 16 << 10
+LARGE, MIDDLE, SMALL = 100 << 20, 10 << 20, 16 << 10
 ROUNDS = 9
 
 SERVE = """
@@ -36,12 +36,12 @@ with Registry.serve(sys.argv[1]) as registry:
 
 def run(stage: Stage) -> None:
     """Rows: parallel downloads of large blobs, many small ones, pushes."""
-    large, small = _content(LARGE), _content(SMALL)
+    contents = {"large": _content(LARGE), "middle": _content(MIDDLE), "small": _content(SMALL)}
     files = stage.path / "static"
     files.mkdir(exist_ok=True)
     with ours(stage.path / "registry") as address, nginx(stage.path, files) as static:
         paths = {"nginx": {}, "container_kit": {}}
-        for name, data in (("large", large), ("small", small)):
+        for name, data in contents.items():
             digest = push(address, data)
             paths["container_kit"][name] = f"/v2/bench/blobs/{digest}"
             (files / name).write_bytes(data)
@@ -51,6 +51,7 @@ def run(stage: Stage) -> None:
         for condition, name, connections, each in (
             ("1 connection, 4 x 100 MB", "large", 1, 4),
             ("4 connections, 2 x 100 MB each", "large", 4, 2),
+            ("4 connections, 20 x 10 MB each", "middle", 4, 20),
             ("1 connection, 2000 x 16 kB", "small", 1, 2000),
             ("8 connections, 500 x 16 kB each", "small", 8, 500),
         ):

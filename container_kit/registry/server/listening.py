@@ -8,17 +8,35 @@ does not keep out a client that finishes its own in milliseconds.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from contextlib import suppress
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from container_kit.registry.server.options import ServerLimits
 
-__all__ = ["Door"]
+__all__ = ["Door", "quiet_logger"]
 
 _PAUSE_S = 0.1  # after accept(2) failed for want of descriptors
+
+
+class _NotHttp(logging.Filter):
+    """Keeps requests that cannot be read out of the log: they are anyone's bytes, and may hold a password."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or not issubclass(kind, HttpProcessingError)
+
+
+def quiet_logger() -> logging.Logger:
+    """What the web server below us logs to."""
+    logger = logging.getLogger("container_kit.registry.http")
+    if not logger.filters:
+        logger.addFilter(_NotHttp())
+    return logger
 
 
 class Door:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from types import TracebackType
@@ -79,6 +80,7 @@ class Registry:
         self.ca_file: str | None = None
         self._folder: str | None = None
         self._closed = False
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="container-kit-registry", daemon=True)
@@ -90,6 +92,7 @@ class Registry:
         except BaseException:
             self._remove_folder()
             raise
+        _served.add(self)
 
     @classmethod
     def serve(
@@ -187,7 +190,7 @@ class Registry:
 
     def close(self) -> None:
         """Stop serving: running requests may end, within a time; may be repeated."""
-        if self._closed:
+        if self._closed or self._pid != os.getpid():  # a forked child serves nothing
             return
         self._closed = True
         if self._loop is not None and self._stop is not None:
@@ -253,7 +256,7 @@ class Registry:
     async def _serve(self) -> None:
         from aiohttp import web
 
-        from container_kit.registry.server.listening import Door
+        from container_kit.registry.server.listening import Door, quiet_logger
 
         limits = self._options.limits
         self._stop = asyncio.Event()
@@ -261,6 +264,7 @@ class Registry:
         server = web.Server(
             dispatcher,
             access_log=None,
+            logger=quiet_logger(),
             auto_decompress=False,
             keepalive_timeout=limits.idle_timeout_s,
             lingering_time=_LINGER_S,
@@ -382,3 +386,13 @@ def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _let_go() -> None:
+    """In a forked child: the address is the parent's alone."""
+    for registry in _served:
+        registry._listener.close()
+
+
+_served: weakref.WeakSet[Registry] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_let_go)

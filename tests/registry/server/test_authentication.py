@@ -22,6 +22,7 @@ from container_kit.registry.server.access import Caller, Grant
 from container_kit.registry.server.passwords import Htpasswd
 from container_kit.registry.server.tokens import SERVICE, Tokens, parse_scopes
 from tests.registry.server.documents import Client
+from tests.registry.server.test_attacks import say
 
 KEY = bytes(range(32))
 PASSWORD = "planted-secret-5f3a"
@@ -306,6 +307,7 @@ def test_secrets_stay_out_of_logs_and_reprs(stocked: Path, caplog: pytest.LogCap
         client("GET", "/v2/secret/app/manifests/1", headers={"Authorization": f"Bearer {value}x"})
         client("POST", "/token", f"grant_type=password&username=alice&password={PASSWORD}".encode())
         client("GET", f"/token?password={PASSWORD}", headers=basic("alice", PASSWORD + "x"))
+        say(client.address, f"GET /v2/ HTTP/1.1\r\nAuthorization : Basic {PASSWORD}\r\n\r\n".encode())
     told = caplog.text + repr(TOKEN_AUTH) + repr(AUTH)
     assert "/v2/secret/app/manifests/1" in told
     for secret in (PASSWORD, value, base64.b64encode(f"alice:{PASSWORD}".encode()).decode(), repr(KEY)):

@@ -150,6 +150,20 @@ def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
         assert Client(again.address)("GET", "/v2/").status == 200
 
 
+def test_a_forked_child_leaves_the_registry_to_its_parent(tmp_path: Path) -> None:
+    """A child that ends the `with` block closes nothing, and keeps no port open."""
+    with Registry.serve(tmp_path / "r") as registry:
+        client = Client(registry.address)
+        digest = client.push_blob("app", b"in flight")
+        child = os.fork()
+        if child == 0:
+            registry.close()
+            os._exit(0 if registry._listener.fileno() == -1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        registry.collect()
+        assert client("GET", f"/v2/app/blobs/{digest}").body == b"in flight"
+
+
 def test_metrics_count_without_names(tmp_path: Path) -> None:
     """/metrics tells requests, bytes and connections by endpoint, and no repository's or user's name."""
     auth = Auth(users={"me": "secret"}, anonymous=("pull", "push", "catalog"))
