@@ -7,18 +7,12 @@ import itertools
 import os
 from collections.abc import Callable
 
-import pytest
-
 from container_kit.errors import ContainerKitError
 from container_kit.native import _ckit
 
-__all__ = ["fail_each_allocation", "only_where_they_can_fail"]
+__all__ = ["fail_each_allocation"]
 
 COME_AND_GO = 4  # descriptors of helpers; a leak would add one with every fault
-
-only_where_they_can_fail = pytest.mark.skipif(
-    os.environ.get("CK_SANITIZED") != "address", reason="allocations fail in the sanitizer's build only"
-)
 
 
 def fail_each_allocation(

@@ -16,6 +16,10 @@ REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
 if os.environ.get("CK_SANITIZED") == "thread":
     os.environ.pop("LD_PRELOAD", None)  # this process has the library; other programs cannot bear it
 
+# Where allocations cannot be made to fail there is nothing in them to run.
+_SANITIZED_ONLY = ["native/test_memory.py", "containers/test_memory.py"]
+collect_ignore = [] if os.environ.get("CK_SANITIZED") == "address" else _SANITIZED_ONLY
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out trials unless asked for by mark; skip, with a reason, what this host cannot run."""

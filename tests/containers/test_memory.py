@@ -12,9 +12,9 @@ import pytest
 from container_kit.containers.engine import Engine
 from container_kit.errors import NotFound
 from container_kit.images import Image
-from tests.allocations import fail_each_allocation, only_where_they_can_fail
+from tests.allocations import fail_each_allocation
 
-pytestmark = [pytest.mark.root, only_where_they_can_fail]
+pytestmark = pytest.mark.root
 
 
 def _load(engine: Engine, archive: Path) -> None:

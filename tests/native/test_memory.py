@@ -17,10 +17,8 @@ from container_kit.native import process
 from container_kit.native.digests import sha256_fd
 from container_kit.native.layers import copy_tree, unpack
 from container_kit.native.trees import mkdirs_beneath, remove_tree
-from tests.allocations import fail_each_allocation, only_where_they_can_fail
+from tests.allocations import fail_each_allocation
 from tests.native.archives import archive, directory, entry, hardlink, opened, pack_bytes, symlink
-
-pytestmark = only_where_they_can_fail
 
 PLAIN = archive(
     directory("d"),
