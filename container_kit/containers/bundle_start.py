@@ -6,7 +6,6 @@ container those about supervision apply: log, restart, stop, auto_remove, health
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from container_kit.containers.bundle_exec import ExecRequest, foreign_namespaces
 from container_kit.containers.bundle_process import seccomp_filter
 from container_kit.containers.identity import resolve_in_process
 from container_kit.containers.monitor_config import MonitorConfig
-from container_kit.containers.options import signal_number
+from container_kit.containers.preparing import config_of, new_cgroup
 from container_kit.oci.runtime_spec import Process, User
 from container_kit.runtime.capabilities import ALL
 from container_kit.runtime.cgroups import Cgroup
@@ -46,15 +45,8 @@ def bundle_monitor_config(engine: Engine, record: Record) -> Iterator[MonitorCon
     limits = limits_of(resources)
     if record.options.limits is not None:
         limits = limits.updated_by(record.options.limits)
-    cgroup = engine.cgroups.create(record.id, limits, device_rules(resources))
-    try:
-        yield _config(engine, record, _plan(bundle, record, cgroup), cgroup)
-    except BaseException:
-        if not cgroup.try_remove():
-            engine.janitor.submit(f"cgroup of container {record.id[:12]}", cgroup.try_remove)
-        raise
-    finally:
-        cgroup.close()
+    with new_cgroup(engine, record, limits, device_rules(resources)) as cgroup:
+        yield config_of(engine, record, _plan(bundle, record, cgroup), cgroup, _SIGTERM)
 
 
 def bundle_exec_plan(
@@ -102,30 +94,4 @@ def _plan(bundle: Bundle, record: Record, cgroup: Cgroup) -> Plan:
         seccomp=program,
         seccomp_flags=flags,
         init=record.options.init,
-    )
-
-
-def _v1_paths(cgroup: Cgroup) -> tuple[str, ...]:
-    return tuple(path for path in cgroup.paths if path != cgroup.v2)
-
-
-def _config(engine: Engine, record: Record, plan: Plan, cgroup: Cgroup) -> MonitorConfig:
-    options = record.options
-    return MonitorConfig(
-        id=record.id,
-        directory=engine.catalogue.directory(record.id),
-        plan=plan.encode(),
-        cgroup2=cgroup.v2,
-        cgroups=_v1_paths(cgroup),
-        tty=options.tty,
-        stdin_open=options.stdin_open,
-        log=options.log,
-        restart=options.restart,
-        stop_signal=signal_number(options.stop_signal) if options.stop_signal else _SIGTERM,
-        stop_timeout_s=options.stop_timeout_s,
-        auto_remove=options.auto_remove,
-        name_file=os.path.join(engine.root, "names", record.name) if options.name else None,
-        events=engine.journal.path,
-        event_fields=record.event_fields,
-        owned=bool(record.owner) and engine.owns(record.id),
     )

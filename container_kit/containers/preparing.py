@@ -38,15 +38,18 @@ from container_kit.runtime.users import ResolvedUser
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.record import Record
+    from container_kit.runtime.limits import Limits
 
 __all__ = [
     "check_mount_sources",
     "check_startable",
     "compile_execution",
     "compile_start",
+    "config_of",
     "device_rules",
     "joined_namespaces",
     "monitor_config",
+    "new_cgroup",
     "run_defaults_of",
 ]
 
@@ -172,7 +175,7 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
     )
     with cgroup_for_start(engine, record, walls) as cgroup:
         plan = compile_start(spec, root, walls, cgroup, init=options.init)
-        config = _config(engine, record, defaults, plan, cgroup)
+        config = config_of(engine, record, plan, cgroup, defaults.stop_signal)
         check = health_check(defaults, options)
         if check is not None:
             health_plan = _exec_plan(spec, walls, check.command, cgroup)
@@ -181,11 +184,21 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
         yield config
 
 
+def cgroup_for_start(
+    engine: Engine, record: Record, walls: Profile
+) -> contextlib.AbstractContextManager[Cgroup]:
+    """A new cgroup for a container of an image that is about to start; removed when the block fails."""
+    return new_cgroup(
+        engine, record, walls.limits_with(record.options.limits), device_rules(walls, record.options)
+    )
+
+
 @contextlib.contextmanager
-def cgroup_for_start(engine: Engine, record: Record, walls: Profile) -> Iterator[Cgroup]:
+def new_cgroup(
+    engine: Engine, record: Record, limits: Limits, rules: tuple[DeviceRule, ...]
+) -> Iterator[Cgroup]:
     """A new cgroup for a container that is about to start; removed when the block fails."""
-    limits = walls.limits_with(record.options.limits)
-    cgroup = engine.cgroups.create(record.id, limits, device_rules(walls, record.options))
+    cgroup = engine.cgroups.create(record.id, limits, rules)
     try:
         yield cgroup
     except BaseException:
@@ -196,11 +209,9 @@ def cgroup_for_start(engine: Engine, record: Record, walls: Profile) -> Iterator
         cgroup.close()
 
 
-def _config(
-    engine: Engine, record: Record, defaults: RunDefaults, plan: Plan, cgroup: Cgroup
-) -> MonitorConfig:
+def config_of(engine: Engine, record: Record, plan: Plan, cgroup: Cgroup, stop_signal: int) -> MonitorConfig:
+    """What the monitor is told; *stop_signal* counts when the options name none."""
     options = record.options
-    stop = signal_number(options.stop_signal) if options.stop_signal else defaults.stop_signal
     return MonitorConfig(
         id=record.id,
         directory=engine.catalogue.directory(record.id),
@@ -211,7 +222,7 @@ def _config(
         stdin_open=options.stdin_open,
         log=options.log,
         restart=options.restart,
-        stop_signal=stop,
+        stop_signal=signal_number(options.stop_signal) if options.stop_signal else stop_signal,
         stop_timeout_s=options.stop_timeout_s,
         auto_remove=options.auto_remove,
         name_file=engine.name_file(options.name),

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import tarfile
@@ -465,6 +466,30 @@ def test_signals_reach_the_program(ckit: Ckit) -> None:
     started.terminate()
     assert started.wait(20) == 7
     started.stdout.close()
+
+
+@pytest.mark.parametrize("options", [("--rm",), ("--name", "deaf")])
+def test_the_third_ctrl_c_is_the_last(ckit: Ckit, options: tuple[str, ...]) -> None:
+    """A program that ignores it gets two; the third ends `run`, and the container too if it is its own."""
+    deaf = "trap '' INT; echo ready; while :; do sleep 0.05; done"
+    started = subprocess.Popen(
+        ckit.command("run", *options, "tools", "sh", "-c", deaf),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **ckit.variables},
+    )
+    assert started.stdout is not None and started.stdout.readline() == b"ready\n"
+    for _ in range(2):
+        started.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=20)
+    is_own = options == ("--rm",)
+    assert (started.returncode, b"got 3" in said) == (137 if is_own else 1, True)
+    assert (ckit.ok("ps", "-q") == "") == is_own
+    if not is_own:
+        ckit.ok("rm", "-f", "deaf")
 
 
 def test_cidfile_has_the_id(ckit: Ckit, tmp_path: Path) -> None:
