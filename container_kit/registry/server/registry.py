@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import shutil
 import socket
@@ -17,8 +16,9 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from container_kit.errors import KernelError, UnsupportedFeature, WrongState
+from container_kit.errors import UnsupportedFeature, WrongState
 from container_kit.oci import Digest, Reference
+from container_kit.registry.server.addresses import address_of, is_loopback, listen
 from container_kit.registry.server.options import ServerLimits, ServerOptions
 from container_kit.store import Store
 
@@ -34,7 +34,6 @@ __all__ = ["HasDigest", "HasStore", "Registry", "open_storage"]
 
 _THREADS: Final = 8  # that wait for the disk or hash at the same time
 _HOUSEKEEPING_S: Final = 60.0
-_BACKLOG: Final = 1024
 _READ_BUFFER: Final = 512 * 1024  # of one connection, before its client has to wait
 _LINGER_S: Final = 2.0  # for the rest of a body that is refused, so that the refusal arrives
 
@@ -75,7 +74,7 @@ class Registry:
         self._storage, self._listener, self._options = storage, listener, options
         self._repositories = Repositories(storage, options.limits.uploads)
         self._mirror = _mirror(self._repositories, upstream)
-        self.address = _address(listener)
+        self.address = address_of(listener)
         self.url = f"{'https' if options.tls else 'http'}://{self.address}"
         self.ca_file: str | None = None
         self._folder: str | None = None
@@ -149,18 +148,25 @@ class Registry:
             limits=limits or ServerLimits(),
         )
         _require_extra(options)
-        listener = _listen(options)
-        try:
+        return cls._on(listen(options), directory, engine, options, upstream)
+
+    @classmethod
+    def _on(
+        cls,
+        listener: socket.socket,
+        directory: str | os.PathLike[str] | None,
+        engine: HasStore | None,
+        options: ServerOptions,
+        upstream: str | Upstream | None,
+    ) -> Registry:
+        """Serve on *listener*; whatever goes wrong, nothing stays open."""
+        with contextlib.ExitStack() as opened:
+            opened.callback(listener.close)
             storage = open_storage(directory, engine)
-        except BaseException:
-            listener.close()
-            raise
-        try:
-            return cls(storage, listener, options, upstream)
-        except BaseException:
-            listener.close()
-            storage.close()
-            raise
+            opened.callback(storage.close)
+            registry = cls(storage, listener, options, upstream)
+            opened.pop_all()
+            return registry
 
     def publish(self, image: HasDigest, name: str) -> str:
         """Make an image of the registry's own store visible as *name*, without copying a byte.
@@ -289,7 +295,7 @@ class Registry:
         from container_kit.registry.server.dispatch import Dispatcher
 
         options, names = self._options, None
-        if options.tls is None and _is_loopback(self._listener):
+        if options.tls is None and is_loopback(self._listener):
             names = frozenset(name.lower() for name in (options.host, *options.hostnames))
         gatekeeper = Gatekeeper(options.auth, self._realm()) if options.auth is not None else None
         return Dispatcher(self._repositories, options, gatekeeper, names, self._mirror)
@@ -350,42 +356,6 @@ def _require_extra(options: ServerOptions) -> None:
             f"cannot serve a registry: {', '.join(missing)} is not installed; "
             "install it with `pip install container-kit[server]`"
         )
-
-
-def _listen(options: ServerOptions) -> socket.socket:
-    """A socket that listens where *options* say; the address is free again as soon as it is closed."""
-    host, port = options.host, options.port
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise KernelError(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        options.refuse_exposure(_is_loopback(listener))
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise KernelError(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}") from error
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _is_loopback(listener: socket.socket) -> bool:
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
-
-
-def _address(listener: socket.socket) -> str:
-    """Where a client on this host finds *listener*."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _let_go() -> None:
