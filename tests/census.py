@@ -25,8 +25,11 @@ OUR_CGROUP = "container-kit"
 OUR_PROCESS = "ckit"
 GRACE_S = 1.0  # the promise
 BUSY_GRACE_S = 5.0  # where processes wait for a processor most of the time, ours do as well
-ADOPTED_GRACE_S = 15.0  # an ended process waits for PID 1 to collect it, and that is not us
+# What we have let go of and others clear away: PID 1 collects ended processes, the kernel's workers keys.
+OTHERS_GRACE_S = 15.0
+USERS_OWN_KEYS = 2  # the kernel makes a user's own keyrings when something first asks for them
 _ADOPTED = "ended, not yet collected by PID 1"
+_KEYS = "more keys of this user"
 
 
 @attrs.frozen
@@ -66,7 +69,8 @@ class Census:
         found += [f"listening socket {s}" for s in self.sockets - before.sockets]
         found += [f"loop device {d}" for d in self.loops - before.loops]
         found += [f"nftables table {t}" for t in self.tables - before.tables]
-        found += [f"{self.keys - before.keys} more keys of this user"] if self.keys > before.keys else []
+        more_keys = self.keys - before.keys
+        found += [f"{more_keys} {_KEYS}"] if more_keys > USERS_OWN_KEYS else []
         found += [f"open file {f} ({n} more)" for f, n in (self.files - before.files).items()]
         return found
 
@@ -85,8 +89,8 @@ def leaks_since(before: Census, grace_s: float | None = None) -> list[str]:
 
 def _patience_s(leaks: list[str]) -> float:
     """A second, where the machine has time for us."""
-    if all(leak.endswith(_ADOPTED) for leak in leaks):
-        return ADOPTED_GRACE_S
+    if all(leak.endswith((_ADOPTED, _KEYS)) for leak in leaks):
+        return OTHERS_GRACE_S
     return GRACE_S if is_quiet() else BUSY_GRACE_S
 
 
