@@ -260,59 +260,111 @@ static long cover_file(long target)
 	return result;
 }
 
-static long mask_one(const char *path)
+enum { PROC_TRIES = 256 };
+
+/* What follows "/proc/" in a path, or NULL. */
+static const char *below_proc(const char *path)
 {
-	long target = root_open(path, O_PATH), directory, result;
+	const char *prefix = "/proc/";
+
+	while (*prefix)
+		if (*path++ != *prefix++)
+			return NULL;
+	return *path ? path : NULL;
+}
+
+/* An entry of our own procfs by its descriptor: a process that shares the root may have given the directory that it
+ * is mounted on another name meanwhile, and it must not stay unmasked there. */
+static long open_in_proc(const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+
+	long fd = -EAGAIN;
+
+	for (int tries = 0; tries < PROC_TRIES && (fd == -EAGAIN || fd == -EINTR); tries++)
+		fd = sys(openat2, init.proc_fd, below_proc(path), &how, sizeof how);
+	return fd;
+}
+
+/* Whether /proc is something else by now than the procfs that we keep a descriptor of. */
+static int proc_is_another(void)
+{
+	struct statx ours, found;
+	long fd = root_open("/proc", O_PATH), result;
+
+	if (fd < 0)
+		return 1;
+	result = sys(statx, fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &found);
+	if (result >= 0)
+		result = sys(statx, init.proc_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &ours);
+	sys(close, fd);
+	return result < 0 || ours.stx_mnt_id != found.stx_mnt_id;
+}
+
+/* Act on a path of the root, which is found in our procfs by descriptor, and there only if that is where it leads. */
+static long for_entry(const char *path, int by_name_too, long (*act)(long target))
+{
+	int in_proc = init.proc_fd >= 0 && below_proc(path);
+	long target = in_proc ? open_in_proc(path) : root_open(path, O_PATH), result;
 
 	if (target == -ENOENT || target == -ENOTDIR)
+		result = 0;
+	else
+		result = target < 0 ? target : act(target);
+	if (target >= 0)
+		sys(close, target);
+	if (result < 0 || !in_proc || !by_name_too)
+		return result;
+	target = root_open(path, O_PATH);
+	if (target == -ENOENT || target == -ENOTDIR)
 		return 0;
-	if (target < 0)
-		return target;
-	directory = is_directory(target);
-	result = directory < 0 ? directory : directory ? cover_directory(target) : cover_file(target);
-	sys(close, target);
+	result = target < 0 ? target : act(target);
+	if (target >= 0)
+		sys(close, target);
 	return result;
+}
+
+static long for_entries(const struct plan_step *step, long (*act)(long target))
+{
+	uint32_t count = plan_text_count(step);
+	int by_name_too = init.proc_fd >= 0 && proc_is_another();
+	long result = 0;
+
+	for (uint32_t i = 0; i < count && result >= 0; i++)
+		result = for_entry(init.about = plan_text(step, i), by_name_too, act);
+	return result;
+}
+
+static long mask_one(long target)
+{
+	long directory = is_directory(target);
+
+	return directory < 0 ? directory : directory ? cover_directory(target) : cover_file(target);
 }
 
 long op_mask(const struct plan_step *step)
 {
-	uint32_t count = plan_text_count(step);
-	long result = 0;
-
-	for (uint32_t i = 0; i < count && result >= 0; i++)
-		result = mask_one(init.about = plan_text(step, i));
-	return result;
+	return for_entries(step, mask_one);
 }
 
-static long read_only_one(const char *path)
+static long read_only_one(long target)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-	long target = root_open(path, O_PATH), tree, result;
+	long result, tree = sys(open_tree, target, "",
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
 
-	if (target == -ENOENT || target == -ENOTDIR)
-		return 0;
-	if (target < 0)
-		return target;
-	tree = result =
-		sys(open_tree, target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-	if (tree >= 0) {
-		result = sys(mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
-		if (result >= 0)
-			result = attach(tree, target);
-		sys(close, tree);
-	}
-	sys(close, target);
+	if (tree < 0)
+		return tree;
+	result = sys(mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
+	if (result >= 0)
+		result = attach(tree, target);
+	sys(close, tree);
 	return result;
 }
 
 long op_read_only(const struct plan_step *step)
 {
-	uint32_t count = plan_text_count(step);
-	long result = 0;
-
-	for (uint32_t i = 0; i < count && result >= 0; i++)
-		result = read_only_one(init.about = plan_text(step, i));
-	return result;
+	return for_entries(step, read_only_one);
 }
 
 long op_root_read_only(const struct plan_step *step)

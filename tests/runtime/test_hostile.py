@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from container_kit.errors import StartFailed
+from container_kit.errors import ContainerKitError, StartFailed
 from container_kit.native import process
+from container_kit.oci.rootfs import Directory
 from container_kit.oci.runtime_spec import Capabilities, Mount
 from tests.runtime.boxes import CAPS, MASKED, MOUNTS, Box, spec
 
@@ -309,3 +312,30 @@ def test_ten_thousand_entries_show_nothing(box: Box) -> None:
 
     assert _hunt(box, CAPS, 10_000) == ""
     assert _digest(f"/proc/self/fd/{process.init_fd()}") == init
+
+
+def test_masks_stay_with_a_procfs_whose_directory_is_renamed(box: Box) -> None:
+    """What is masked cannot be read under any name, whoever renames directories of the root under a start."""
+    root, stop = box.lower, threading.Event()
+    (root / "proc").mkdir(exist_ok=True)
+    (root / "other").mkdir()
+
+    def rename() -> None:
+        while not stop.is_set():
+            os.rename(root / "proc", root / "aside")
+            os.rename(root / "other", root / "proc")
+            os.rename(root / "aside", root / "other")
+
+    masked = {"masked_paths": ("/proc/cpuinfo",)}
+    renamer, ran = threading.Thread(target=rename), 0
+    renamer.start()
+    try:
+        for place in ("/proc", "/other") * 20:
+            wanted = spec("/bin/probe", "print", f"{place}/cpuinfo", linux=masked)
+            with contextlib.suppress(ContainerKitError, OSError):
+                assert box.run(wanted, Directory(str(root))).stdout == b""
+                ran += 1
+    finally:
+        stop.set()
+        renamer.join()
+    assert ran > 0
