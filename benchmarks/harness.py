@@ -88,13 +88,18 @@ def interleaved(sides: dict[str, Side], rounds: int, pause_s: float = 0.0) -> di
     return {name: Measured(tuple(values)) for name, values in samples.items()}
 
 
-def in_runs(sides: dict[str, Side], rounds: int, run: int = 5) -> dict[str, Measured]:
-    """Back to back: each side *run* times in a row, sides interleaved run by run."""
+def in_runs(sides: dict[str, Side], rounds: int, run: int = 5, pause_s: float = 0.0) -> dict[str, Measured]:
+    """Each side *run* times in a row, back to back or with pauses between; sides interleaved run by run."""
+
+    def sample(side: Side) -> float:
+        time.sleep(pause_s)
+        return side()
+
     samples: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(-(-rounds // run)):
         for name, side in sides.items():
-            side()
-            samples[name].extend(side() for _ in range(run))
+            sample(side)
+            samples[name].extend(sample(side) for _ in range(run))
     return {name: Measured(tuple(values)) for name, values in samples.items()}
 
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["LINGER_S", "Janitor"]
+__all__ = ["Janitor"]
 
-LINGER_S = 0.3
+_LINGER_S = 0.3
 _RETRY_S = 0.01
 _PATIENCE_S = 10.0
 
@@ -37,10 +37,11 @@ class Janitor:
 
     Args:
         on_idle: Called in that thread when it has had nothing to do for a while and is about to end.
+        linger_s: How long it waits for more work.
     """
 
-    def __init__(self, on_idle: Callable[[], object] = lambda: None) -> None:
-        self._on_idle = on_idle
+    def __init__(self, on_idle: Callable[[], object] = lambda: None, *, linger_s: float = _LINGER_S) -> None:
+        self._on_idle, self._linger_s = on_idle, linger_s
         self.forget()
 
     def forget(self) -> None:
@@ -74,7 +75,7 @@ class Janitor:
 
     def _live(self) -> None:
         while True:
-            self._work_off(linger_s=LINGER_S)
+            self._work_off(linger_s=self._linger_s)
             self._threads.remove(threading.current_thread())
             if self._jobs.empty():
                 break

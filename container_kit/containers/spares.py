@@ -3,7 +3,7 @@
 Whoever calls `run` again soon after a run will do so once more.  So a thread makes the next container ahead:
 its directory and cgroup, and in most cases also its world, with a process parked in it; the next call has
 only to let that become its program.  A call that comes while one is being made waits for it, which is shorter
-than to begin anew.  A spare that nobody takes is cleared away after `LINGER_S`.  Two runs never share one.
+than to begin anew.  A spare that nobody takes is cleared away after a while.  Two runs never share one.
 
 As in the janitor there is no lock: what two threads may do at once is one call on a dictionary or a queue.  A
 caller that a signal handler cuts off leaves at most a spare that nobody refers to; that clears itself away.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from container_kit.containers.foreground_life import ForegroundContainer
-from container_kit.containers.janitor import LINGER_S, Janitor
+from container_kit.containers.janitor import Janitor
 from container_kit.native.process import surroundings
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ __all__ = ["Spares"]
 _MOST_KINDS = 4
 _PROCESSORS = os.cpu_count() or 1
 _PATIENCE_S = 0.05
+# With what is then left to be done, nothing of it is there a second after the last call.
+_LIFE_S = 0.7
 
 _Waiter: TypeAlias = "queue.SimpleQueue[ForegroundContainer | None]"
 
@@ -48,7 +50,7 @@ class _Demand:
         waiters: Who takes what is made next.
     """
 
-    last: float = -LINGER_S
+    last: float = -_LIFE_S
     wanted: int = 1
     coming: deque[None] = attrs.field(factory=deque)
     waiters: deque[_Waiter] = attrs.field(factory=deque)
@@ -62,7 +64,7 @@ class Spares:
         self._ready: dict[str, ForegroundContainer] = {}
         self._demands: dict[tuple[str, ...], _Demand] = {}
         self._in_use: set[str] = set()
-        self._maker = Janitor(self._expire)
+        self._maker = Janitor(self._expire, linger_s=_LIFE_S)
 
     def take(self, recipe: Recipe) -> ForegroundContainer:
         """A container for *recipe*, to be entered; a spare one if there is, which is made already."""
@@ -117,7 +119,7 @@ class Spares:
             return  # nobody is idle who could make one ahead: it would only be work moved about
         demand = self._demand(recipe)
         now = time.monotonic()
-        again, demand.last = now - demand.last < LINGER_S, now
+        again, demand.last = now - demand.last < _LIFE_S, now
         if not again:
             demand.wanted = 1
             return
