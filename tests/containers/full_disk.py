@@ -66,7 +66,7 @@ def stopped(container: Container) -> None:
 
 def by_files(engine: Engine, hog: str) -> Container:
     """It writes until there is no space, and goes on trying."""
-    container = engine.create("tools", ["/hog", "disk"])
+    container = engine.create("tools", ["/hog", "disk"], detach=False)
     container.copy_in(hog, "/hog")
     container.start()
     wait_for(lambda: full(engine), 60)
@@ -77,7 +77,7 @@ def by_files(engine: Engine, hog: str) -> Container:
 def by_logs(engine: Engine, hog: str) -> Container:
     """Its log has no limit; the program is not held up when no record fits any more."""
     script = "while :; do cat /bulk; echo x >> /dev/shm/turns; done"
-    container = engine.create("tools", ["sh", "-c", script], log=LogOptions(max_size=None))
+    container = engine.create("tools", ["sh", "-c", script], log=LogOptions(max_size=None), detach=False)
     container.fs.write_text("/bulk", ("x" * 99 + "\n") * 10_000)
     container.start()
     wait_for(lambda: full(engine), 60)
@@ -92,7 +92,10 @@ def limited_logs(engine: Engine) -> None:
     with (
         space_comes_back(engine),
         engine.create(
-            "tools", ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do cat /bulk; done; sleep 600"], log=options
+            "tools",
+            ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do cat /bulk; done; sleep 600"],
+            log=options,
+            detach=False,
         ) as container,
     ):
         container.fs.write_text("/bulk", ("x" * 99 + "\n") * 10_000)
