@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOu
 from container_kit.images.archive import ArchivedLayer
 from container_kit.images.parallel import run_all
 from container_kit.images.snapshot import keeps_images
+from container_kit.native import descriptors
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import OCI_LAYER, layer_compression
@@ -99,38 +99,38 @@ def stream(write: Callable[[int], object], read: Callable[[int], _T]) -> _T:
 
     If both fail, the error of *write* counts: what was read was cut off by it.
     """
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    reading, writing = descriptors.pipe()
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            write(write_fd)
+            write(writing.fileno())
         except BaseException as error:
             if not (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 failures.append(error)  # with EPIPE the reader gave up, and says why itself
         finally:
-            os.close(write_fd)
+            writing.close()
 
     writer = threading.Thread(target=run, name="container-kit-layer")
     writer.start()
     try:
-        result = read(read_fd)
+        result = read(reading.fileno())
     except Exception:
-        _join(writer, read_fd)
+        _join(writer, reading)
         if failures:
             raise failures[0] from None
         raise
     except BaseException:
-        _join(writer, read_fd)
+        _join(writer, reading)
         raise
-    _join(writer, read_fd)
+    _join(writer, reading)
     if failures:
         raise failures[0]
     return result
 
 
-def _join(writer: threading.Thread, read_fd: int) -> None:
-    os.close(read_fd)  # a writer that still writes gets EPIPE and ends
+def _join(writer: threading.Thread, reading: descriptors.Descriptor) -> None:
+    reading.close()  # a writer that still writes gets EPIPE and ends
     writer.join()
 
 

@@ -17,6 +17,7 @@ import attrs
 from container_kit.errors import InvalidInput, KernelError
 from container_kit.images import records
 from container_kit.images.tarwriter import TarWriter
+from container_kit.native.descriptors import open_path
 from container_kit.oci import Descriptor, Digest, Index
 from container_kit.oci.json_document import encode
 
@@ -146,11 +147,8 @@ class _DirectoryTarget:
     def blob(self, name: str, size: int, write: Callable[[int], object]) -> None:
         place = f"{self.path}/{name}"
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        fd = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
-        try:
-            write(fd)
-        finally:
-            os.close(fd)
+        with open_path(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644) as file:
+            write(file.fileno())
 
 
 def _write_all(fd: int, content: bytes) -> None:
@@ -207,12 +205,11 @@ def _speaking_of(path: str) -> Iterator[None]:
 def _replaced(path: str) -> Iterator[int]:
     draft = f"{path}.{secrets.token_hex(4)}.part"
     with _speaking_of(path):
-        fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-    try:
-        yield fd
-        os.rename(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
-    finally:
-        os.close(fd)
+        file = open_path(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with file:
+        try:
+            yield file.fileno()
+            os.rename(draft, path)
+        except BaseException:
+            os.unlink(draft)
+            raise
