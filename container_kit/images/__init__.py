@@ -12,7 +12,7 @@ from container_kit._lazy import resolver
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
-    from container_kit.images.image import HasStore, Image, Pruned, Pushed, Removed
+    from container_kit.images.image import Copied, HasStore, Image, Pruned, Pushed, Removed
     from container_kit.images.save import save_images
     from container_kit.images.secrets import Secret
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Change": ".snapshot",
+    "Copied": ".image",
     "HasStore": ".image",
     "HistoryEntry": ".describe",
     "Image": ".image",
@@ -37,6 +38,7 @@ _HOME = {
 
 __all__ = [
     "Change",
+    "Copied",
     "HasStore",
     "HistoryEntry",
     "Image",

@@ -14,18 +14,26 @@ from typing import Any
 import attrs
 
 from container_kit.errors import ContainerKitError, CorruptData, InvalidInput, LimitExceeded
+from container_kit.images.layout import NAME_ANNOTATIONS, blob_path
 from container_kit.images.sources import Content, Files, Range
 from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference
 from container_kit.oci.json_document import Fields, load_object
 from container_kit.oci.manifest import parse_manifest
 from container_kit.oci.media_types import DOCKER_CONFIG, INDEX_TYPES, MANIFEST_TYPES, OCI_CONFIG
 
-__all__ = ["ArchivedImage", "ArchivedLayer", "read_images"]
+__all__ = [
+    "MAX_DOCUMENT",
+    "ArchivedImage",
+    "ArchivedLayer",
+    "check_version",
+    "locate",
+    "read_document",
+    "read_images",
+]
 
-_MAX_DOCUMENT = 4 << 20
+MAX_DOCUMENT = 4 << 20
 _MAX_IMAGES = 1000
 _MAX_INDEX_DEPTH = 4
-_NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 
 @attrs.frozen
@@ -85,7 +93,7 @@ class _DockerEntry:
 
 
 def _docker_entries(files: Files) -> list[_DockerEntry]:
-    raw = files.find("manifest.json").read(_MAX_DOCUMENT, "manifest.json")
+    raw = files.find("manifest.json").read(MAX_DOCUMENT, "manifest.json")
     # The strict reader takes objects only, and the document is an array: it becomes a member of one.
     document = Fields(load_object(b'{"images":' + raw + b"}", "manifest.json"), "manifest.json", ("images",))
     return list(document.items("images", _docker_entry, _MAX_IMAGES))
@@ -97,7 +105,7 @@ def _docker_entry(value: Any, where: str) -> _DockerEntry:
 
 
 def _docker_image(files: Files, entry: _DockerEntry) -> ArchivedImage:
-    config = ImageConfig.parse(files.find(entry.config).read(_MAX_DOCUMENT, entry.config))
+    config = ImageConfig.parse(files.find(entry.config).read(MAX_DOCUMENT, entry.config))
     if len(entry.layers) != len(config.diff_ids):
         raise CorruptData(
             f"manifest.json lists {len(entry.layers)} layers of {entry.config}, whose rootfs has"
@@ -114,8 +122,8 @@ def _docker_image(files: Files, entry: _DockerEntry) -> ArchivedImage:
 
 
 def _read_layout(files: Files) -> list[ArchivedImage]:
-    _check_version(files)
-    index = Index.parse(files.find("index.json").read(_MAX_DOCUMENT, "index.json"))
+    check_version(files)
+    index = Index.parse(files.find("index.json").read(MAX_DOCUMENT, "index.json"))
     images: dict[Digest, ArchivedImage] = {}
     for descriptor in index.manifests:
         for manifest in _manifests(files, descriptor, 0):
@@ -127,8 +135,9 @@ def _read_layout(files: Files) -> list[ArchivedImage]:
     return list(images.values())
 
 
-def _check_version(files: Files) -> None:
-    raw = files.find("oci-layout").read(_MAX_DOCUMENT, "oci-layout")
+def check_version(files: Files) -> None:
+    """Refuse a layout of a version that this library does not read."""
+    raw = files.find("oci-layout").read(MAX_DOCUMENT, "oci-layout")
     version = Fields(load_object(raw, "oci-layout"), "oci-layout", ("imageLayoutVersion",)).text(
         "imageLayoutVersion"
     )
@@ -142,11 +151,9 @@ def _manifests(files: Files, descriptor: Descriptor, depth: int) -> Iterator[Man
         return
     if depth > _MAX_INDEX_DEPTH:
         raise LimitExceeded(f"indexes within indexes go deeper than {_MAX_INDEX_DEPTH} levels")
-    document = parse_manifest(_blob(files, descriptor), descriptor.media_type)
+    document = parse_manifest(read_document(files, descriptor), descriptor.media_type)
     if isinstance(document, Index):
-        images = [one for one in document.manifests if not _is_attestation(one)]
-        chosen = attrs.evolve(document, manifests=tuple(images)).select(Platform.host())
-        yield from _manifests(files, chosen, depth + 1)
+        yield from _manifests(files, document.select(Platform.host()), depth + 1)
     elif document.config.media_type in (OCI_CONFIG, DOCKER_CONFIG):
         yield document
 
@@ -157,20 +164,21 @@ def _is_attestation(descriptor: Descriptor) -> bool:
 
 
 def _layout_image(files: Files, manifest: Manifest) -> ArchivedImage:
-    config = ImageConfig.parse(_blob(files, manifest.config))
+    config = ImageConfig.parse(read_document(files, manifest.config))
     if len(manifest.layers) != len(config.diff_ids):
         raise CorruptData(
             f"manifest {manifest.digest} has {len(manifest.layers)} layers, its config {len(config.diff_ids)}"
         )
     layers = [
-        ArchivedLayer(diff_id, _located(files, descriptor), descriptor)
+        ArchivedLayer(diff_id, locate(files, descriptor), descriptor)
         for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
     ]
     return ArchivedImage(config, tuple(layers), manifest=manifest)
 
 
-def _located(files: Files, descriptor: Descriptor) -> Range:
-    content = files.find(f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}")
+def locate(files: Files, descriptor: Descriptor) -> Range:
+    """Where a blob of a layout stands; CorruptData if it is missing, or has another size than promised."""
+    content = files.find(blob_path(descriptor.digest))
     if content.size != descriptor.size:
         raise CorruptData(
             f"{descriptor.digest} has {content.size} bytes, but {descriptor.size} were promised"
@@ -178,12 +186,13 @@ def _located(files: Files, descriptor: Descriptor) -> Range:
     return content
 
 
-def _blob(files: Files, descriptor: Descriptor) -> bytes:
-    if descriptor.size > _MAX_DOCUMENT:
+def read_document(files: Files, descriptor: Descriptor) -> bytes:
+    """A small blob of a layout, verified; CorruptData if its bytes have another digest or size."""
+    if descriptor.size > MAX_DOCUMENT:
         raise LimitExceeded(
             f"document {descriptor.digest} has {descriptor.size} bytes: at most 4 MiB are read"
         )
-    raw = _located(files, descriptor).read(_MAX_DOCUMENT, str(descriptor.digest))
+    raw = locate(files, descriptor).read(MAX_DOCUMENT, str(descriptor.digest))
     if not descriptor.digest.matches(raw):
         raise CorruptData(f"{descriptor.digest} in the layout is damaged: its bytes have another digest")
     return raw
@@ -191,7 +200,7 @@ def _blob(files: Files, descriptor: Descriptor) -> bytes:
 
 def _names(descriptor: Descriptor) -> list[Reference]:
     """The names that the index gives to a manifest.  A lone tag names no repository, so it is left out."""
-    for key in _NAME_ANNOTATIONS:
+    for key in NAME_ANNOTATIONS:
         text = descriptor.annotations.get(key, "")
         if text and text != "latest":
             try:
@@ -205,6 +214,6 @@ def _require_agreement(files: Files, images: list[ArchivedImage]) -> None:
     """Refuse an archive that is one image to docker and another one to OCI tools."""
     known = {image.config.digest for image in images}
     for entry in _docker_entries(files):
-        raw = files.find(entry.config).read(_MAX_DOCUMENT, entry.config)
+        raw = files.find(entry.config).read(MAX_DOCUMENT, entry.config)
         if Digest.of(raw) not in known:
             raise CorruptData(f"manifest.json and index.json disagree: only the first names {entry.config}")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveFormat",
+    "Copied",
     "HasStore",
     "Image",
     "Pruned",
@@ -62,6 +63,16 @@ class Pushed:
 
     reference: str
     digest: Digest
+    size: int
+
+
+@attrs.frozen
+class Copied:
+    """What `Image.copy` did: the place, and what the name means there: an image, or an index of several."""
+
+    target: str
+    digest: Digest
+    media_type: str
     size: int
 
 
@@ -358,6 +369,51 @@ class Image:
         from container_kit.images.pulling import pull
 
         return pull(_store(engine), reference, platform, policy, progress, _options(options, credentials))
+
+    @classmethod
+    def copy(
+        cls,
+        source: str | Image,
+        target: str,
+        *,
+        platform: Platform | str | None = None,
+        referrers: bool = False,
+        progress: ProgressCallback | None = None,
+        options: RegistryOptions | None = None,
+        source_options: RegistryOptions | None = None,
+        engine: HasStore | None = None,
+    ) -> Copied:
+        """Copy an image from one place to another, with its digest.
+
+        Places are written as skopeo writes them: ``docker://host/repository:tag`` (or just that name),
+        ``oci:DIRECTORY[:TAG]``, ``oci-archive:FILE[:TAG]``, ``docker-archive:FILE[:NAME:TAG]``; and
+        ``store:[NAME]`` for the images of this library.  Blobs stream from one to the other, each compared
+        with its digest; those that the target has are not sent, and within one registry they are mounted.
+        Only the store unpacks what comes.
+
+        Args:
+            source: A place, or an image of a store.
+            platform: Of an image for several platforms, the one to copy, such as ``linux/arm64``; None means
+                this host's; ``"all"`` copies all of them, and the index as it is.
+            referrers: Also copy what refers to the copied manifests: signatures, SBOMs.
+            progress: Called with each `Progress`.
+            options: How registries are talked to.  Credentials in it are for the target if that is in a
+                registry, else for the source.
+            source_options: The same for the source, where it needs others.
+
+        Raises:
+            NotFound: The source has no such image, or none for the platform.
+            InvalidInput: A place is not known, or has several images and none was chosen.
+            CorruptData: The source's bytes are not what their digests promise; the target then has no name
+                for them.
+            UnsupportedFeature: The target cannot hold this: several platforms in a docker-archive.
+        """
+        from container_kit.images.copies.copying import copy, how_to_copy
+
+        how = how_to_copy(
+            _store(engine), target, options, source_options, platform, referrers=referrers, progress=progress
+        )
+        return copy(source, target, how)
 
     @classmethod
     def get(cls, reference: str, *, engine: HasStore | None = None) -> Image:

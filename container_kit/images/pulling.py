@@ -26,7 +26,7 @@ from container_kit.oci.media_types import (
 )
 from container_kit.oci.progress import Progress, ProgressCallback, Reporter
 from container_kit.registry.client.configuration import Configuration
-from container_kit.registry.client.location import Location
+from container_kit.registry.client.opening import repositories_of
 from container_kit.registry.client.repository import Repository
 from container_kit.registry.client.session import Session
 
@@ -130,12 +130,7 @@ class _Pull:
         platform: Platform | None,
         report: Callable[[Progress], object],
     ) -> _Pull:
-        places = []
-        for place in session.configuration.places(reference):
-            origin = session.origin_of(place.reference.domain, place.insecure)
-            location = Location(origin, place.reference.domain, place.reference.path)
-            places.append(Repository(session, location))
-        return cls(store, session, reference, tuple(places), platform, report)
+        return cls(store, session, reference, tuple(repositories_of(session, reference)), platform, report)
 
     # -- what the registry has, and what is there already -----------------------------------
 
@@ -196,12 +191,11 @@ class _Pull:
 
     def _choose(self, index: Index) -> Descriptor:
         """The manifest of *index* for the platform; what is no image (attestations) does not count."""
-        images = [one for one in index.manifests if "vnd.docker.reference.type" not in one.annotations]
         platform = self.platform or Platform.host()
         try:
-            return attrs.evolve(index, manifests=tuple(images)).select(platform)
+            return index.select(platform)
         except NotFound:
-            has = ", ".join(sorted({str(one.platform) for one in images if one.platform})) or "nothing"
+            has = ", ".join(sorted({str(one.platform) for one in index.images if one.platform})) or "nothing"
             raise NotFound("image", self.reference.familiar, f"not for {platform}; there is {has}") from None
 
     def _config(self, place: Repository, manifest: Manifest) -> ImageConfig:

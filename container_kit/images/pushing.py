@@ -23,9 +23,9 @@ from container_kit.oci.json_document import encode
 from container_kit.oci.media_types import is_foreign_layer
 from container_kit.oci.progress import Action, Progress, ProgressCallback, Reporter
 from container_kit.registry.client.endpoint import Url, is_loopback_name
-from container_kit.registry.client.listing import add_referrer
-from container_kit.registry.client.location import Location
 from container_kit.registry.client.messages import FilePart
+from container_kit.registry.client.opening import repositories_of
+from container_kit.registry.client.publishing import publish
 from container_kit.registry.client.repository import Repository
 from container_kit.registry.client.session import Session
 from container_kit.registry.client.uploads import begin_mount, upload
@@ -99,11 +99,9 @@ def _pushed(
     session = Session(options)
     session.give_credentials_to(reference.domain)
     try:
-        [place] = session.configuration.places(reference, mirrors=False)
-        origin = session.origin_of(place.reference.domain, place.insecure)
-        location = Location(origin, place.reference.domain, place.reference.path)
-        shrink = compression == "gzip" or (compression == "auto" and not is_loopback_name(origin.host))
-        repository = Repository(session, location, "pull,push")
+        [repository] = repositories_of(session, reference, "pull,push", mirrors=False)
+        is_here = is_loopback_name(repository.location.origin.host)
+        shrink = compression == "gzip" or (compression == "auto" and not is_here)
         return send(_Push(store, repository, reference, shrink, Reporter(progress)))
     finally:
         session.close()
@@ -147,7 +145,7 @@ class _Push:
             manifest = Manifest.parse(self.store.read_blob(entry.digest), entry.media_type)
             self._find_mountable(manifest.layers)
             sent = self._send_blobs(manifest)
-            self._put(sent, sent.digest)
+            publish(self.repository, sent, sent.digest)
             entries.append(attrs.evolve(entry, digest=sent.digest, size=len(sent.raw)))
         if tuple(entries) != index.manifests:
             index = Index.parse(_with(index.raw, "manifests", entries), index.media_type)
@@ -156,24 +154,12 @@ class _Push:
     def _named(self, document: Manifest | Index, image: Digest | None) -> Pushed:
         from container_kit.images.image import Pushed
 
-        self._put(document, self.reference.tag or "latest")
+        publish(self.repository, document, self.reference.tag or "latest")
         if image is not None:
             pinned = f"{self.reference.repository}@{document.digest}"
             self.store.set_name(records.PINNED, pinned, image)
         self._tell("done", str(document.digest), name=self.reference.familiar)
         return Pushed(self.reference.familiar, document.digest, len(document.raw))
-
-    def _put(self, document: Manifest | Index, name: str | Digest) -> None:
-        is_listed = self.repository.put_manifest(name, document.raw, document.media_type)
-        if document.subject is not None and not is_listed:
-            referrer = Descriptor(
-                document.media_type,
-                document.digest,
-                len(document.raw),
-                annotations=document.annotations,
-                artifact_type=_artifact_type(document),
-            )
-            add_referrer(self.repository, document.subject.digest, referrer)
 
     # -- blobs ----------------------------------------------------------------------------------
 
@@ -276,9 +262,3 @@ def _with(raw: bytes, member: str, descriptors: Sequence[Descriptor]) -> bytes:
     document = json.loads(raw)
     document[member] = [one.to_json() for one in descriptors]
     return encode(document)
-
-
-def _artifact_type(document: Manifest | Index) -> str:
-    if document.artifact_type or isinstance(document, Index):
-        return document.artifact_type
-    return document.config.media_type

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from container_kit.errors import CorruptData, InvalidInput, NotFound
-from container_kit.oci import Descriptor, Digest, ImageConfig, Manifest, Reference
+from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest, Reference
 from container_kit.oci.media_types import layer_compression
 from container_kit.store import Store
 
@@ -20,19 +21,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE",
+    "INDEX",
     "PINNED",
+    "REFERRER",
     "TAG",
     "all_images",
     "each_image",
     "find",
+    "forget_index",
     "handle",
+    "index_of",
     "is_name",
     "layer_size",
     "names_of",
     "pinned_names",
     "publish",
+    "put_documents",
     "read",
     "references_of",
+    "require_same_layers",
     "resolve",
     "tag",
     "unnamed_twins",
@@ -41,6 +48,8 @@ __all__ = [
 IMAGE = "image"
 TAG = "tag"
 PINNED = "pinned"  # repository@digest, as a registry calls it: the digest may be an index's
+INDEX = "index"  # the index, with all its images, that a tag came with
+REFERRER = "referrer"  # subject@digest: a manifest that refers to another one
 _MAX_PARSED = 256
 _parsed: dict[tuple[str, Digest], tuple[Manifest, ImageConfig]] = {}
 _is_id_prefix = re.compile("(?:sha256:)?[0-9a-f]{1,64}").fullmatch
@@ -198,7 +207,24 @@ def tag(store: Store, digest: Digest, name: str | Reference) -> Reference:
     if reference.digest is not None or reference.tag is None:
         raise InvalidInput(f"{name!s} cannot be given to an image: a tag is name:tag, without a digest")
     store.set_name(TAG, str(reference), digest)
+    if store.resolve_name(INDEX, str(reference)) is not None:
+        forget_index(store, str(reference))  # it came with what the name meant before
     return reference
+
+
+def index_of(store: Store, reference: Reference) -> Index | None:
+    """The index that came with the tag *reference*, unless the tag means another image by now."""
+    digest, image = store.resolve_name(INDEX, str(reference)), store.resolve_name(TAG, str(reference))
+    if digest is None or image is None:
+        return None
+    index = Index.parse(store.read_blob(digest))
+    return index if any(one.digest == image for one in index.manifests) else None
+
+
+def forget_index(store: Store, name: str) -> None:
+    """Keep no index for *name* any longer, if there is one."""
+    with suppress(NotFound):
+        store.remove_name(INDEX, name)
 
 
 def layer_size(store: Store, diff_id: Digest) -> int:
@@ -217,16 +243,26 @@ def publish(
     Raises:
         CorruptData: The config's layers are not those of the manifest.
     """
-    _require_same_layers(manifest, config)
-    store.put_blob(config.raw, references=config.diff_ids, trees=config.diff_ids)
-    store.put_blob(manifest.raw, references=[config.digest, *(layer.digest for layer in manifest.layers)])
+    put_documents(store, manifest, config)
     store.set_name(IMAGE, str(manifest.digest), manifest.digest)
     for reference in names:
         tag(store, manifest.digest, reference)
     return manifest.digest
 
 
-def _require_same_layers(manifest: Manifest, config: ImageConfig) -> None:
+def put_documents(store: Store, manifest: Manifest, config: ImageConfig) -> None:
+    """Store the documents of an image whose layers are here, without a name; call it within a lease.
+
+    Raises:
+        CorruptData: The config's layers are not those of the manifest.
+    """
+    require_same_layers(manifest, config)
+    store.put_blob(config.raw, references=config.diff_ids, trees=config.diff_ids)
+    store.put_blob(manifest.raw, references=[config.digest, *(layer.digest for layer in manifest.layers)])
+
+
+def require_same_layers(manifest: Manifest, config: ImageConfig) -> None:
+    """Raise CorruptData unless the layers of both are the same, as far as digests tell."""
     if len(manifest.layers) != len(config.diff_ids):
         raise CorruptData(
             f"the image's config names {len(config.diff_ids)} layers, its manifest {len(manifest.layers)}"

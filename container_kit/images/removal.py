@@ -65,6 +65,7 @@ def _own_tag(image: Image, name: str, tags: list[Reference]) -> Reference:
 
 def _untag(store: Store, tags: list[Reference]) -> None:
     for tag in tags:
+        records.forget_index(store, str(tag))
         try:
             store.remove_name(records.TAG, str(tag))
         except NotFound:
@@ -73,7 +74,13 @@ def _untag(store: Store, tags: list[Reference]) -> None:
 
 def _forget(store: Store, digest: Digest) -> None:
     pinned = [name for name, target in store.names(records.PINNED).items() if target == digest]
-    names = [*((records.PINNED, name) for name in pinned), (records.IMAGE, str(digest))]
+    referrers = store.names(records.REFERRER, f"{digest}@")
+    names = [
+        *((records.PINNED, name) for name in pinned),
+        *((records.REFERRER, name) for name in referrers),
+        (records.INDEX, str(digest)),
+        (records.IMAGE, str(digest)),
+    ]
     for kind, name in names:
         with suppress(NotFound):
             store.remove_name(kind, name)

@@ -16,6 +16,7 @@ import attrs
 
 from container_kit.errors import InvalidInput, KernelError
 from container_kit.images import records
+from container_kit.images.layout import LAYOUT, blob_path
 from container_kit.images.tarwriter import TarWriter
 from container_kit.native.descriptors import open_path
 from container_kit.oci import Descriptor, Digest, Index
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from container_kit.images.image import ArchiveFormat, Image
     from container_kit.store import Store
 
-__all__ = ["save_images"]
+__all__ = ["opened_archive", "save_images"]
 
 _CHUNK = 1 << 20
-_LAYOUT = encode({"imageLayoutVersion": "1.0.0"})
 
 
 class _Target(Protocol):
@@ -66,7 +66,7 @@ def save_images(
                 raise InvalidInput("a layout directory is saved to a path, not to an open file")
             _save_directory(unique, os.fspath(target))
         elif format in ("docker-archive", "oci"):
-            with _opened(target) as fd, TarWriter(fd) as tar:
+            with opened_archive(target) as fd, TarWriter(fd) as tar:
                 _write(unique, _TarTarget(tar), with_docker=format == "docker-archive")
         else:
             raise InvalidInput(f"{format!r} is none of docker-archive, oci, oci-dir")
@@ -83,16 +83,12 @@ def _write(images: list[Image], target: _Target, *, with_docker: bool) -> None:
     target.document("index.json", _index(images).raw)
     if with_docker:
         target.document("manifest.json", _docker_manifest(images))
-    target.document("oci-layout", _LAYOUT)
+    target.document("oci-layout", LAYOUT)
 
 
 def _write_blob(store: Store, descriptor: Descriptor, target: _Target) -> None:
     digest = descriptor.digest
-    target.blob(_path(digest), store.blob_size(digest), lambda fd: store.copy_blob(digest, fd))
-
-
-def _path(digest: Digest) -> str:
-    return f"blobs/{digest.algorithm}/{digest.hex}"
+    target.blob(blob_path(digest), store.blob_size(digest), lambda fd: store.copy_blob(digest, fd))
 
 
 def _index(images: list[Image]) -> Index:
@@ -115,9 +111,9 @@ def _docker_manifest(images: list[Image]) -> bytes:
     entries = [
         encode(
             {
-                "Config": _path(image.id),
+                "Config": blob_path(image.id),
                 "RepoTags": list(image.names) or None,
-                "Layers": [_path(layer.digest) for layer in image.manifest.layers],
+                "Layers": [blob_path(layer.digest) for layer in image.manifest.layers],
             }
         )
         for image in images
@@ -175,7 +171,7 @@ def _save_directory(images: list[Image], path: str) -> None:
 
 
 @contextmanager
-def _opened(target: str | os.PathLike[str] | IO[bytes]) -> Iterator[int]:
+def opened_archive(target: str | os.PathLike[str] | IO[bytes]) -> Iterator[int]:
     """A descriptor for the archive; a path gets the whole archive or none."""
     if isinstance(target, str | os.PathLike):
         with _replaced(os.fspath(target)) as fd:
@@ -209,7 +205,8 @@ def _replaced(path: str) -> Iterator[int]:
     with file:
         try:
             yield file.fileno()
-            os.rename(draft, path)
+            with _speaking_of(path):
+                os.rename(draft, path)
         except BaseException:
             os.unlink(draft)
             raise

@@ -154,20 +154,25 @@ class Index:
             document["annotations"] = dict(sorted(annotations.items()))
         return cls.parse(encode(document))
 
+    @property
+    def images(self) -> tuple[Descriptor, ...]:
+        """Its entries without the attestations (provenance, SBOM) that builders list beside images."""
+        return tuple(one for one in self.manifests if "vnd.docker.reference.type" not in one.annotations)
+
     def select(self, platform: Platform) -> Descriptor:
         """The manifest that fits *platform* best; one without a platform fits where nothing else does.
 
         Raises:
             NotFound: The index has nothing that *platform* runs; the message lists what it has.
         """
-        fitting = [one for one in self.manifests if one.platform and platform.runs(one.platform)]
+        fitting = [one for one in self.images if one.platform and platform.runs(one.platform)]
         if fitting:
             # The closest variant: of those that run here, the one made for the latest processor.
             return max(fitting, key=lambda one: one.platform._level() if one.platform else 0)
-        anywhere = [one for one in self.manifests if one.platform is None]
+        anywhere = [one for one in self.images if one.platform is None]
         if anywhere:
             return anywhere[0]
-        has = ", ".join(sorted({str(one.platform) for one in self.manifests})) or "nothing"
+        has = ", ".join(sorted({str(one.platform) for one in self.images})) or "nothing"
         raise NotFound("manifest for platform", str(platform), f"the index has {has}")
 
 

@@ -8,7 +8,8 @@ from types import TracebackType
 from container_kit.errors import InvalidInput
 from container_kit.oci import Descriptor, Digest, Reference
 from container_kit.registry.client import listing
-from container_kit.registry.client.location import Actions, Location
+from container_kit.registry.client.location import Actions
+from container_kit.registry.client.opening import repositories_of
 from container_kit.registry.client.options import RegistryOptions
 from container_kit.registry.client.repository import Received, Repository
 from container_kit.registry.client.session import Session
@@ -62,10 +63,7 @@ class RegistryClient:
         """The repository of *name* at its registry, for all that the protocol can do."""
         reference = Reference.parse(name)
         self._session.give_credentials_to(reference.domain)
-        place = self._session.configuration.places(reference, mirrors=False)[-1]
-        origin = self._session.origin_of(place.reference.domain, place.insecure)
-        location = Location(origin, place.reference.domain, place.reference.path)
-        return Repository(self._session, location, actions)
+        return repositories_of(self._session, reference, actions, mirrors=False)[-1]
 
     def close(self) -> None:
         """Close the connections."""
