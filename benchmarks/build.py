@@ -1,7 +1,7 @@
-"""Builds beside buildah: six steps of which three run a program, and a context of 20 000 small files.
+"""Builds beside buildah and BuildKit: six steps of which three run a program, and a context of 20 000 small files.
 
-Both sides begin with the same root file system; cold means that no step is taken from the cache. Ours is
-measured in this process and as the whole command; buildah is a command only.
+All sides begin with the same root file system; cold means that no step is taken from the cache. Ours is
+measured in this process and as the whole command; the others are commands only, BuildKit's to a running daemon.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 import container_kit as ck
+from benchmarks.docker import Docker
 from benchmarks.harness import Side, Table, interleaved, timed
 from benchmarks.runner import Runner
 from benchmarks.stage import Stage, copy_host_programs
@@ -35,10 +36,13 @@ def run(stage: Stage) -> None:
     copy_host_programs(stage)
     (stage.rootfs / "bin").symlink_to("usr/bin")
     six, many = _six(stage.path / "six"), _many(stage.path / "many")
-    with Runner() as runner, ck.Engine(stage.store) as engine:
+    with Runner() as runner, ck.Engine(stage.store) as engine, Docker.started(stage) as docker:
         ck.Image.from_rootfs(stage.rootfs, tag="bench", engine=engine)
         buildah = Buildah(runner, stage)
         buildah.prepare()
+        if docker is not None:
+            print(f"- {docker.version()}")
+            docker.import_tree(stage.rootfs, "bench")
         table = Table("Build: six steps, and a copy of 20 000 small files")
         for name, context, rounds in (("six steps", six, 15), ("20 000 files", many, 5)):
             for cold in (True, False):
@@ -47,6 +51,8 @@ def run(stage: Stage) -> None:
                     "container-kit build": _command(stage, context, cold),
                     "buildah": buildah.build(context, cold),
                 }
+                if docker is not None:
+                    sides["BuildKit"] = docker.build(context, cold)
                 table.add(f"{name}, {'cold' if cold else 'cached'}", interleaved(sides, rounds))
         table.show()
 
