@@ -1,7 +1,7 @@
-"""Builds beside buildah and BuildKit: six steps of which three run a program, and a context of 20 000 small files.
+"""Builds beside buildah and BuildKit: six steps, three of them programs, and a context of 20 000 small files.
 
 All sides begin with the same root file system; cold means that no step is taken from the cache. Ours is
-measured in this process and as the whole command; the others are commands only, BuildKit's to a running daemon.
+measured in this process and as the whole command; the others are commands, BuildKit's to a running daemon.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from benchmarks.stage import Stage
 __all__ = ["Docker"]
 
 _START_S = 30.0
+_CGROUP = "container-kit-bench"
 
 
 @attrs.frozen
@@ -51,6 +52,7 @@ class Docker:
             finally:
                 daemon.terminate()
                 daemon.wait()
+                _remove_cgroups()
 
     def build(self, context: Path, cold: bool) -> Side:
         """``docker build`` by BuildKit, without a network, as our steps have none."""
@@ -90,6 +92,12 @@ def _command(dockerd: str, base: Path, run: str) -> list[str]:
     return [
         "unshare", "--net", dockerd, "--data-root", f"{base}/data", "--exec-root", f"{run}/exec",
         "--pidfile", f"{run}/pid", "-H", f"unix://{run}/socket", "--storage-driver", "overlay2",
-        "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", "container-kit-bench",
+        "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", _CGROUP,
         "--iptables=false", "--ip6tables=false", "--bridge=none",
     ]  # fmt: skip
+
+
+def _remove_cgroups() -> None:
+    """The daemon leaves the parent of its containers' cgroups behind."""
+    for folder in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP}"):
+        folder.rmdir()
