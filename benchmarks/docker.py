@@ -98,6 +98,8 @@ def _command(dockerd: str, base: Path, run: str) -> list[str]:
 
 
 def _remove_cgroups() -> None:
-    """The daemon leaves the parent of its containers' cgroups behind."""
-    for folder in Path("/sys/fs/cgroup").glob(f"*/{_CGROUP}"):
-        folder.rmdir()
+    """The daemon leaves the parents of its containers' cgroups behind."""
+    for hierarchy in Path("/sys/fs/cgroup").iterdir():
+        for folder in (hierarchy / _CGROUP / "buildkit", hierarchy / _CGROUP):
+            if folder.is_dir():
+                folder.rmdir()
