@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.containers.results import RunResult as RunResult
     from container_kit.errors import *  # noqa: F403
     from container_kit.images import Image as Image
+    from container_kit.images import ManifestList as ManifestList
     from container_kit.images import Secret as Secret
     from container_kit.oci.progress import Progress as Progress
     from container_kit.registry.client import Credentials as Credentials
@@ -48,7 +49,7 @@ _HOMES = {
         KernelError LimitExceeded NameInUse NotFound PermissionMissing StartFailed StoreFull StoreTooNew
         TimedOut Unreachable UnsupportedFeature Untrusted WrongState
     """,
-    "container_kit.images": "Image Secret",
+    "container_kit.images": "Image ManifestList Secret",
     "container_kit.oci.progress": "Progress",
     "container_kit.registry.client": "Credentials RegistryOptions",
     "container_kit.registry.server": "Registry",

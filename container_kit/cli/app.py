@@ -78,6 +78,7 @@ TOP_COMMANDS: dict[str, Row] = {
     "images": ("images:images", "List images"),
     "info": SYSTEM_COMMANDS["info"],
     "inspect": ("inspecting:inspect", "Show all about containers and images, as JSON"),
+    "manifest": ("app:manifest_group", "Make names that stand for images of several platforms"),
     "login": ("registries:login", "Try credentials at a registry, and keep them"),
     "logout": ("registries:logout", "Forget the credentials for a registry"),
     "ps": ("listing:ps", "List containers"),
@@ -104,6 +105,7 @@ image_group = LazyGroup(
     help="Manage images.",
     table={
         **IMAGE_COMMANDS,
+        "copy": ("image_copying:copy", "Copy an image between registries, layouts, archives and the store"),
         "inspect": ("inspecting:inspect_image", "Show all about images, as JSON"),
         "ls": ("images:images", "List images"),
         "prune": ("images:prune_images", "Remove images that no name and no container needs"),
@@ -117,6 +119,17 @@ builder_group = LazyGroup(
         "build": IMAGE_COMMANDS["build"],
         "du": ("builder:du", "Show what the build cache keeps"),
         "prune": ("builder:prune", "Remove what the build cache keeps"),
+    },
+)
+manifest_group = LazyGroup(
+    "manifest",
+    help="Make names that stand for images of several platforms.",
+    table={
+        "annotate": ("manifests:annotate", "Say what platform an image of a list is for"),
+        "create": ("manifests:create", "Begin a list of images, to be annotated and pushed"),
+        "inspect": ("manifests:inspect", "Show a list, or the manifest of an image in its registry"),
+        "push": ("manifests:push", "Send a list, with its images, to its registry"),
+        "rm": ("manifests:rm", "Forget lists that are kept here"),
     },
 )
 registry_group = LazyGroup(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from container_kit.images import Image
     from container_kit.registry.client import RegistryOptions
 
-__all__ = ["login", "logout", "pull", "push", "search"]
+__all__ = ["login", "logout", "options_of", "pull", "push", "registry_options", "search"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,14 +29,16 @@ _FOUND = Listing(headers={"Name": "NAME", "Tag": "TAG"}, default="{{.Name}}")
 _TAGS = Listing(headers=_FOUND.headers, default="{{.Name}}\t{{.Tag}}")
 
 
-def _registry_options(function: F) -> F:
-    """The flags that say how a registry is talked to; podman's words."""
+def registry_options(function: F, prefix: str = "") -> F:
+    """The flags that say how a registry is talked to; podman's words, with skopeo's *prefix* if any."""
     options = (
-        click.option("--authfile", metavar="FILE", help="Read credentials from this file alone."),
-        click.option("--creds", metavar="USER:PASSWORD", help="Use these credentials, and keep none."),
-        click.option("--ca", metavar="FILE", help="Certificates to trust besides the system's."),
+        click.option(f"--{prefix}authfile", metavar="FILE", help="Read credentials from this file alone."),
         click.option(
-            "--tls-verify",
+            f"--{prefix}creds", metavar="USER:PASSWORD", help="Use these credentials, and keep none."
+        ),
+        click.option(f"--{prefix}ca", metavar="FILE", help="Certificates to trust besides the system's."),
+        click.option(
+            f"--{prefix}tls-verify",
             type=bool,
             default=True,
             metavar="BOOLEAN",
@@ -48,7 +50,7 @@ def _registry_options(function: F) -> F:
     return function
 
 
-def _options(authfile: str | None, creds: str | None, ca: str | None, tls_verify: bool) -> RegistryOptions:
+def options_of(authfile: str | None, creds: str | None, ca: str | None, tls_verify: bool) -> RegistryOptions:
     from container_kit.registry.client import Credentials, RegistryOptions
 
     credentials = None
@@ -63,7 +65,7 @@ def _options(authfile: str | None, creds: str | None, ca: str | None, tls_verify
 @click.option("-a", "--all-tags", is_flag=True, help="All tags of the repository.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="Instead of this host's.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the name.")
-@_registry_options
+@registry_options
 @pass_engine
 def pull(
     engine: Engine,
@@ -75,7 +77,7 @@ def pull(
     **flags: Any,
 ) -> None:
     """Fetch an image from its registry."""
-    options = _options(**flags)
+    options = options_of(**flags)
     for one in _with_all_tags(name, options) if all_tags else [name]:
         _pull_one(engine, one, platform, quiet, options)
 
@@ -130,7 +132,7 @@ def _with_all_tags(name: str, options: RegistryOptions) -> list[str]:
     help="Of plain layers: auto compresses for registries elsewhere.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only the name.")
-@_registry_options
+@registry_options
 @pass_engine
 def push(
     engine: Engine,
@@ -146,7 +148,7 @@ def push(
     from container_kit.images import Image
     from container_kit.oci import Reference
 
-    options = _options(**flags)
+    options = options_of(**flags)
     names = _tags_here(engine, name) if all_tags else [name]
     for one in names:
         image = Image.get(one, engine=engine)
@@ -178,7 +180,7 @@ def _tags_here(engine: Engine, name: str) -> list[str]:
 @click.option("-u", "--username", help="Who to log in as.")
 @click.option("-p", "--password", help="Better: --password-stdin, which no other process sees.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@_registry_options
+@registry_options
 def login(
     server: str, username: str | None, password: str | None, password_stdin: bool, **flags: Any
 ) -> None:
@@ -198,7 +200,7 @@ def login(
         )
     username = username or click.prompt("Username")
     password = password or click.prompt("Password", hide_input=True)
-    options = _options(**flags)
+    options = options_of(**flags)
     credentials = Credentials(username=username, password=password)
     kept = keep(_domain(server), credentials, attrs.evolve(options, credentials=None), options.auth_file)
     if not kept.helper:
@@ -232,14 +234,14 @@ def _domain(server: str) -> str:
 @click.option("--limit", type=click.IntRange(min=1), default=25, help="At most so many (25).")
 @click.option("--list-tags", is_flag=True, help="The tags of the repository REGISTRY/TERM.")
 @click.option("--format", metavar="TEMPLATE", help="'table …', 'json' or a template such as {{.Name}}.")
-@_registry_options
+@registry_options
 def search(term: str, limit: int, list_tags: bool, format: str | None, **flags: Any) -> None:
     """Look through the catalogue of a registry."""
     from itertools import islice
 
     from container_kit.registry.client.client import RegistryClient
 
-    with RegistryClient(_options(**flags)) as client:
+    with RegistryClient(options_of(**flags)) as client:
         if list_tags:
             rows = [{"Name": term, "Tag": tag} for tag in islice(client.tags(term), limit)]
         else:

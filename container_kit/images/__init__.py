@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
     from container_kit.images.image import Copied, HasStore, Image, Pruned, Pushed, Removed
+    from container_kit.images.manifest_lists import ListedImage, ManifestList
     from container_kit.images.save import save_images
     from container_kit.images.secrets import Secret
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
@@ -24,6 +25,8 @@ _HOME = {
     "HasStore": ".image",
     "HistoryEntry": ".describe",
     "Image": ".image",
+    "ListedImage": ".manifest_lists",
+    "ManifestList": ".manifest_lists",
     "Pruned": ".image",
     "Pushed": ".image",
     "Removed": ".image",
@@ -42,6 +45,8 @@ __all__ = [
     "HasStore",
     "HistoryEntry",
     "Image",
+    "ListedImage",
+    "ManifestList",
     "Pruned",
     "Pushed",
     "Removed",

@@ -397,8 +397,8 @@ class Image:
                 this host's; ``"all"`` copies all of them, and the index as it is.
             referrers: Also copy what refers to the copied manifests: signatures, SBOMs.
             progress: Called with each `Progress`.
-            options: How registries are talked to.  Credentials in it are for the target if that is in a
-                registry, else for the source.
+            options: How registries are talked to.  Credentials in it are for the target's registry, if the
+                target is in one, and for a source that is in the same; else for the source.
             source_options: The same for the source, where it needs others.
 
         Raises:
@@ -411,7 +411,14 @@ class Image:
         from container_kit.images.copies.copying import copy, how_to_copy
 
         how = how_to_copy(
-            _store(engine), target, options, source_options, platform, referrers=referrers, progress=progress
+            _store(engine),
+            source,
+            target,
+            options,
+            source_options,
+            platform,
+            referrers=referrers,
+            progress=progress,
         )
         return copy(source, target, how)
 

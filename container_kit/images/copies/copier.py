@@ -12,9 +12,17 @@ from typing import Final
 import attrs
 
 from container_kit.errors import CorruptData, LimitExceeded, NotFound
-from container_kit.images.copies.place import Blob, Document, Role, Source, Target, Transfer
-from container_kit.oci import Descriptor, Digest, ImageConfig, Manifest, Platform
-from container_kit.oci.media_types import DOCKER_CONFIG, INDEX_TYPES, MANIFEST_TYPES, OCI_CONFIG
+from container_kit.images.copies.place import (
+    Document,
+    Role,
+    Source,
+    Target,
+    Transfer,
+    is_image,
+    read_config,
+)
+from container_kit.oci import Descriptor, Digest, Manifest, Platform
+from container_kit.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from container_kit.oci.progress import Progress
 
 __all__ = ["copy_image"]
@@ -31,6 +39,7 @@ def copy_image(
     whole: bool,
     referrers: bool,
     report: Callable[[Progress], object],
+    role: Role = "top",
 ) -> Document:
     """Copy what *source* means; the document that *target* has of it.
 
@@ -38,6 +47,7 @@ def copy_image(
         platform: Of an index, the image to copy; of a single image, what it must be for.
         whole: Copy an index with all its images instead.
         referrers: Copy what refers to the copied documents too.
+        role: What the copy is for the target.
 
     Raises:
         NotFound: There is nothing for the platform.
@@ -53,7 +63,7 @@ def copy_image(
     document = source.top()
     if not whole:
         document = copier.choose(document, platform)
-    copier.copy(document, "top", 0)
+    copier.copy(document, role, 0)
     return document
 
 
@@ -76,12 +86,9 @@ class _Copier:
         raise LimitExceeded(f"indexes within indexes go deeper than {_MAX_DEPTH} levels")
 
     def _require(self, manifest: Manifest, platform: Platform) -> None:
-        if manifest.config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
+        if not is_image(manifest):
             return
-        content = self.source.content(manifest.config)
-        with content.opened(None, self.transfer.cancellation) as (fd, offset):
-            raw = b"".join(Blob(manifest.config, fd, offset, self.transfer).pieces())
-        has = ImageConfig.parse(raw).platform
+        has = read_config(self.source, manifest, self.transfer).platform
         if not platform.runs(has):
             raise NotFound("image for the platform", str(platform), f"it is for {has} only")
 

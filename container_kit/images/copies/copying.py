@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from container_kit.registry.client import RegistryOptions
     from container_kit.store import Store
 
-__all__ = ["Copying", "copy", "how_to_copy"]
+__all__ = ["Copying", "copy", "how_to_copy", "opened_source", "opened_target"]
 
 
 @attrs.frozen
@@ -53,7 +53,7 @@ def copy(source: str | Image, target: str, how: Copying) -> Copied:
 
     to = PlaceName.parse(target)
     report = Reporter(how.progress)
-    with _source(source, how, report) as (origin, name), _target(to, name, origin, how) as place:
+    with opened_source(source, how, report) as (origin, name), opened_target(to, name, origin, how) as place:
         document = copy_image(
             origin,
             place,
@@ -67,7 +67,7 @@ def copy(source: str | Image, target: str, how: Copying) -> Copied:
 
 
 @contextmanager
-def _source(
+def opened_source(
     source: str | Image, how: Copying, report: Callable[[Progress], object]
 ) -> Iterator[tuple[Source, str]]:
     """Where it comes from, and the name that it has there."""
@@ -114,7 +114,7 @@ def _session(options: RegistryOptions, text: str) -> Iterator[tuple[Session, Ref
 
 
 @contextmanager
-def _target(to: PlaceName, source_name: str, origin: Source, how: Copying) -> Iterator[Target]:
+def opened_target(to: PlaceName, source_name: str, origin: Source | None, how: Copying) -> Iterator[Target]:
     """Where it goes to; complete when the block ends well."""
     match to.transport:
         case "docker":
@@ -154,7 +154,7 @@ def _tag(text: str) -> Reference | None:
     return reference.with_tag(reference.tag)
 
 
-def _mountable(origin: Source, target: Location) -> str:
+def _mountable(origin: Source | None, target: Location) -> str:
     """The source's repository, if it is another one of the same registry."""
     if not isinstance(origin, RegistrySource):
         return ""
@@ -162,8 +162,15 @@ def _mountable(origin: Source, target: Location) -> str:
     return location.path if location.origin == target.origin and location.path != target.path else ""
 
 
+def _registry_of(place: str | Image) -> str:
+    """The registry of a place that is in one."""
+    name = PlaceName.parse(place) if isinstance(place, str) else None
+    return Reference.parse(name.name).domain if name and name.transport == "docker" else ""
+
+
 def how_to_copy(
     store: Store,
+    source: str | Image,
     target: str,
     options: RegistryOptions | None,
     source_options: RegistryOptions | None,
@@ -172,12 +179,12 @@ def how_to_copy(
     referrers: bool,
     progress: ProgressCallback | None,
 ) -> Copying:
-    """The arguments of `Image.copy` as one value; credentials go to one registry only."""
+    """The arguments of `Image.copy` as one value; the credentials of *options* go to one registry only."""
     from container_kit.registry.client import RegistryOptions
 
     options = options or RegistryOptions()
     if source_options is None:
-        is_sent = PlaceName.parse(target).transport == "docker"
-        source_options = attrs.evolve(options, credentials=None) if is_sent else options
+        is_elsewhere = _registry_of(target) not in ("", _registry_of(source))
+        source_options = attrs.evolve(options, credentials=None) if is_elsewhere else options
     wanted = Platform.parse(platform) if isinstance(platform, str) and platform != "all" else platform
     return Copying(store, options, source_options, wanted, referrers, progress)  # type: ignore[arg-type]

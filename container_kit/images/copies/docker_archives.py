@@ -16,7 +16,7 @@ import attrs
 from container_kit.errors import CorruptData, InvalidInput, NotFound, UnsupportedFeature
 from container_kit.images.archive import ArchivedImage, ArchivedLayer, read_images
 from container_kit.images.copies.layouts import ArchiveTarget
-from container_kit.images.copies.place import Document, Role, Source, Transfer
+from container_kit.images.copies.place import Document, Role, Source, Transfer, is_image
 from container_kit.images.layout import blob_path
 from container_kit.images.sources import Content, Files, Range
 from container_kit.native import layers as native
@@ -24,7 +24,7 @@ from container_kit.native.descriptors import memory_file
 from container_kit.native.digests import sha256_range
 from container_kit.oci import Descriptor, Digest, Index, Manifest, Reference
 from container_kit.oci.json_document import encode
-from container_kit.oci.media_types import DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from container_kit.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 
 __all__ = ["DockerArchiveSource", "DockerArchiveTarget", "docker_name"]
 
@@ -117,7 +117,7 @@ class DockerArchiveTarget:
     _images: list[Manifest] = attrs.field(factory=list)
 
     def take(self, manifest: Manifest, source: Source, transfer: Transfer) -> None:
-        if manifest.config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
+        if not is_image(manifest):
             raise UnsupportedFeature("a docker archive holds images only: use oci-archive for artifacts")
         self.layout.take(manifest, source, transfer)
 

@@ -13,16 +13,28 @@ from typing import Final, Literal, Protocol
 
 import attrs
 
-from container_kit.errors import CorruptData, TimedOut
+from container_kit.errors import CorruptData, LimitExceeded, TimedOut
+from container_kit.images.archive import MAX_DOCUMENT
 from container_kit.images.parallel import run_all
 from container_kit.images.sources import Content
 from container_kit.native import layers as native
 from container_kit.native.digests import sha256_range
-from container_kit.oci import Descriptor, Digest, Index, Manifest
-from container_kit.oci.media_types import is_foreign_layer
+from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest
+from container_kit.oci.media_types import DOCKER_CONFIG, OCI_CONFIG, is_foreign_layer
 from container_kit.oci.progress import Action, Progress
 
-__all__ = ["Blob", "BlobTarget", "Document", "Role", "Source", "Target", "Transfer", "take_blobs"]
+__all__ = [
+    "Blob",
+    "BlobTarget",
+    "Document",
+    "Role",
+    "Source",
+    "Target",
+    "Transfer",
+    "is_image",
+    "read_config",
+    "take_blobs",
+]
 
 _CHUNK: Final = 1 << 20
 _MAX_AT_ONCE: Final = 4
@@ -165,6 +177,24 @@ class Blob:
         return CorruptData(
             f"{self.descriptor.digest} is damaged where it comes from: its bytes have another size or digest"
         )
+
+
+def read_config(source: Source, manifest: Manifest, transfer: Transfer) -> ImageConfig:
+    """The configuration of an image, verified.
+
+    Raises:
+        LimitExceeded: It is larger than any.
+    """
+    if manifest.config.size > MAX_DOCUMENT:
+        raise LimitExceeded(f"the config {manifest.config.digest} has {manifest.config.size} bytes: too many")
+    content = source.content(manifest.config)
+    with content.opened(None, transfer.cancellation) as (fd, offset):
+        return ImageConfig.parse(b"".join(Blob(manifest.config, fd, offset, transfer).pieces()))
+
+
+def is_image(manifest: Manifest) -> bool:
+    """Whether it is an image, and no other artifact."""
+    return manifest.config.media_type in (OCI_CONFIG, DOCKER_CONFIG)
 
 
 def take_blobs(

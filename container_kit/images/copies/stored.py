@@ -15,13 +15,22 @@ import attrs
 from container_kit.errors import NotFound, UnsupportedFeature
 from container_kit.images import records
 from container_kit.images.archive import ArchivedLayer
-from container_kit.images.copies.place import Blob, Document, Role, Source, Transfer, take_blobs
+from container_kit.images.copies.place import (
+    Blob,
+    Document,
+    Role,
+    Source,
+    Transfer,
+    is_image,
+    read_config,
+    take_blobs,
+)
 from container_kit.images.layers import store_layers
 from container_kit.images.sources import Content
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference
 from container_kit.oci.manifest import parse_manifest
-from container_kit.oci.media_types import DOCKER_CONFIG, OCI_CONFIG, is_foreign_layer, layer_compression
+from container_kit.oci.media_types import is_foreign_layer, layer_compression
 from container_kit.store import Lease, Store
 
 __all__ = ["StoreSource", "StoreTarget"]
@@ -94,13 +103,10 @@ class StoreTarget:
     _configs: dict[Digest, ImageConfig] = attrs.field(factory=dict)
 
     def take(self, manifest: Manifest, source: Source, transfer: Transfer) -> None:
-        if not _is_image(manifest):
+        if not _is_usable(manifest):
             take_blobs(self, manifest, source, transfer)
             return
-        content = source.content(manifest.config)
-        with content.opened(None, transfer.cancellation) as (fd, offset):
-            raw = b"".join(Blob(manifest.config, fd, offset, transfer).pieces())
-        config = ImageConfig.parse(raw)
+        config = read_config(source, manifest, transfer)
         records.require_same_layers(manifest, config)
         for layer in manifest.layers:
             if is_foreign_layer(layer.media_type) and layer.urls and not self.foreign_layers:
@@ -161,8 +167,8 @@ class StoreTarget:
         """Nothing waits for a file."""
 
 
-def _is_image(manifest: Manifest) -> bool:
-    return manifest.config.media_type in (OCI_CONFIG, DOCKER_CONFIG) and all(
+def _is_usable(manifest: Manifest) -> bool:
+    return is_image(manifest) and all(
         layer_compression(layer.media_type) is not None for layer in manifest.layers
     )
 
