@@ -26,10 +26,14 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.images import Image as Image
     from container_kit.images import ManifestList as ManifestList
     from container_kit.images import Secret as Secret
+    from container_kit.images import sign as sign
+    from container_kit.images import verify as verify
     from container_kit.oci.progress import Progress as Progress
     from container_kit.registry.client import Credentials as Credentials
     from container_kit.registry.client import RegistryOptions as RegistryOptions
     from container_kit.registry.server import Registry as Registry
+    from container_kit.registry.signatures import PublicKey as PublicKey
+    from container_kit.registry.signatures import SigningKey as SigningKey
     from container_kit.runtime.limits import Limits as Limits
     from container_kit.runtime.profiles import Profile as Profile
 
@@ -49,10 +53,11 @@ _HOMES = {
         KernelError LimitExceeded NameInUse NotFound PermissionMissing StartFailed StoreFull StoreTooNew
         TimedOut Unreachable UnsupportedFeature Untrusted WrongState
     """,
-    "container_kit.images": "Image ManifestList Secret",
+    "container_kit.images": "Image ManifestList Secret sign verify",
     "container_kit.oci.progress": "Progress",
     "container_kit.registry.client": "Credentials RegistryOptions",
     "container_kit.registry.server": "Registry",
+    "container_kit.registry.signatures": "PublicKey SigningKey",
     "container_kit.runtime.limits": "Limits",
     "container_kit.runtime.profiles": "Profile",
 }

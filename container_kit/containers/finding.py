@@ -10,7 +10,7 @@ from container_kit.images import Image
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
-    from container_kit.images.image import PullPolicy
+    from container_kit.images.words import PullPolicy
 
 __all__ = ["find_image", "split_wishes"]
 

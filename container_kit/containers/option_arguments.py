@@ -10,7 +10,7 @@ from container_kit.containers.monitor_config import LogOptions
 from container_kit.containers.mounts import Mount
 from container_kit.containers.options import Command
 from container_kit.containers.restart import RestartPolicy
-from container_kit.images.image import PullPolicy
+from container_kit.images.words import PullPolicy
 from container_kit.runtime.limits import Limits
 from container_kit.runtime.profiles import Profile
 

@@ -12,30 +12,34 @@ from container_kit._lazy import resolver
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
-    from container_kit.images.image import Copied, HasStore, Image, Pruned, Pushed, Removed
+    from container_kit.images.image import Image
     from container_kit.images.manifest_lists import ListedImage, ManifestList
     from container_kit.images.save import save_images
     from container_kit.images.secrets import Secret
+    from container_kit.images.signing import sign, verify
     from container_kit.images.snapshot import Change, Snapshotter, Usage, snapshotter
     from container_kit.images.views import view
+    from container_kit.images.words import Copied, HasStore, Pruned, Pushed, Removed
 
 _HOME = {
     "Change": ".snapshot",
-    "Copied": ".image",
-    "HasStore": ".image",
+    "Copied": ".words",
+    "HasStore": ".words",
     "HistoryEntry": ".describe",
     "Image": ".image",
     "ListedImage": ".manifest_lists",
     "ManifestList": ".manifest_lists",
-    "Pruned": ".image",
-    "Pushed": ".image",
-    "Removed": ".image",
+    "Pruned": ".words",
+    "Pushed": ".words",
+    "Removed": ".words",
     "RunDefaults": ".defaults",
     "Secret": ".secrets",
     "Snapshotter": ".snapshot",
     "Usage": ".snapshot",
     "save_images": ".save",
+    "sign": ".signing",
     "snapshotter": ".snapshot",
+    "verify": ".signing",
     "view": ".views",
 }
 
@@ -55,7 +59,9 @@ __all__ = [
     "Snapshotter",
     "Usage",
     "save_images",
+    "sign",
     "snapshotter",
+    "verify",
     "view",
 ]
 

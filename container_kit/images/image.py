@@ -8,80 +8,39 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from container_kit._lazy import borrowed
 from container_kit.errors import with_typed_errors
 from container_kit.images import records
+from container_kit.images.choosing import registry_options, store_of
 
 if TYPE_CHECKING:
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
     from container_kit.images.secrets import Secret
+    from container_kit.images.words import (
+        ArchiveFormat,
+        BuildContext,
+        Copied,
+        HasStore,
+        Pruned,
+        PullPolicy,
+        PushCompression,
+        Pushed,
+        Removed,
+    )
     from container_kit.oci import Digest, ImageConfig, Manifest, Platform, ProgressCallback
     from container_kit.registry.client import Credentials, RegistryOptions
+    from container_kit.registry.signatures import PublicKey, SigningKey, Verified
+    from container_kit.registry.signatures.identities import Identity
+    from container_kit.registry.signatures.identities import Kind as IdentityKind
+    from container_kit.registry.signatures.keys import KeySource
     from container_kit.store import Store
 
-__all__ = [
-    "ArchiveFormat",
-    "Copied",
-    "HasStore",
-    "Image",
-    "Pruned",
-    "PullPolicy",
-    "PushCompression",
-    "Pushed",
-    "Removed",
-]
-
-BuildContext: TypeAlias = "str | os.PathLike[str] | IO[bytes] | Mapping[str, str | bytes] | None"
-ArchiveFormat = Literal["docker-archive", "oci", "oci-dir"]
-PullPolicy = Literal["always", "missing", "never"]
-PushCompression = Literal["auto", "keep", "gzip"]
-
-
-class HasStore(Protocol):
-    """Whatever carries the store that images are read from and written to: an Engine, for one."""
-
-    @property
-    def store(self) -> Store: ...
-
-
-@attrs.frozen
-class Removed:
-    """What `Image.remove` did: the names taken away, and the image itself if none was left."""
-
-    untagged: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Pushed:
-    """What `Image.push` did: the name, and the digest and size that the manifest has in the registry."""
-
-    reference: str
-    digest: Digest
-    size: int
-
-
-@attrs.frozen
-class Copied:
-    """What `Image.copy` did: the place, and what the name means there: an image, or an index of several."""
-
-    target: str
-    digest: Digest
-    media_type: str
-    size: int
-
-
-@attrs.frozen
-class Pruned:
-    """What `Image.prune` did: the ids of the images that went, and the bytes that came back."""
-
-    deleted: tuple[str, ...] = ()
-    reclaimed_bytes: int = 0
+__all__ = ["Image"]
 
 
 @with_typed_errors
@@ -126,7 +85,7 @@ class Image:
         """
         from container_kit.images.host import from_host
 
-        return from_host(_store(engine), programs, tuple(files), tag)
+        return from_host(store_of(engine), programs, tuple(files), tag)
 
     @classmethod
     def from_python(
@@ -148,7 +107,7 @@ class Image:
         """
         from container_kit.images.python import from_python
 
-        return from_python(_store(engine), requirements, tag)
+        return from_python(store_of(engine), requirements, tag)
 
     @classmethod
     def from_rootfs(
@@ -171,7 +130,7 @@ class Image:
         """
         from container_kit.images.rootfs import from_rootfs
 
-        return from_rootfs(_store(engine), source, tag, config or {})
+        return from_rootfs(store_of(engine), source, tag, config or {})
 
     @classmethod
     def import_(
@@ -193,7 +152,7 @@ class Image:
         """
         from container_kit.images.rootfs import import_tar
 
-        return import_tar(_store(engine), source, tag, tuple(changes), message)
+        return import_tar(store_of(engine), source, tag, tuple(changes), message)
 
     @classmethod
     def from_container(
@@ -234,7 +193,7 @@ class Image:
         """
         from container_kit.images.load import load
 
-        return load(_store(engine), source)
+        return load(store_of(engine), source)
 
     @classmethod
     def build(
@@ -343,6 +302,7 @@ class Image:
         policy: PullPolicy = "always",
         progress: ProgressCallback | None = None,
         credentials: Credentials | None = None,
+        signature_policy: str | os.PathLike[str] | None = None,
         options: RegistryOptions | None = None,
         engine: HasStore | None = None,
     ) -> Image:
@@ -358,17 +318,20 @@ class Image:
                 here; "never" asks no registry at all.
             progress: Called with each `Progress`.
             credentials: Instead of those that `container-kit login`, docker or podman have stored.
+            signature_policy: A file as containers-policy.json(5) has it: which images may be pulled, and how
+                they have to be signed. None means that of the user or host, if there is one.
 
         Raises:
             NotFound: The registry has no such image, or none for the platform (and says which it has).
             AccessDenied: It wants (other) credentials.
             Unreachable: It did not answer; says which host and address, and how often it was tried.
-            Untrusted: Its certificate is not trusted.
+            Untrusted: Its certificate is not trusted, or the signature policy does not allow the image.
             CorruptData: What it sent is not what the digests promise.
         """
         from container_kit.images.pulling import pull
 
-        return pull(_store(engine), reference, platform, policy, progress, _options(options, credentials))
+        chosen = registry_options(options, credentials, signature_policy)
+        return pull(store_of(engine), reference, platform, policy, progress, chosen)
 
     @classmethod
     def copy(
@@ -411,7 +374,7 @@ class Image:
         from container_kit.images.copies.copying import copy, how_to_copy
 
         how = how_to_copy(
-            _store(engine),
+            store_of(engine),
             source,
             target,
             options,
@@ -430,13 +393,13 @@ class Image:
             NotFound: There is none.
             InvalidInput: The prefix fits several, or it is not a reference at all.
         """
-        store = _store(engine)
+        store = store_of(engine)
         return records.handle(store, records.resolve(store, reference))
 
     @classmethod
     def list(cls, *, engine: HasStore | None = None) -> Sequence[Image]:
         """All images of the store, newest first; those without a name too."""
-        store = _store(engine)
+        store = store_of(engine)
         images = [
             Image(digest, store, manifest, config) for digest, manifest, config in records.each_image(store)
         ]
@@ -447,7 +410,7 @@ class Image:
         """Remove the images without a name; with *all*, every image that no container uses."""
         from container_kit.images.removal import prune
 
-        return prune(_store(engine), all)
+        return prune(store_of(engine), all)
 
     # -- what an image is --------------------------------------------------------------------
 
@@ -549,7 +512,59 @@ class Image:
         """
         from container_kit.images.pushing import push
 
-        return push(self, target, compression, progress, _options(options, credentials))
+        return push(self, target, compression, progress, registry_options(options, credentials))
+
+    def sign(
+        self,
+        key: SigningKey | KeySource,
+        *,
+        target: str | None = None,
+        password: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        options: RegistryOptions | None = None,
+    ) -> Digest:
+        """Sign it, as cosign does, in the registry that it was pushed to or pulled from.
+
+        Args:
+            key: A private key (ECDSA P-256), or its file in PEM form, of openssl or cosign.
+            target: The name to sign it as, at its registry; None means its one name.
+            password: Of the key's file, if it is protected by one.
+            annotations: More claims to sign, which verifiers can ask for.
+
+        Returns:
+            The digest that was signed: that of the manifest in the registry.
+
+        Raises:
+            Conflict, NotFound: The name means another image there, or none.
+        """
+        from container_kit.images.signing import sign_image
+
+        return sign_image(self, key, target, password, annotations, options)
+
+    def verify(
+        self,
+        key: PublicKey | KeySource,
+        *,
+        target: str | None = None,
+        identity: Identity | IdentityKind = "matchRepoDigestOrExact",
+        annotations: Mapping[str, str] | None = None,
+        options: RegistryOptions | None = None,
+    ) -> Verified:
+        """Make sure that it is signed with *key*; its registry is asked for the signatures.
+
+        Args:
+            key: A public key, or its file in PEM form.
+            target: As for `sign`.
+            identity: How the name that was signed and *target* have to agree, in the words of
+                containers-policy.json(5); cosign's signatures, which name no tag, need ``matchRepository``.
+            annotations: Claims that the signature has to make.
+
+        Raises:
+            Untrusted: It is not signed so; says why not.
+        """
+        from container_kit.images.signing import verify_image
+
+        return verify_image(self, key, target, identity, annotations, options)
 
     def remove(self, *, force: bool = False, name: str | None = None) -> Removed:
         """Take *name* away, or all names; without a name left the image goes too.
@@ -570,18 +585,3 @@ class Image:
 
     def __repr__(self) -> str:
         return f"<Image {', '.join(self.names) or str(self.digest)[:19]}>"
-
-
-def _options(options: RegistryOptions | None, credentials: Credentials | None) -> RegistryOptions:
-    from container_kit.registry.client import RegistryOptions
-
-    options = options or RegistryOptions()
-    return attrs.evolve(options, credentials=credentials) if credentials is not None else options
-
-
-def _store(engine: HasStore | None) -> Store:
-    if engine is not None:
-        return engine.store
-    from container_kit.store import Store
-
-    return Store.shared()

@@ -14,10 +14,10 @@ import attrs
 
 from container_kit.errors import Conflict, InvalidInput, NameInUse, NotFound, with_typed_errors
 from container_kit.images.copies.copier import copy_image
-from container_kit.images.copies.copying import Copying, how_to_copy, opened_source, opened_target
+from container_kit.images.copies.copying import Copying, allowing, how_to_copy, opened_source, opened_target
 from container_kit.images.copies.names import PlaceName
 from container_kit.images.copies.place import Source, Transfer, is_image, read_config
-from container_kit.images.image import Copied
+from container_kit.images.words import Copied
 from container_kit.oci import Descriptor, Index, Manifest, Platform, Reference
 from container_kit.oci.json_document import Fields, encode, load_object
 from container_kit.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX
@@ -25,7 +25,7 @@ from container_kit.oci.progress import ProgressCallback, Reporter
 from container_kit.store import Store
 
 if TYPE_CHECKING:
-    from container_kit.images.image import HasStore
+    from container_kit.images.words import HasStore
     from container_kit.registry.client import RegistryOptions
 
 __all__ = ["ListedImage", "ManifestList"]
@@ -180,7 +180,16 @@ class ManifestList:
             ):
                 if source.top().digest != image.descriptor.digest:
                     raise Conflict(f"{image.place} has changed since it was added: add it again")
-                copy_image(source, target, None, whole=False, referrers=False, report=report, role="part")
+                copy_image(
+                    source,
+                    target,
+                    None,
+                    whole=False,
+                    referrers=False,
+                    report=report,
+                    allow=allowing(source),
+                    role="part",
+                )
         with opened_target(to, "", None, self._how(str(to), options, progress)) as target:
             target.put(index, "top")
         if purge:

@@ -29,9 +29,11 @@ from container_kit.registry.client.configuration import Configuration
 from container_kit.registry.client.opening import repositories_of
 from container_kit.registry.client.repository import Repository
 from container_kit.registry.client.session import Session
+from container_kit.registry.signatures.checking import check_policy
 
 if TYPE_CHECKING:
-    from container_kit.images.image import Image, PullPolicy
+    from container_kit.images.image import Image
+    from container_kit.images.words import PullPolicy
     from container_kit.registry.client import RegistryOptions
     from container_kit.store import Lease, Store
 
@@ -94,7 +96,8 @@ def _pull_first(
                 if number == len(names):
                     raise
                 continue
-            digest = found if isinstance(found, Digest) else one.fetch(found, lease)
+            one.check_policy(found)
+            digest = one.take(found) if isinstance(found, _Present) else one.fetch(found, lease)
             one.name(digest)
             return records.handle(store, digest)
     raise AssertionError("there is always a name")
@@ -107,6 +110,15 @@ class _Found:
     place: Repository
     manifest: Manifest
     config: ImageConfig
+    top: Digest
+
+
+@attrs.frozen
+class _Present:
+    """As `_Found`, of an image that is in the store already: *digest*."""
+
+    place: Repository
+    digest: Digest
     top: Digest
 
 
@@ -134,7 +146,7 @@ class _Pull:
 
     # -- what the registry has, and what is there already -----------------------------------
 
-    def resolve(self) -> _Found | Digest:
+    def resolve(self) -> _Found | _Present:
         """What the name means now: the image, if it is in the store, or what to fetch."""
         self.report(Progress(id=str(self.reference), action="resolve", name=self.reference.familiar))
         for place in self.places[:-1]:
@@ -145,14 +157,14 @@ class _Pull:
                 self.report(Progress(id=name, action="warning", name=name, message=str(error)))
         return self._resolve_at(self.places[-1])
 
-    def _resolve_at(self, place: Repository) -> _Found | Digest:
+    def _resolve_at(self, place: Repository) -> _Found | _Present:
         present = self._present(place)
         if present is not None:
             return present
         manifest, top = self._manifest(place)
         return _Found(place, manifest, self._config(place, manifest), top)
 
-    def _present(self, place: Repository) -> Digest | None:
+    def _present(self, place: Repository) -> _Present | None:
         """The image, if what the registry means by the name is here; costs one small request."""
         if self.reference.digest is None and records.find(self.store, self.reference) is None:
             return None
@@ -162,12 +174,20 @@ class _Pull:
             return None
         if found is None:
             return None
-        pinned = Reference(self.reference.domain, self.reference.path, None, found.digest)
+        # What was asked for counts, if that was a digest, and not what the registry says.
+        top = self.reference.digest or found.digest
+        pinned = Reference(self.reference.domain, self.reference.path, None, top)
         digest = _local(self.store, pinned, self.platform)
-        if digest is not None:
-            self._remember(found.digest, digest)
-            self.report(Progress(id=str(digest), action="exists", name=self.reference.familiar))
-        return digest
+        return None if digest is None else _Present(place, digest, top)
+
+    def check_policy(self, found: _Found | _Present) -> None:
+        """Refuse what the signature policy does not allow, before anything of it is stored or named.
+
+        Raises:
+            Untrusted: It is not signed as the policy asks.
+        """
+        digest = found.digest if isinstance(found, _Present) else found.manifest.digest
+        check_policy(found.place, self.reference, (digest, found.top))
 
     @property
     def _wanted(self) -> str | Digest:
@@ -216,6 +236,12 @@ class _Pull:
         return config
 
     # -- what is fetched --------------------------------------------------------------------
+
+    def take(self, found: _Present) -> Digest:
+        """The image that is here already."""
+        self._remember(found.top, found.digest)
+        self.report(Progress(id=str(found.digest), action="exists", name=self.reference.familiar))
+        return found.digest
 
     def fetch(self, found: _Found, lease: Lease) -> Digest:
         """Store what is missing, several layers at once, and publish the image."""

@@ -31,7 +31,8 @@ from container_kit.registry.client.session import Session
 from container_kit.registry.client.uploads import begin_mount, upload
 
 if TYPE_CHECKING:
-    from container_kit.images.image import Image, PushCompression, Pushed
+    from container_kit.images.image import Image
+    from container_kit.images.words import PushCompression, Pushed
     from container_kit.registry.client import RegistryOptions
     from container_kit.store import Store
 
@@ -146,20 +147,24 @@ class _Push:
             self._find_mountable(manifest.layers)
             sent = self._send_blobs(manifest)
             publish(self.repository, sent, sent.digest)
+            self._remember(sent.digest, entry.digest)
             entries.append(attrs.evolve(entry, digest=sent.digest, size=len(sent.raw)))
         if tuple(entries) != index.manifests:
             index = Index.parse(_with(index.raw, "manifests", entries), index.media_type)
         return self._named(index, None)
 
     def _named(self, document: Manifest | Index, image: Digest | None) -> Pushed:
-        from container_kit.images.image import Pushed
+        from container_kit.images.words import Pushed
 
         publish(self.repository, document, self.reference.tag or "latest")
         if image is not None:
-            pinned = f"{self.reference.repository}@{document.digest}"
-            self.store.set_name(records.PINNED, pinned, image)
+            self._remember(document.digest, image)
         self._tell("done", str(document.digest), name=self.reference.familiar)
         return Pushed(self.reference.familiar, document.digest, len(document.raw))
+
+    def _remember(self, there: Digest, image: Digest) -> None:
+        """That the repository has the image by the digest *there*."""
+        self.store.set_name(records.PINNED, f"{self.reference.repository}@{there}", image)
 
     # -- blobs ----------------------------------------------------------------------------------
 

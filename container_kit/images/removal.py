@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from container_kit.errors import Conflict, NotFound
 from container_kit.images import records
 from container_kit.images.compressing import forget_compressions
-from container_kit.images.image import Pruned, Removed
 from container_kit.images.notes import forget_notes
+from container_kit.images.words import Pruned, Removed
 from container_kit.oci import Digest, Manifest, Reference
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from container_kit.oci import Descriptor, Digest, Index
 from container_kit.oci.json_document import encode
 
 if TYPE_CHECKING:
-    from container_kit.images.image import ArchiveFormat, Image
+    from container_kit.images.image import Image
+    from container_kit.images.words import ArchiveFormat
     from container_kit.store import Store
 
 __all__ = ["opened_archive", "save_images"]

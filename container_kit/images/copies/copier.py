@@ -39,6 +39,7 @@ def copy_image(
     whole: bool,
     referrers: bool,
     report: Callable[[Progress], object],
+    allow: Callable[[tuple[Digest, ...]], object] = lambda _: None,
     role: Role = "top",
 ) -> Document:
     """Copy what *source* means; the document that *target* has of it.
@@ -47,6 +48,7 @@ def copy_image(
         platform: Of an index, the image to copy; of a single image, what it must be for.
         whole: Copy an index with all its images instead.
         referrers: Copy what refers to the copied documents too.
+        allow: Called with the digests of what is copied and of what the name means; raises to refuse it.
         role: What the copy is for the target.
 
     Raises:
@@ -61,8 +63,10 @@ def copy_image(
 
     copier = _Copier(source, target, referrers, Transfer(report, stop))
     document = source.top()
+    top = document.digest
     if not whole:
         document = copier.choose(document, platform)
+    allow((document.digest, top))
     copier.copy(document, role, 0)
     return document
 

@@ -21,18 +21,19 @@ from container_kit.images.downloads import Places
 from container_kit.images.save import opened_archive
 from container_kit.images.sources import open_archive
 from container_kit.images.tarwriter import TarWriter
-from container_kit.oci import Platform, Reference
+from container_kit.oci import Digest, Platform, Reference
 from container_kit.oci.progress import Progress, ProgressCallback, Reporter
 from container_kit.registry.client.location import Location
 from container_kit.registry.client.opening import repositories_of
 from container_kit.registry.client.session import Session
 
 if TYPE_CHECKING:
-    from container_kit.images.image import Copied, Image
+    from container_kit.images.image import Image
+    from container_kit.images.words import Copied
     from container_kit.registry.client import RegistryOptions
     from container_kit.store import Store
 
-__all__ = ["Copying", "copy", "how_to_copy", "opened_source", "opened_target"]
+__all__ = ["Copying", "allowing", "copy", "how_to_copy", "opened_source", "opened_target"]
 
 
 @attrs.frozen
@@ -49,7 +50,7 @@ class Copying:
 
 def copy(source: str | Image, target: str, how: Copying) -> Copied:
     """See `container_kit.images.image.Image.copy`."""
-    from container_kit.images.image import Copied
+    from container_kit.images.words import Copied
 
     to = PlaceName.parse(target)
     report = Reporter(how.progress)
@@ -60,10 +61,16 @@ def copy(source: str | Image, target: str, how: Copying) -> Copied:
             how.platform if isinstance(how.platform, Platform) else None,
             whole=how.platform == "all",
             referrers=how.referrers,
+            allow=allowing(origin),
             report=report,
         )
     report(Progress(id=str(document.digest), action="done", name=str(to)))
     return Copied(str(to), document.digest, document.media_type, len(document.raw))
+
+
+def allowing(origin: Source) -> Callable[[tuple[Digest, ...]], object]:
+    """What refuses images that this host's signature policy does not let out of registries."""
+    return origin.check_policy if isinstance(origin, RegistrySource) else lambda _: None
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from container_kit.registry.client.messages import FilePart
 from container_kit.registry.client.publishing import publish
 from container_kit.registry.client.repository import Repository
 from container_kit.registry.client.uploads import begin_mount, upload
+from container_kit.registry.signatures.checking import check_policy
 
 __all__ = ["RegistrySource", "RegistryTarget"]
 
@@ -57,6 +58,14 @@ class RegistrySource:
 
     def referrers(self, subject: Digest) -> Sequence[Descriptor]:
         return listing.referrers(self.repository, subject)
+
+    def check_policy(self, digests: tuple[Digest, ...]) -> None:
+        """Refuse what the signature policy does not allow to be taken from here.
+
+        Raises:
+            Untrusted: It is not signed as the policy asks.
+        """
+        check_policy(self.repository, self.reference, digests)
 
     @property
     def repository(self) -> Repository:

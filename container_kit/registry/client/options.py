@@ -42,6 +42,8 @@ class RegistryOptions:
         certificate: Files (PEM) of a client certificate and its key.
         trusted_realms: Hosts that may be asked for tokens with the registry's credentials, beside the
             registry itself and its relatives (``auth.example.org`` for ``registry.example.org``).
+        signature_policy: A file as containers-policy.json(5) has it, which says what may be pulled; None
+            means that of the user or the host, if there is one.
         foreign_layers: Fetch layers that a manifest says to be on other servers.
         tries: How often a request is made before it counts as failed.
         connect_timeout_s: For the connection to one address.
@@ -58,6 +60,7 @@ class RegistryOptions:
     ca_file: str | None = None
     certificate: tuple[str, str] | None = None
     trusted_realms: tuple[str, ...] = ()
+    signature_policy: str | None = None
     foreign_layers: bool = False
     tries: int = 5
     connect_timeout_s: float = 10.0
