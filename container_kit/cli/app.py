@@ -110,6 +110,8 @@ image_group = LazyGroup(
         "ls": ("images:images", "List images"),
         "prune": ("images:prune_images", "Remove images that no name and no container needs"),
         "rm": ("images:rmi", "Remove images"),
+        "sign": ("signing:sign", "Sign an image in its registry"),
+        "verify": ("signing:verify", "Make sure that an image in its registry is signed"),
     },
 )
 builder_group = LazyGroup(

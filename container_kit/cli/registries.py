@@ -65,6 +65,7 @@ def options_of(authfile: str | None, creds: str | None, ca: str | None, tls_veri
 @click.option("-a", "--all-tags", is_flag=True, help="All tags of the repository.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="Instead of this host's.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the name.")
+@click.option("--signature-policy", metavar="FILE", help="Which images may be pulled: a policy.json.")
 @registry_options
 @pass_engine
 def pull(
@@ -74,10 +75,13 @@ def pull(
     all_tags: bool,
     platform: str | None,
     quiet: bool,
+    signature_policy: str | None,
     **flags: Any,
 ) -> None:
     """Fetch an image from its registry."""
-    options = options_of(**flags)
+    from container_kit.images.choosing import registry_options
+
+    options = registry_options(options_of(**flags), None, signature_policy)
     for one in _with_all_tags(name, options) if all_tags else [name]:
         _pull_one(engine, one, platform, quiet, options)
 

@@ -1,4 +1,4 @@
-"""What is meant where a caller of an image's verbs did not say: the store, and how registries are talked to."""
+"""What is meant where a caller of an image does not say: the store, and how registries are talked to."""
 
 from __future__ import annotations
 
