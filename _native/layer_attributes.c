@@ -29,6 +29,8 @@ static int set_xattrs(struct layer_extract *x, int fd)
 			x->job->dropped_xattrs++;
 			continue;
 		}
+		if (!xattr->size && strcmp(xattr->name, "security.capability") == 0)
+			continue; /* no capability; the kernel would take it, and then neither read nor execute the file */
 		if (fsetxattr(fd, xattr->name, xattr->value, xattr->size, 0) == 0)
 			continue;
 		if (errno == EINVAL)

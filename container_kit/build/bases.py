@@ -19,7 +19,7 @@ from container_kit.build.named_contexts import Contexts, NamedContext
 from container_kit.build.state import State
 from container_kit.build.trees import Tree
 from container_kit.errors import AccessDenied, NotFound, Unreachable
-from container_kit.images import Image
+from container_kit.images import Image, records
 from container_kit.images.layers import build_layer
 from container_kit.images.load import load
 from container_kit.oci import Platform
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from container_kit.build.session import Session
 
 __all__ = ["Bases"]
+
+_LEAST_DIGITS = 12  # of an id, as lists of images show it
 
 
 class Bases:
@@ -77,22 +79,31 @@ class Bases:
         return found
 
     def _find(self, name: str, platform: Platform) -> Image:
-        session = self._session
-        if not session.options.pull:
-            try:
-                image = Image.get(name, engine=session.engine)
-                if _fits(platform, image.config.platform):
-                    return self._kept(image)
-            except NotFound:
-                pass
-        return self._kept(self._pulled(name, platform))
+        if self._session.options.pull:
+            return self._kept(self._pulled(name, platform, "it"))
+        image = self._local(name)
+        if image is None:
+            return self._kept(self._pulled(name, platform, "it is not here, and"))
+        if _fits(platform, image.config.platform):
+            return self._kept(image)
+        here = f"the one that is here is for {image.config.platform}, not {platform}, and another"
+        return self._kept(self._pulled(name, platform, here))
 
-    def _pulled(self, name: str, platform: Platform) -> Image:
+    def _local(self, name: str) -> Image | None:
+        store = self._session.store
+        try:
+            # A word such as ``cafe`` is a name: never whichever image has an id that begins so.
+            digest = records.resolve(store, name, least_digits=_LEAST_DIGITS)
+        except NotFound:
+            return None
+        return records.handle(store, digest)
+
+    def _pulled(self, name: str, platform: Platform, here: str) -> Image:
         session = self._session
         try:
             return Image.pull(name, platform=platform, progress=session.report, engine=session.engine)
         except (AccessDenied, NotFound, Unreachable) as error:
-            raise NotFound("image", name, f"it is not here, and cannot be pulled: {error}") from error
+            raise NotFound("image", name, f"{here} cannot be pulled: {error}") from error
 
     def _kept(self, image: Image) -> Image:
         for diff_id, descriptor in zip(image.layers, image.manifest.layers, strict=True):

@@ -16,6 +16,7 @@ import attrs
 from container_kit.build.cache import Layer
 from container_kit.build.copying import CopyPlan, Source, TreeSource, plan_copy
 from container_kit.build.dockerfile import Add, Copy
+from container_kit.build.downloading import without_password
 from container_kit.build.keys import copy_key, source_key
 from container_kit.build.ownership import resolve_owner
 from container_kit.build.sources import copy_options, destination_of, opened_sources
@@ -69,7 +70,7 @@ def copy_files(solver: Solver, node: StageNode, copy: Copy | Add, state: State) 
         else:
             # The times of a context's files are nobody's input: they all get the epoch.
             tree = attrs.evolve(context, time_ns=state.epoch * 10**9)
-            sources = stack.enter_context(opened_sources(copy, tree, scratch=one.scratch))
+            sources = stack.enter_context(opened_sources(copy, tree, scratch=one.scratch, agent=one.agent))
             content = one.contents(sources)
             key = one.key(content)
             make = one.making_from_context(sources, content)
@@ -83,7 +84,7 @@ def _words(copy: Copy | Add) -> dict[str, object]:
 
 
 def _shown(copy: Copy | Add) -> str:
-    names = [*copy.sources, *(f"<<{one.name}" for one in copy.documents)]
+    names = [*map(without_password, copy.sources), *(f"<<{one.name}" for one in copy.documents)]
     return " ".join([*names, copy.destination])
 
 
@@ -99,6 +100,11 @@ class _One:
     def scratch(self) -> str | None:
         """Where archives, downloads and checkouts go; a COPY has none."""
         return self.solver.bases.contexts.scratch() if isinstance(self.copy, Add) else None
+
+    @property
+    def agent(self) -> str | None:
+        """The socket of the agent that repositories are read with."""
+        return self.solver.session.options.ssh.get("default")
 
     def key(self, content: Digest) -> Digest:
         """The key, given that of what is copied."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 import tempfile
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -24,12 +25,13 @@ from container_kit.oci import Digest
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["Download", "downloaded", "is_url"]
+__all__ = ["Download", "downloaded", "is_url", "without_password"]
 
 _MAX_BYTES = 16 << 30
 _MAX_REDIRECTS = 10
 _CHUNK = 1 << 18
 _TIMEOUT_S = 60.0
+_USER_IN_URL = re.compile(r"\b(https?://)[^/\s@]*@")
 
 
 @attrs.frozen
@@ -38,6 +40,11 @@ class Download:
 
     tree: Tree
     name: str
+
+
+def without_password(text: str) -> str:
+    """*text* with ``***`` for the user and password of every URL in it: it is shown, or kept in a history."""
+    return _USER_IN_URL.sub(r"\1***@", text)
 
 
 def is_url(text: str) -> bool:
@@ -75,7 +82,7 @@ def downloaded(
                 os.utime(fd, ns=(modified, modified))
             finally:
                 os.close(fd)
-            yield Download(Tree(root, url, owner=(0, 0), time_ns=modified), name)
+            yield Download(Tree(root, without_password(url), owner=(0, 0), time_ns=modified), name)
         finally:
             os.close(root)
 
@@ -104,6 +111,7 @@ def _fetch(url: str, fd: int, expected: Digest | None, max_bytes: int) -> int:
     """Write what *url* gives to *fd*; when it was changed, in nanoseconds (0 if the server does not say)."""
     import urllib3
 
+    shown = without_password(url)
     pool = urllib3.PoolManager(retries=urllib3.Retry(total=4, redirect=_MAX_REDIRECTS, backoff_factor=0.2))
     host = urlsplit(url).hostname
     try:
@@ -111,17 +119,25 @@ def _fetch(url: str, fd: int, expected: Digest | None, max_bytes: int) -> int:
         answer = pool.request("GET", url, preload_content=False, timeout=timeout, headers=_HEADERS)
         try:
             if answer.status != 200:
-                raise InvalidInput(f"cannot fetch {url}: {host} answers {answer.status} {answer.reason}")
+                raise InvalidInput(f"cannot fetch {shown}: {host} answers {answer.status} {answer.reason}")
             _keep(answer, fd, url, expected, max_bytes)
             return _last_modified(answer.headers.get("Last-Modified"))
         finally:
             answer.close()  # what was not read is not wanted
-    except urllib3.exceptions.TimeoutError as error:
-        raise TimedOut(f"cannot fetch {url}: {host} stopped answering: {error}") from None
+    except urllib3.exceptions.TimeoutError:
+        raise TimedOut(f"cannot fetch {shown}: {host} stopped answering") from None
     except urllib3.exceptions.HTTPError as error:
-        raise ContainerKitError(f"cannot fetch {url} from {host}: {error}") from None
+        raise ContainerKitError(f"cannot fetch {shown} from {host}: {_reason(error)}") from None
     finally:
         pool.clear()
+
+
+def _reason(error: BaseException) -> str:
+    """What the system says, without the words of those that passed it on."""
+    error = getattr(error, "reason", None) or error
+    while not isinstance(error, OSError) and error.__cause__ is not None:
+        error = error.__cause__
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 _HEADERS = {"User-Agent": "container-kit", "Accept-Encoding": "identity"}
@@ -133,13 +149,14 @@ def _keep(answer: BaseHTTPResponse, fd: int, url: str, expected: Digest | None, 
     for chunk in answer.stream(_CHUNK, decode_content=False):
         size += len(chunk)
         if size > max_bytes:
-            raise LimitExceeded(f"{url} has more than {max_bytes} bytes")
+            raise LimitExceeded(f"{without_password(url)} has more than {max_bytes} bytes")
         hasher.update(chunk)
         view = memoryview(chunk)
         while view:
             view = view[os.write(fd, view) :]
     if expected is not None and hasher.hexdigest() != expected.hex:
-        raise CorruptData(f"{url} has the digest {expected.algorithm}:{hasher.hexdigest()}, not {expected}")
+        found = f"{expected.algorithm}:{hasher.hexdigest()}"
+        raise CorruptData(f"{without_password(url)} has the digest {found}, not {expected}")
 
 
 def _last_modified(text: str | None) -> int:

@@ -15,11 +15,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
+from container_kit.build.downloading import without_password
 from container_kit.build.trees import Tree
 from container_kit.errors import ContainerKitError, InvalidInput, TimedOut, UnsupportedFeature
 
@@ -30,8 +31,11 @@ _SCP_FORM = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:(?!//)[^\s#?]+")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@-]{0,254}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TIMEOUT_S = 600.0
+_SSH = (
+    "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=~/.ssh/known_hosts"
+)
 _PASSED_ON = (
-    "PATH", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy",
+    "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "all_proxy",
 )  # fmt: skip
 _SETTINGS = (
@@ -66,6 +70,11 @@ class GitReference:
     ref: str = ""
     directory: str = ""
     checksum: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The URL for people: without a password."""
+        return without_password(self.url)
 
     @classmethod
     def parse(cls, text: str, *, allow_local: bool = False) -> GitReference | None:
@@ -111,10 +120,16 @@ def checked_out(
     scratch: str | None = None,
     keep_git_dir: bool = False,
     allow_local: bool = False,
+    agent: str | None = None,
 ) -> Iterator[Checkout]:
     """The files of *reference*, in a directory that is removed at the end.
 
     All files have the time of the commit, so that two checkouts are equal.
+
+    Args:
+        allow_local: The reference is the caller's own word: files of this host, and the caller's keys, may be
+            used for it.
+        agent: Socket of the SSH agent for the reference of somebody else; None for no keys at all.
 
     Raises:
         UnsupportedFeature: There is no program ``git``.
@@ -123,9 +138,10 @@ def checked_out(
         TimedOut: Git took longer than ten minutes.
     """
     if shutil.which("git") is None:
-        raise UnsupportedFeature(f"cannot fetch {reference.url}: the program git is not installed")
+        raise UnsupportedFeature(f"cannot fetch {reference.shown}: the program git is not installed")
     with tempfile.TemporaryDirectory(prefix="ckit-git-", dir=scratch) as directory:
-        git = _Git(directory, f"{directory}/tree", reference.url, allow_local)
+        keys = _own_keys() if allow_local else _keys_of(agent)
+        git = _Git(directory, f"{directory}/tree", reference.url, allow_local, keys)
         os.mkdir(git.work)
         commit = _fetch(git, reference)
         git.run("checkout", "--quiet", "--force", "--detach", commit)
@@ -166,6 +182,7 @@ class _Git:
     work: str
     url: str
     allow_local: bool
+    keys: Mapping[str, str]
 
     def run(self, *words: str, network: bool = False) -> str:
         """Its output.
@@ -184,10 +201,11 @@ class _Git:
                 timeout=_TIMEOUT_S if network else 120.0,
             )
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"cannot fetch {self.url}: git {words[0]} took too long") from None
+            url = without_password(self.url)
+            raise TimedOut(f"cannot fetch {url}: git {words[0]} took too long") from None
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
-            raise ContainerKitError(f"cannot fetch {self.url}: git {words[0]}: {' / '.join(said)[:500]}")
+            said = " / ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])[:500]
+            raise ContainerKitError(without_password(f"cannot fetch {self.url}: git {words[0]}: {said}"))
         return done.stdout.decode("utf-8", "replace")
 
     def _environment(self) -> dict[str, str]:
@@ -203,10 +221,20 @@ class _Git:
             "GIT_ALLOW_PROTOCOL": protocols,
             "GIT_PROTOCOL_FROM_USER": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
-            "GIT_SSH_COMMAND": "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes"
-            " -o UserKnownHostsFile=~/.ssh/known_hosts",
+            **self.keys,
         }
         return {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | ours
+
+
+def _own_keys() -> dict[str, str]:
+    agent = os.environ.get("SSH_AUTH_SOCK")
+    return {"GIT_SSH_COMMAND": _SSH, **({"SSH_AUTH_SOCK": agent} if agent else {})}
+
+
+def _keys_of(agent: str | None) -> dict[str, str]:
+    """A Dockerfile may be anyone's: it reads with the agent that was given to the build, or with nothing."""
+    without_files = f"{_SSH} -o IdentityFile=none"
+    return {"GIT_SSH_COMMAND": without_files, **({"SSH_AUTH_SOCK": agent} if agent else {})}
 
 
 def _fetch(git: _Git, reference: GitReference) -> str:
@@ -228,7 +256,7 @@ def _fetch(git: _Git, reference: GitReference) -> str:
     commit = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{target}^{{commit}}").strip()
     if reference.checksum and not commit.startswith(reference.checksum.lower()):
         raise InvalidInput(
-            f"{git.url}: {reference.ref or 'HEAD'} is the commit {commit}, not {reference.checksum}"
+            f"{reference.shown}: {reference.ref or 'HEAD'} is the commit {commit}, not {reference.checksum}"
         )
     return commit
 
@@ -251,14 +279,14 @@ def _forget_git(work: str) -> None:
 def _opened(work: str, reference: GitReference, commit: str, time_s: int) -> Iterator[Checkout]:
     top = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        whole = Tree(top, reference.url)
+        whole = Tree(top, reference.shown)
         path = whole.resolve(reference.directory)
         found = whole.lstat(path)
         if found is None or found.mode & 0o170000 != 0o040000:
-            raise InvalidInput(f"{reference.url} has no directory {reference.directory!r}")
+            raise InvalidInput(f"{reference.shown} has no directory {reference.directory!r}")
         fd = top if not path else os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
         try:
-            yield Checkout(Tree(fd, reference.url, owner=(0, 0), time_ns=time_s * 1_000_000_000), commit)
+            yield Checkout(Tree(fd, reference.shown, owner=(0, 0), time_ns=time_s * 1_000_000_000), commit)
         finally:
             if fd != top:
                 os.close(fd)

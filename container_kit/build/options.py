@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
@@ -115,9 +115,7 @@ class BuildOptions:
     squash: bool = False
     cache_from: tuple[str, ...] = attrs.field(default=(), converter=_names)
     cache_to: tuple[str, ...] = attrs.field(default=(), converter=_names)
-    network: Network = attrs.field(
-        default="default", validator=attrs.validators.in_(("default", "none", "host"))
-    )
+    network: Network = "default"
     allow: frozenset[str] = attrs.field(default=None, converter=_entitlements)
     epoch: int | None = None
 
@@ -125,6 +123,11 @@ class BuildOptions:
         for tag in self.tags:
             if tag.digest is not None:
                 raise InvalidInput(f"tag {tag!s} cannot be given to an image: it names a digest")
+        if self.network not in get_args(Network):
+            raise InvalidInput(
+                f"network={self.network!r} is not known: use {', '.join(get_args(Network))}; a step has no "
+                "network, or this host's"
+            )
         unknown = sorted(self.allow - set(_ENTITLEMENTS))
         if unknown:
             raise InvalidInput(f"allow={unknown[0]!r} is not known: use {' or '.join(_ENTITLEMENTS)}")

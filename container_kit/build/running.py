@@ -214,8 +214,10 @@ class _Output:
 
     def __init__(self, on_line: Callable[[str], object], secrets: Sequence[bytes]) -> None:
         self._on_line = on_line
-        stripped = {value.strip() for value in secrets}
+        # Output is looked at line by line, so a secret of several lines, such as a key, is as many secrets.
+        stripped = {line.strip() for value in secrets for line in value.splitlines()}
         self._secrets = sorted((one for one in stripped if len(one) >= _LEAST_MASKED), key=len, reverse=True)
+        self._overlap = len(self._secrets[0]) - 1 if self._secrets else 0
         self._rest = b""
         self._tail: list[str] = []
 
@@ -223,8 +225,12 @@ class _Output:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._pass_on(line)
-        if len(self._rest) > _TAIL_BYTES:
-            self.end()
+        if len(self._rest) > _TAIL_BYTES + self._overlap:
+            # What is not passed on yet may be the beginning of a secret.
+            masked = self._masked(self._rest)
+            cut = len(masked) - self._overlap
+            self._rest = masked[cut:]
+            self._pass_on(masked[:cut])
 
     def end(self) -> None:
         """What is left is a line too."""
@@ -237,9 +243,12 @@ class _Output:
         """The last lines."""
         return tuple(self._tail[-_TAIL_LINES:])
 
-    def _pass_on(self, line: bytes) -> None:
+    def _masked(self, line: bytes) -> bytes:
         for secret in self._secrets:
             line = line.replace(secret, b"***")
-        text = line.decode("utf-8", "replace").rstrip("\r")
+        return line
+
+    def _pass_on(self, line: bytes) -> None:
+        text = self._masked(line).decode("utf-8", "replace").rstrip("\r")
         self._tail = [*self._tail[-_TAIL_LINES:], text[-_TAIL_BYTES // _TAIL_LINES :]]
         self._on_line(text)

@@ -21,7 +21,7 @@ __all__ = ["copy_options", "destination_of", "opened_sources"]
 
 @contextlib.contextmanager
 def opened_sources(
-    instruction: Copy | Add, tree: Tree, *, scratch: str | None = None
+    instruction: Copy | Add, tree: Tree, *, scratch: str | None = None, agent: str | None = None
 ) -> Iterator[tuple[Source, ...]]:
     """The sources of *instruction*, for the length of the block.
 
@@ -29,6 +29,7 @@ def opened_sources(
         instruction: Evaluated: its variables are replaced.
         tree: The context, or what ``--from`` names.
         scratch: Where downloads and checkouts are kept meanwhile.
+        agent: Socket of the SSH agent for repositories.
 
     Raises:
         InvalidInput: ``--checksum`` without the one URL or repository that it is for.
@@ -40,7 +41,7 @@ def opened_sources(
             if isinstance(instruction, Copy):
                 sources.append(TreeSource(tree, path))
             else:
-                sources.append(_added(instruction, path, tree, stack, scratch))
+                sources.append(_added(instruction, path, tree, stack, scratch, agent))
         for document in instruction.documents:
             sources.append(TextSource(document.name, os.fsencode(document.text)))
         yield tuple(sources)
@@ -70,14 +71,21 @@ def copy_options(instruction: Copy | Add, owner: tuple[int, int] | None, epoch: 
     )
 
 
-def _added(add: Add, path: str, tree: Tree, stack: contextlib.ExitStack, scratch: str | None) -> Source:
+def _added(
+    add: Add,
+    path: str,
+    tree: Tree,
+    stack: contextlib.ExitStack,
+    scratch: str | None,
+    agent: str | None,
+) -> Source:
     reference = GitReference.parse(path)  # never a path of the host: a Dockerfile may be anyone's
     if add.checksum and (len(add.sources) > 1 or (reference is None and not is_url(path))):
         raise InvalidInput(f"--checksum is for one URL or git repository, not for {path!r}")
     if reference is not None:
         if add.checksum:
             reference = GitReference(reference.url, reference.ref, reference.directory, add.checksum)
-        checkout = checked_out(reference, scratch=scratch, keep_git_dir=add.keep_git_dir)
+        checkout = checked_out(reference, scratch=scratch, keep_git_dir=add.keep_git_dir, agent=agent)
         return TreeSource(stack.enter_context(checkout).tree, "", literal=True)
     if is_url(path):
         download = stack.enter_context(downloaded(path, checksum=add.checksum, scratch=scratch))

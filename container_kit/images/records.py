@@ -55,16 +55,20 @@ _parsed: dict[tuple[str, Digest], tuple[Manifest, ImageConfig]] = {}
 _is_id_prefix = re.compile("(?:sha256:)?[0-9a-f]{1,64}").fullmatch
 
 
-def resolve(store: Store, text: str) -> Digest:
+def resolve(store: Store, text: str, *, least_digits: int = 1) -> Digest:
     """The manifest that *text* names: a reference, ``name@digest``, digest, id, or unique prefix of an id.
+
+    Args:
+        least_digits: What is shorter is no prefix of an id.
 
     Raises:
         NotFound: Nothing has this name.
         InvalidInput: It is a prefix of several ids, or written as no name can be.
     """
     found = _by_name(store, text)
-    if found is None and _is_id_prefix(text):
-        found = _by_id(store, text.removeprefix("sha256:")) or _still_held(store, text)
+    digits = text.removeprefix("sha256:")
+    if found is None and _is_id_prefix(text) and len(digits) >= least_digits:
+        found = _by_id(store, digits) or _still_held(store, text)
     if found is None:
         raise NotFound(
             "image", text, "load, import, build or pull it first; `container-kit images` lists them"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import io
+import os
 import subprocess
 import tarfile
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from container_kit.build import copies
 from container_kit.containers.engine import Engine
-from container_kit.errors import ContainerKitError
+from container_kit.errors import BuildFailed, ContainerKitError
 from container_kit.images import Image
 from tests.build.listing import files, listing
 
@@ -110,6 +111,56 @@ def test_repositories_become_directories(engine: Engine, site: tuple[str, Path])
     ):
         with pytest.raises(ContainerKitError, match=part):
             built(engine, line)
+
+
+@pytest.mark.tool("git")
+def test_a_dockerfile_reads_repositories_with_the_agent_that_was_given(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Dockerfile may be anyone's: the caller's agent and files of keys are not for it."""
+    said = tmp_path / "said"
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(f'#!/bin/sh\necho "${{SSH_AUTH_SOCK:-none}} $*" >> {said}\nexit 1\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/callers/agent")
+    line = b"FROM scratch\nADD git@localhost:private/repository.git /x\n"
+
+    for given, agent in (({}, "none"), ({"ssh": {"default": "/given/agent"}}, "/given/agent")):
+        said.write_text("")
+        with pytest.raises(ContainerKitError, match="git fetch"):
+            Image.build({}, dockerfile=line, engine=engine, **given)
+        assert {words.split()[0] for words in said.read_text().splitlines()} == {agent}
+        assert all("IdentityFile=none" in words for words in said.read_text().splitlines())
+    said.write_text("")
+    with pytest.raises(ContainerKitError, match="git fetch"):
+        Image.build("ssh://git@localhost/own.git", engine=engine)
+    assert {words.split()[0] for words in said.read_text().splitlines()} == {"/callers/agent"}
+
+
+@pytest.mark.tool("git")
+def test_passwords_in_urls_are_not_shown(engine: Engine, site: tuple[str, Path]) -> None:
+    """Neither errors nor the history have the user and the password of a URL."""
+    address, _ = site
+    secret = address.replace("//", "//me:pa55w0rd@")
+    for line in (f"ADD {secret}/missing /x/", f"ADD {secret}/missing.git /x/"):
+        with pytest.raises(BuildFailed) as caught:
+            Image.build(
+                {},
+                dockerfile=f"FROM scratch\nARG U={secret}\n{line.replace(secret, '$U')}\n".encode(),
+                engine=engine,
+            )
+        assert "pa55w0rd" not in str(caught.value)
+        assert "***@127.0.0.1" in str(caught.value)
+    image = Image.build({}, dockerfile=f"FROM scratch\nADD {secret}/tool /x/\n".encode(), engine=engine)
+    assert "pa55w0rd" not in repr(image.config.raw)
+
+
+def test_what_cannot_be_reached_is_said_in_plain_words(engine: Engine) -> None:
+    """The host and what the system says of it, not the words of a library."""
+    with pytest.raises(ContainerKitError, match=r"from 127\.0\.0\.1: Connection refused$"):
+        built(engine, "ADD http://127.0.0.1:9/x /x/")
 
 
 def test_a_layer_never_gets_the_key_of_other_content(

@@ -155,3 +155,25 @@ def test_a_target_that_is_not_there_is_told_with_those_that_are(build: Build) ->
     """The error lists the stages and suggests the nearest."""
     with pytest.raises(DockerfileError, match=r"'biuld'.*build.*did you mean build"):
         build("FROM tools AS build\nFROM tools AS run", target="biuld")
+
+
+def test_the_start_of_an_id_is_no_base(build: Build) -> None:
+    """FROM cafe means the image of that name: never whichever image has an id that begins so."""
+    base = build("FROM tools\nENV A=1")
+    digits = base.id.hex
+    assert build(f"FROM {digits[:12]}\nENV B=2").config.config.env[-2:] == ("A=1", "B=2")
+    for line in (f"FROM {digits[:4]}", f"FROM tools\nCOPY --from={digits[:4]} /bin/sh /x"):
+        with pytest.raises(ck.BuildFailed, match="it is not here"):
+            build(line)
+
+
+def test_a_base_for_another_platform_is_named(build: Build) -> None:
+    """The image is here, so it is not said to be missing: for which platform it is, and which was wanted."""
+    with pytest.raises(ck.BuildFailed, match=r"that is here is for linux/\S+, not linux/s390x, and another"):
+        build("FROM tools", platform="linux/s390x")
+
+
+def test_a_network_that_is_not_known_is_refused_with_those_that_are(build: Build) -> None:
+    """An argument's error is one of ours."""
+    with pytest.raises(ck.InvalidInput, match="network='bridge' is not known: use default, none, host"):
+        build("FROM tools", network="bridge")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import container_kit as ck
+from container_kit.build.running import _Output
 from container_kit.containers.engine import Engine
 from container_kit.errors import InvalidInput, NotFound
 from container_kit.oci.progress import Progress
@@ -64,6 +65,33 @@ def test_errors_do_not_show_secrets(build: Build) -> None:
 
     assert PLANTED not in str(caught.value) + repr(caught.value) + repr(caught.value.__dict__)
     assert caught.value.output == ("***",)
+
+
+@pytest.mark.root
+def test_secrets_of_several_lines_are_not_shown(build: Build, events: list[Progress]) -> None:
+    """Output comes line by line, a key has many of them."""
+    lines = ["-----BEGIN KEY-----", f"{PLANTED}-one", f"{PLANTED}-two", "-----END KEY-----"]
+    with pytest.raises(ck.BuildFailed) as caught:
+        build(
+            "FROM tools\nRUN --mount=type=secret,id=s cat /run/secrets/s; exit 1",
+            secrets={"s": ck.Secret.value("\n".join(lines))},
+            progress=events.append,
+        )
+
+    assert PLANTED not in str(caught.value) + repr(events)
+    assert caught.value.output == ("***",) * 4
+
+
+def test_secrets_in_lines_without_an_end_are_not_shown() -> None:
+    """A line that is too long is passed on in parts, however the secret lies across them."""
+    for before in range(32_970, 33_010):
+        shown: list[str] = []
+        output = _Output(shown.append, [PLANTED.encode()])
+        text = b"x" * before + PLANTED.encode() + b"y" * 40_000
+        for at in range(0, len(text), 1000):
+            output.take(text[at : at + 1000])
+        output.end()
+        assert "".join(shown) == "x" * before + "***" + "y" * 40_000
 
 
 @pytest.mark.root

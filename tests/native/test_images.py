@@ -206,6 +206,16 @@ def test_attributes_are_what_the_kernel_makes_of_them(tmp_path: Path) -> None:
     remove(tmp_path / "fs")
 
 
+def test_an_empty_capability_is_none_in_both_forms(tmp_path: Path) -> None:
+    """The kernel sets such an attribute and cannot read it: one form took the layer and the other did not."""
+    data = pax(record(b"SCHILY.xattr.security.capability", b"")) + member(b"file", b"x") + END
+    case = Case("capability", data, "ok")
+    image = _as_image(case, tmp_path)
+    assert image[0] == "ok"
+    assert image == _as_directory(case, tmp_path / "tree")
+    remove(tmp_path / "fs")
+
+
 _CHILD = """
 import os, resource, sys
 from container_kit.native.layers import unpack
