@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Final
 
 import attrs
@@ -28,6 +28,7 @@ from container_kit.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 
 __all__ = ["ArchiveTarget", "DirectoryTarget", "LayoutSource", "directory_target", "with_entry"]
 
+_DRAFT: Final = ".part"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -112,11 +113,15 @@ def directory_target(path: str, name: str) -> Iterator[DirectoryTarget]:
             root = stack.enter_context(open_path(path, os.O_RDONLY | os.O_DIRECTORY))
             files = DirectoryFiles(root.fileno())
             stack.callback(files.close)
-            if LAYOUT_FILE in files:
-                check_version(files)
-            elif os.listdir(path):
-                raise InvalidInput(f"{path!r} is a directory, and neither empty nor an OCI layout")
-            yield DirectoryTarget(root.fileno(), name)
+            target = DirectoryTarget(root.fileno(), name)
+            with target.locked():
+                if LAYOUT_FILE in files:
+                    check_version(files)
+                elif any(not one.endswith(_DRAFT) for one in os.listdir(path)):
+                    raise InvalidInput(f"{path!r} is a directory, and neither empty nor an OCI layout")
+                else:  # first of all: a copy that is interrupted goes on here
+                    target.begin()
+            yield target
         except OSError as error:
             if isinstance(error, ContainerKitError):
                 raise
@@ -130,22 +135,21 @@ class DirectoryTarget:
     root: int
     name: str
 
+    def begin(self) -> None:
+        """Mark an empty directory as a layout."""
+        self._write(LAYOUT, LAYOUT_FILE)
+
     def take(self, manifest: Manifest, source: Source, transfer: Transfer) -> None:
         take_blobs(self, manifest, source, transfer)
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether its bytes are here, and right: a damaged file is written anew."""
         digest = descriptor.digest
-        files = DirectoryFiles(self.root)
-        try:
+        with closing(DirectoryFiles(self.root)) as files, suppress(CorruptData):
             found = files.find(blob_path(digest))
-            if found.size != descriptor.size or digest.algorithm != "sha256":
-                return False
-            return sha256_range(found.fd, 0, found.size).hex() == digest.hex
-        except CorruptData:
-            return False
-        finally:
-            files.close()
+            if found.size == descriptor.size and digest.algorithm == "sha256":
+                return sha256_range(found.fd, 0, found.size).hex() == digest.hex
+        return False
 
     def write_blob(self, blob: Blob) -> None:
         with self._replaced(*blob_path(blob.descriptor.digest).split("/")) as fd:
@@ -157,15 +161,17 @@ class DirectoryTarget:
             self._add_to_index(document, role)
 
     def _add_to_index(self, document: Document, role: Role) -> None:
-        fcntl.flock(self.root, fcntl.LOCK_EX)  # another process may copy to the same layout
-        files = DirectoryFiles(self.root)
-        try:
+        with self.locked(), closing(DirectoryFiles(self.root)) as files:
             has = Index.parse(files.find(INDEX).read(MAX_DOCUMENT, INDEX)) if INDEX in files else None
             self._write(with_entry(has, document, role, self.name).raw, INDEX)
-            if LAYOUT_FILE not in files:
-                self._write(LAYOUT, LAYOUT_FILE)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process of ours change what leads to the blobs, for the length of a block."""
+        fcntl.flock(self.root, fcntl.LOCK_EX)
+        try:
+            yield
         finally:
-            files.close()
             fcntl.flock(self.root, fcntl.LOCK_UN)
 
     def _write(self, data: bytes, *parts: str) -> None:
@@ -186,14 +192,14 @@ class DirectoryTarget:
                 with suppress(FileExistsError):
                     os.mkdir(part, dir_fd=folder)
                 folder = stack.enter_context(open_path(part, _DIRECTORY, dir_fd=folder)).fileno()
-            draft = f".{parts[-1][:32]}.{secrets.token_hex(4)}.part"
+            draft = f".{parts[-1][:32]}.{secrets.token_hex(4)}{_DRAFT}"
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            file = stack.enter_context(open_path(draft, flags, 0o644, dir_fd=folder))
             try:
-                yield file.fileno()
+                yield stack.enter_context(open_path(draft, flags, 0o644, dir_fd=folder)).fileno()
                 os.rename(draft, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                os.unlink(draft, dir_fd=folder)
+                with suppress(FileNotFoundError):
+                    os.unlink(draft, dir_fd=folder)
                 raise
 
     def cancel(self) -> None:
