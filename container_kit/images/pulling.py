@@ -177,7 +177,8 @@ class _Pull:
         # What was asked for counts, if that was a digest, and not what the registry says.
         top = self.reference.digest or found.digest
         pinned = Reference(self.reference.domain, self.reference.path, None, top)
-        digest = _local(self.store, pinned, self.platform)
+        # One digest may stand for several platforms; what was pulled last need not be this host's.
+        digest = _local(self.store, pinned, self.platform or Platform.host())
         return None if digest is None else _Present(place, digest, top)
 
     def check_policy(self, found: _Found | _Present) -> None:

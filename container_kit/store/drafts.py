@@ -45,7 +45,7 @@ class Drafts:
                 failpoints.hit("draft.reopen")
                 held = open_path(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
                 # Whoever had it may have given it its final name between these two calls.
-                if not (locks.try_lock(held.fileno()) and _is_at(held.fileno(), path)):
+                if not (locks.try_lock(held.fileno()) and files.is_at(held.fileno(), path)):
                     held.close()
                     return None
                 with self._mutex:
@@ -109,14 +109,6 @@ class Drafts:
             return False  # gone since the listing, or not ours
         with file:
             return locks.try_lock(file.fileno())
-
-
-def _is_at(fd: int, path: str) -> bool:
-    """Whether *path* still names the open file."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
-    except FileNotFoundError:
-        return False
 
 
 def _age_s(path: str) -> float:

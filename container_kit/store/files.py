@@ -108,6 +108,14 @@ def write_all(fd: int, data: bytes | memoryview, step: str) -> None:
         view = view[os.write(fd, view) :]
 
 
+def is_at(fd: int, path: str) -> bool:
+    """Whether *path* still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
 def sync_file(fd: int, step: str) -> None:
     failpoints.hit(step)
     os.fsync(fd)

@@ -65,6 +65,10 @@ class RegistryClient:
         self._session.give_credentials_to(reference.domain)
         return repositories_of(self._session, reference, actions, mirrors=False)[-1]
 
+    def cancel(self) -> None:
+        """Stop whatever waits for a registry, in any thread, now and from now on: it raises TimedOut."""
+        self._session.cancel()
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()

@@ -122,7 +122,7 @@ class Configuration:
         """Whether a rule or mirror for all of the registry at *authority* calls it insecure."""
         places = [(rule.location, rule.insecure) for rule in self.rules]
         places += [(mirror.location, mirror.insecure) for rule in self.rules for mirror in rule.mirrors]
-        return any(insecure and location.partition("/")[0] == authority for location, insecure in places)
+        return any(insecure and location == authority for location, insecure in places)
 
     def _rule_for(self, reference: Reference) -> tuple[RegistryRule | None, str]:
         found: tuple[RegistryRule | None, str] = (None, "")
@@ -176,8 +176,8 @@ def _read(files: tuple[tuple[str, int], ...]) -> Configuration:
             rule = _rule(value, path)
             rules[rule.prefix] = rule
         if "unqualified-search-registries" in document:
-            search = tuple(str(one) for one in document["unqualified-search-registries"])
-        aliases |= {str(name): str(meaning) for name, meaning in document.get("aliases", {}).items()}
+            search = _names(document["unqualified-search-registries"], path)
+        aliases |= _aliases(document.get("aliases", {}), path)
     return Configuration(tuple(rules.values()), search, aliases)
 
 
@@ -199,6 +199,18 @@ def _items(table: Mapping[str, Any], name: str, path: str) -> list[dict[str, Any
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise InvalidInput(f"{path!r}: {name} has to be written [[{name}]]")
     return found
+
+
+def _names(value: Any, path: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise InvalidInput(f"{path!r}: unqualified-search-registries has to be a list of names")
+    return tuple(value)
+
+
+def _aliases(value: Any, path: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise InvalidInput(f"{path!r}: [aliases] has to give a name for each short name")
+    return value
 
 
 def _rule(table: dict[str, Any], path: str) -> RegistryRule:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import subprocess
-import threading
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -77,30 +78,39 @@ def _run(helper: str, action: str, data: bytes) -> tuple[int, bytes]:
         process = subprocess.Popen([program, action], **pipes)  # type: ignore[call-overload]
     except OSError as error:
         raise AccessDenied(f"cannot execute the credential helper {program!r}: {error.strerror}") from None
-    timer = threading.Timer(_TIMEOUT_S, process.kill)
-    timer.daemon = True
-    timer.start()
-    try:
-        with process:
-            output = _talk(process, data)
+    end = time.monotonic() + _TIMEOUT_S
+    with process:
+        try:
+            output = _talk(process, data, end)
             if len(output) > _MAX_ANSWER:
                 process.kill()
-    finally:
-        process.kill()
-        ended_in_time = timer.is_alive()
-        timer.cancel()
-    if not ended_in_time:
-        raise TimedOut(f"the credential helper {helper!r} did not end within {_TIMEOUT_S:g} s")
-    return process.returncode, output
+            return process.wait(max(0.0, end - time.monotonic())), output
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"the credential helper {helper!r} did not end within {_TIMEOUT_S:g} s") from None
+        finally:
+            process.kill()
 
 
-def _talk(process: subprocess.Popen[bytes], data: bytes) -> bytes:
-    """Give it *data*, and read what it answers as far as an answer can be long."""
+def _talk(process: subprocess.Popen[bytes], data: bytes, end: float) -> bytes:
+    """Give it *data*, and read what it answers as far as an answer can be long.
+
+    The end of its output may never come, even when it has ended: a child of it may hold the pipe.
+    """
     assert process.stdin is not None and process.stdout is not None
     with suppress(BrokenPipeError):
         process.stdin.write(data)
         process.stdin.close()
-    return process.stdout.read(_MAX_ANSWER + 1)
+    output, fd = b"", process.stdout.fileno()
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    while len(output) <= _MAX_ANSWER:
+        if not waiting.poll(max(0.0, end - time.monotonic()) * 1000):
+            raise subprocess.TimeoutExpired(process.args, _TIMEOUT_S)
+        piece = os.read(fd, _MAX_ANSWER + 1)
+        if not piece:
+            break
+        output += piece
+    return output
 
 
 def _program(helper: str) -> str:

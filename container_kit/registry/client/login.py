@@ -24,6 +24,7 @@ from container_kit.registry.client.location import Location, Scope
 from container_kit.registry.client.messages import Request
 from container_kit.registry.client.options import Credentials, RegistryOptions
 from container_kit.registry.client.session import Session, refuse
+from container_kit.store import files
 
 __all__ = ["Kept", "login", "logout", "try_credentials"]
 
@@ -155,8 +156,8 @@ def _replace(path: str, data: bytes, directory_fd: int) -> None:
     try:
         fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(fd, data)
-            os.fsync(fd)
+            files.write_all(fd, data, "credentials.write")
+            files.sync_file(fd, "credentials.sync")
         finally:
             os.close(fd)
         os.rename(draft, path)

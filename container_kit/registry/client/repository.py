@@ -89,7 +89,8 @@ class Repository:
             return None
         if answer.status != 200:
             refuse(answer, self.location, scope, "manifest", self._named(reference))
-        digest = _told_digest(answer)
+        # Asked for by its digest, it is that one: another one told here could be any image that is known.
+        digest = reference if isinstance(reference, Digest) else _told_digest(answer)
         if digest is None:
             raise UnsupportedFeature(f"{self.location.domain} does not tell digests of manifests")
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip()

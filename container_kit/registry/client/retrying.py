@@ -43,4 +43,8 @@ def retry_after(header: str | None, now: float | None = None) -> float | None:
     moment = email.utils.parsedate_tz(header)
     if moment is None:
         return None
-    return max(0.0, email.utils.mktime_tz(moment) - (time.time() if now is None else now))
+    try:
+        then = email.utils.mktime_tz(moment)
+    except (ValueError, OverflowError):  # the year 99999
+        return None
+    return max(0.0, then - (time.time() if now is None else now))

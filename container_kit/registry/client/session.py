@@ -50,6 +50,7 @@ class Session:
         self._authenticator = Authenticator(self.transport, self._credentials, options.trusted_realms)
         self._schemes: dict[str, str] = {}
         self._reaches: dict[Origin, Reach] = {}
+        self._insecure: set[str] = set()  # hosts of which the configuration says so for what is asked here
         self._credentials_domain = ""
 
     def give_credentials_to(self, domain: str) -> None:
@@ -99,6 +100,8 @@ class Session:
     def origin_of(self, domain: str, insecure: bool = False) -> Origin:
         """Where *domain* is served, and how: without TLS only on this host, or if that was allowed."""
         secure = Origin.of_domain(domain)
+        if insecure:
+            self._insecure.add(secure.authority)
         is_local = is_loopback_name(secure.host)
         if not (is_local or insecure or not self.options.tls_verify):
             return secure
@@ -127,7 +130,8 @@ class Session:
         return first
 
     def _trust(self, origin: Origin) -> Trust:
-        return trust_for(origin, self.options, not self.configuration.is_insecure(origin.authority))
+        insecure = origin.authority in self._insecure or self.configuration.is_insecure(origin.authority)
+        return trust_for(origin, self.options, not insecure)
 
     def _credentials(self, location: Location) -> Credentials | None:
         if self.options.credentials is not None and location.domain == self._credentials_domain:

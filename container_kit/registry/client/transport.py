@@ -221,6 +221,8 @@ class Transport:
         except BaseException:
             connection.close()
             raise
+        if proxy is not None:
+            connection.reach = Reach.PUBLIC  # the address is the proxy's: nothing is known of the server's
         return connection
 
     def _plain(self, origin: Origin, proxy: Proxy | None) -> PlainConnection:

@@ -61,14 +61,26 @@ class Caller:
 
     Args:
         proven: Whether it came with credentials; a token for nobody in particular counts.
+        visible: Patterns of the repositories that a listing may show; None means those it may pull from.
     """
 
     name: str
     grants: tuple[Grant, ...]
     proven: bool = False
+    visible: tuple[str, ...] | None = None
 
     def may(self, action: str, repository: str = "") -> bool:
         return any(grant.allows(action, repository) for grant in self.grants)
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        """Patterns of the repositories that a listing may show."""
+        if self.visible is not None:
+            return self.visible
+        return tuple(grant.pattern for grant in self.grants if "pull" in grant.actions)
+
+    def may_see(self, repository: str) -> bool:
+        return any(_fits(pattern, repository) for pattern in self.sees)
 
 
 ANYONE: Final = Caller("", (Grant(ACTIONS),))

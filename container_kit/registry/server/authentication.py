@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from container_kit.errors import InvalidInput
 from container_kit.oci.json_document import encode
 from container_kit.registry.server.access import ANYONE, Caller, Grant, parse_grants
 from container_kit.registry.server.errors import Refusal
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gatekeeper"]
 
+_log: Final = logging.getLogger("container_kit.registry")
 _MAX_WAITING: Final = 64  # requests that wait for a slow comparison of passwords
 _AT_ONCE: Final = 2
 
@@ -133,10 +136,14 @@ class Gatekeeper:
         return await self._verified(user, password)
 
     async def _verified(self, user: str, password: str) -> Caller:
-        if self._passwords.remembers(user, password):
-            right = self._passwords.verify(user, password)
-        else:
-            right = await self._compare_slowly(user, password)
+        try:
+            if self._passwords.remembers(user, password):
+                right = self._passwords.verify(user, password)
+            else:
+                right = await self._compare_slowly(user, password)
+        except InvalidInput as error:  # it names a file of this machine, which is not for callers
+            _log.error("nobody can log in: %s", error)
+            raise Refusal("UNAVAILABLE", "the registry cannot check passwords: its log says why") from None
         if not right:
             raise self._unauthorized(Route("base"), "", "the user name or the password is wrong", "", True)
         return Caller(user, self._grants.get(user, self._default), proven=True)

@@ -52,9 +52,10 @@ async def get_blob(exchange: Exchange) -> web.StreamResponse:
 async def head_blob(exchange: Exchange) -> web.StreamResponse:
     """Who looks is often about to push a manifest that names the blob: it is in flight from now on."""
     digest = _digest(exchange)
+    size = await exchange.blob_size(digest)  # before it is kept, or anyone could fill the list of what is
     if not exchange.options.read_only:
         await in_thread(exchange.repositories.storage.keep, digest)
-    size = await exchange.blob_size(digest)
+        size = await exchange.blob_size(digest)  # again: it may have been collected until then
     if is_unchanged(exchange, digest):
         return answer(304, headers=_headers(digest))
     return answer(200, headers={**_headers(digest), "Content-Length": str(size)})

@@ -46,7 +46,7 @@ async def list_repositories(exchange: Exchange) -> web.StreamResponse:
     names = await in_thread(exchange.repositories.storage.repositories)
     count, last = _wish(exchange)
     count = _MAX_CATALOG if count is None else min(count, _MAX_CATALOG)
-    page, more = page_of([name for name in names if exchange.caller.may("pull", name)], count, last)
+    page, more = page_of([name for name in names if exchange.caller.may_see(name)], count, last)
     headers = _next("/v2/_catalog", count, page) if more else {}
     return answer(200, encode({"repositories": page}), headers, _JSON)
 

@@ -83,7 +83,9 @@ class Door:
             except OSError:
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            self._make_room()
+            if not self._has_room():
+                connection.close()
+                continue
             task = asyncio.create_task(self._arrive(connection))
             self._arriving[task] = None
             task.add_done_callback(lambda done: self._arriving.pop(done, None))
@@ -105,11 +107,13 @@ class Door:
             connection.close()
             raise
 
-    def _make_room(self) -> None:
+    def _has_room(self) -> bool:
+        """Whether there is a place for one more connection, which a silent one may have to leave."""
         if len(self._arriving) >= self._limits.handshakes:
             next(iter(self._arriving)).cancel()
         if self.connections >= self._limits.connections:
             for protocol in self._server.connections:  # in the order in which they came
                 if protocol not in self._busy:
                     protocol.force_close()
-                    return
+                    break
+        return len(self._busy) < self._limits.connections

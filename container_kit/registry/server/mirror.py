@@ -117,6 +117,7 @@ class Mirror:
                 raise _unavailable(error) from error
 
     def close(self) -> None:
+        self._client.cancel()  # or a registry that keeps silent would keep this one open
         self._threads.shutdown(cancel_futures=True)
         self._client.close()
 

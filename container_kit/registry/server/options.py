@@ -24,7 +24,8 @@ class ServerLimits:
     """What one registry server gives at most.
 
     Args:
-        connections: Open connections; when there are more, those that ask for nothing are closed.
+        connections: Open connections; when there are more, those that ask for nothing are closed,
+            or the new one if all ask for something.
         handshakes: TLS handshakes at once; when there are more, the oldest is given up.
         handshake_timeout_s: Seconds for a TLS handshake.
         idle_timeout_s: Seconds in which the whole head of a request must come, also the first.
@@ -89,6 +90,9 @@ class ServerOptions:
 
     def refuse_exposure(self, loopback: bool) -> None:
         """Check the promises above, now that it is known where the server listens."""
+        is_local = loopback and not self.behind_proxy
+        if self.auth is not None and self.auth.tokens and not (is_local or self.hostnames):
+            raise InvalidInput("tokens need `hostnames`: clients are told where to ask for one")
         if loopback:
             return
         if self.auth is None:
@@ -101,5 +105,3 @@ class ServerOptions:
                 f"cannot serve a registry on {self.host} without TLS: passwords would cross the network in "
                 "the clear; give `tls`, or behind_proxy=True if something before it speaks TLS"
             )
-        if self.auth.tokens and not self.hostnames:
-            raise InvalidInput("tokens need `hostnames`: clients are told where to ask for one")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -21,7 +22,7 @@ __all__ = ["Htpasswd", "KnownPasswords", "Passwords"]
 _REMEMBERED: Final = 1024
 _MAX_FILE: Final = 4 << 20
 _MAX_PASSWORD: Final = 72  # bcrypt reads no further
-_PREFIXES: Final = ("$2y$", "$2b$", "$2a$")
+_is_hash: Final = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}").fullmatch
 # Of a password that nobody has: what an unknown user is compared with.
 _NOBODY: Final = "$2b$10$" + "." * 21 + "O" + "." * 31
 
@@ -123,7 +124,7 @@ def _parse(text: str, path: str) -> dict[str, str]:
         if not line.strip() or line.startswith("#"):
             continue
         user, colon, hashed = line.strip().partition(":")
-        if not colon or not user or not hashed.startswith(_PREFIXES):
+        if not colon or not user or not _is_hash(hashed):
             raise InvalidInput(f"{path!r} line {number} is no user with a bcrypt hash: use `htpasswd -B`")
         hashes[user] = hashed
     return hashes

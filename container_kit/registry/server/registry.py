@@ -304,6 +304,8 @@ class Registry:
         """Where clients get their tokens; never taken from what a client says."""
         if not self._options.hostnames:
             return f"{self.url}/token"
+        if self._options.behind_proxy:
+            return f"https://{self._options.hostnames[0]}/token"
         scheme, port = self.url.partition(":")[0], self._listener.getsockname()[1]
         return f"{scheme}://{self._options.hostnames[0]}:{port}/token"
 

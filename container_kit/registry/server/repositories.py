@@ -57,6 +57,8 @@ class Repositories:
 
     def mount(self, repository: str, source: str, digest: Digest) -> bool:
         """Make the blob of repository *source* one of *repository*; whether it was there."""
+        if self.storage.find("blob", source, str(digest)) is None:
+            return False
         self.storage.keep(digest)
         try:
             self.storage.change([Link.blob(repository, digest)], require=[Link.blob(source, digest)])

@@ -92,6 +92,7 @@ class Tokens:
             "exp": now + self.lifetime_s,
             "jti": secrets.token_hex(8),
             "access": access,
+            "sees": caller.sees,  # what a list of repositories shows: a token for that list names none
         }
         token = jwt.encode(claims, self._key, algorithm=_ALGORITHM)
         issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
@@ -109,7 +110,8 @@ class Tokens:
                 leeway=10,
                 options={"require": _CLAIMS},
             )
-            return Caller(claims["sub"], tuple(map(_grant, claims["access"])), proven=True)
+            grants = tuple(map(_grant, claims["access"]))
+            return Caller(claims["sub"], grants, proven=True, visible=tuple(claims["sees"]))
         except (jwt.PyJWTError, ContainerKitError, KeyError, TypeError, ValueError):
             return None
 

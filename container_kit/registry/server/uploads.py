@@ -54,9 +54,6 @@ class Upload:
                 self._write(pieces[first : first + _MAX_VECTOR])
 
     def _write(self, pieces: Sequence[bytes]) -> None:
-        if self._hasher is not None:
-            for piece in pieces:
-                self._hasher.update(piece)
         total = sum(map(len, pieces))
         written = os.pwritev(self.fd, pieces, self.size)
         if written < total:
@@ -64,6 +61,9 @@ class Upload:
             os.lseek(self.fd, self.size + written, os.SEEK_SET)
             files.write_all(self.fd, rest, "upload.write")
         self.size += total
+        if self._hasher is not None:  # after writing: what could not be written is not hashed
+            for piece in pieces:
+                self._hasher.update(piece)
 
     def digest(self, algorithm: str) -> Digest:
         """The digest of what has come so far."""
@@ -126,6 +126,9 @@ class Uploads:
         if not locks.try_lock(fd):
             os.close(fd)
             raise Refusal("BLOB_UPLOAD_INVALID", "another request is writing this upload", status=409)
+        if not files.is_at(fd, path):  # between the two lines above it has become a blob, or was given up
+            os.close(fd)
+            raise Refusal("BLOB_UPLOAD_UNKNOWN", "this upload has ended")
         size = os.fstat(fd).st_size
         return Upload(self, id, path, fd, self._recall(id, size))
 

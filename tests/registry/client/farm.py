@@ -175,10 +175,12 @@ def ranged(seen: Seen, data: bytes) -> Answer:
     return Answer(206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"})
 
 
-def image(data: bytes = b"content", **more: Any) -> Content:
-    """An image of one layer; *more* goes into the layer's descriptor."""
+def image(data: bytes = b"content", architecture: str = "", **more: Any) -> Content:
+    """An image of one layer, for this host or *architecture*; *more* goes into the layer's descriptor."""
     tar = layer(entry("file", data))
     packed, document = gzip.compress(tar, mtime=0), config([tar])
+    if architecture:
+        document = json.dumps({**json.loads(document), "architecture": architecture}).encode()
     manifest = json.dumps(
         {
             "schemaVersion": 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,19 @@ from hypothesis import strategies as st
 from container_kit.errors import AccessDenied, InvalidInput, Untrusted
 from container_kit.oci import Reference
 from container_kit.registry.client.addresses import Reach, may_send, reach_of
+from container_kit.registry.client.certificates import Trust
 from container_kit.registry.client.challenges import Challenge, parse_challenges
 from container_kit.registry.client.configuration import Configuration
 from container_kit.registry.client.endpoint import Origin, Url
+from container_kit.registry.client.messages import Request
+from container_kit.registry.client.options import RegistryOptions
 from container_kit.registry.client.proxies import proxy_for
 from container_kit.registry.client.realms import check_realm
 from container_kit.registry.client.redirects import redirected, upload_location
 from container_kit.registry.client.retrying import next_delay, retry_after
+from container_kit.registry.client.session import Session
+from container_kit.registry.client.transport import Transport
+from tests.registry.client.farm import Answer, servers
 
 
 @pytest.mark.parametrize(
@@ -223,7 +230,15 @@ def test_places_are_mirrors_first(configuration: Configuration) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[registries.search]\nregistries = []", "[[registry]]", "registry = 1", "not toml"]
+    "text",
+    [
+        "[registries.search]\nregistries = []",
+        "[[registry]]",
+        "registry = 1",
+        "not toml",
+        "aliases = 1",
+        'unqualified-search-registries = "quay.io"',
+    ],
 )
 def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
     """Nothing is guessed: the error names the file."""
@@ -245,3 +260,30 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     for host in ("direct.example", "a.inside.example", "10.1.2.3", "localhost", "127.0.0.1"):
         assert proxy_for(Origin("https", host, 443)) is None
     assert proxy_for(Origin("http", "registry.example", 80)) is None
+
+
+def test_a_repository_that_is_insecure_leaves_the_others_verified(tmp_path: Path) -> None:
+    """``insecure`` for one prefix takes TLS verification from what is pulled there, and from nothing else."""
+    (tmp_path / "home/registries.conf").write_text(
+        '[[registry]]\nprefix = "example.org/lab"\ninsecure = true\n'
+    )
+    with closing(Session(RegistryOptions(tls_verify=True))) as session:
+        origin = session.origin_of("example.org")
+        assert session._trust(origin).verify
+        [place] = session.configuration.places(Reference.parse("example.org/lab/x"))
+        assert place.insecure
+        session._schemes["example.org"] = "https"  # what a look at the server would have found
+        session.origin_of("example.org", place.insecure)
+        assert not session._trust(origin).verify
+
+
+def test_nothing_is_known_of_servers_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy on this host does not let what is behind it send us to addresses of this host."""
+    with servers("127.0.0.1") as (proxy,):
+        monkeypatch.setenv("http_proxy", proxy.url)
+        proxy.answers = lambda seen: Answer(200, b"{}")
+        transport = Transport(RegistryOptions(tries=1), lambda origin: Trust())
+        answer = transport.fetch(Request(method="GET", url=Url.parse("http://registry.example/v2/")))
+        transport.close()
+    assert [seen.path for seen in proxy.seen] == ["http://registry.example/v2/"]
+    assert answer.reach == Reach.PUBLIC

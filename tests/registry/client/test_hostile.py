@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import socket
 import stat
 import threading
@@ -28,9 +30,22 @@ from container_kit.errors import (
     Untrusted,
 )
 from container_kit.images import Image
-from container_kit.registry.client import Credentials, RegistryClient, RegistryOptions
+from container_kit.oci import Descriptor, Digest, Index, Platform
+from container_kit.registry.client import Credentials, RegistryClient, RegistryOptions, helpers
+from container_kit.registry.client.retrying import retry_after
 from tests.registry.client.conftest import Engine
-from tests.registry.client.farm import BASIC, SECRET, USER, Answer, Seen, Server, bearer, image, servers
+from tests.registry.client.farm import (
+    BASIC,
+    MANIFEST,
+    SECRET,
+    USER,
+    Answer,
+    Seen,
+    Server,
+    bearer,
+    image,
+    servers,
+)
 from tests.registry.docker_registry import make_certificate
 
 PATIENCE: dict[str, Any] = {"tries": 2, "idle_timeout_s": 0.4, "connect_timeout_s": 1}
@@ -571,3 +586,72 @@ class raw_server:  # noqa: N801 (used like a function)
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join()
+
+
+def test_a_digest_means_one_image_whatever_the_registry_says(engine: Engine, farm: Farm) -> None:
+    """A registry that answers a digest with that of an older image, which is here, does not bring it back."""
+    registry, _, _ = farm
+    older, newer = image(b"older"), image(b"newer")
+    registry.answers = older.answer
+    old = pull(engine, registry)
+
+    def lying(seen: Seen) -> Answer | None:
+        if seen.method == "HEAD":
+            told = {"Docker-Content-Digest": str(old.digest), "Content-Type": MANIFEST}
+            return Answer(200, older.manifest, told)
+        return newer.answer(seen)
+
+    registry.answers = lying
+    wanted = Digest.of(newer.manifest)
+    name = f"{registry.authority}/team/app@{wanted}"
+    assert Image.pull(name, options=OPTIONS, engine=engine).digest == wanted
+
+
+def test_an_image_of_another_platform_does_not_stand_for_this_one(engine: Engine, farm: Farm) -> None:
+    """After a pull for another platform, a pull without one gives what this host runs."""
+    registry, _, _ = farm
+    host, other = Platform.host(), Platform.parse("linux/s390x")
+    contents = {other: image(b"other", "s390x"), host: image(b"host")}
+    index = Index.build(
+        [
+            Descriptor(MANIFEST, Digest.of(one.manifest), len(one.manifest), platform=where)
+            for where, one in contents.items()
+        ]
+    )
+
+    def serve(seen: Seen) -> Answer | None:
+        if seen.path.endswith("/1"):
+            told = {"Content-Type": index.media_type, "Docker-Content-Digest": str(index.digest)}
+            return Answer(200, index.raw, told)
+        for one in contents.values():
+            answer = one.answer(seen)
+            if answer is not None and (
+                answer.body != one.manifest or str(Digest.of(one.manifest)) in seen.path
+            ):
+                return answer
+        return None
+
+    registry.answers = serve
+    name = f"{registry.authority}/team/app:1"
+    foreign = Image.pull(name, platform=other, options=OPTIONS, engine=engine)
+    assert foreign.digest == Digest.of(contents[other].manifest)
+    assert pull(engine, registry).digest == Digest.of(contents[host].manifest)
+
+
+def test_a_helper_whose_child_holds_its_output_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper ends when its time is over, whatever it has started that has not ended."""
+    program = tmp_path / "docker-credential-slow"
+    program.write_text("#!/bin/sh\nsleep 20 &\necho $! > " + f"{tmp_path}/pid\n")
+    program.chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(helpers, "_TIMEOUT_S", 0.5)
+    with pytest.raises(TimedOut):
+        helpers.get("slow", "registry.example")
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it was still there
+
+
+def test_a_time_that_does_not_exist_is_no_time() -> None:
+    """``Retry-After`` in the year 99999 says nothing; it is no crash."""
+    assert retry_after("Mon, 01 Jan 99999 00:00:00 GMT") is None

@@ -18,7 +18,10 @@ import pytest
 from container_kit.oci import Digest
 from container_kit.registry.server import Registry, ServerLimits, Tls
 from container_kit.registry.server.errors import Refusal
+from container_kit.registry.server.repositories import Repositories
 from container_kit.registry.server.routes import parse_route
+from container_kit.registry.server.storage import Storage
+from container_kit.store import locks
 from tests.registry.server.conftest import Engine
 from tests.registry.server.documents import Client
 
@@ -382,3 +385,77 @@ def test_a_closing_server_lets_requests_end(engine: Engine) -> None:
     assert got.partition(b"\r\n\r\n")[2] == data
     with pytest.raises(ConnectionRefusedError):
         connect(registry.address)
+
+
+def test_an_upload_that_became_a_blob_takes_no_more(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that opened an upload just before another one ended it does not write into the blob."""
+    repositories = Repositories(storage)
+    with repositories.uploads.start("team/app") as upload:
+        upload.write([b"layer"])
+    digest, try_lock = Digest.of(b"layer"), locks.try_lock
+
+    def too_late(fd: int) -> bool:
+        monkeypatch.setattr(locks, "try_lock", try_lock)
+        with repositories.uploads.resume("team/app", upload.id) as other:
+            repositories.finish("team/app", other, digest)
+        return try_lock(fd)
+
+    monkeypatch.setattr(locks, "try_lock", too_late)
+    with pytest.raises(Refusal, match="ended"):
+        repositories.uploads.resume("team/app", upload.id)
+    assert storage.read(digest) == b"layer"
+
+
+def test_looking_for_blobs_that_are_not_there_costs_nothing(client: Client, registry: Registry) -> None:
+    """What is spared by collections is what exists: a reader cannot make that list grow."""
+    before = len(registry._storage._in_flight.lease._keys)  # type: ignore[attr-defined]
+    for number in range(50):
+        digest = f"sha256:{number:064x}"
+        assert client("HEAD", f"/v2/team/app/blobs/{digest}").status == 404
+        wish = {"mount": digest, "from": "team/other"}
+        assert client("POST", "/v2/team/app/blobs/uploads/", b"", **wish).status == 202
+    assert len(registry._storage._in_flight.lease._keys) == before  # type: ignore[attr-defined]
+
+
+def test_there_are_never_more_connections_than_allowed(tmp_path: Path) -> None:
+    """When all of them are being answered, a new one is closed, and served once one has ended."""
+    with Registry.serve(tmp_path / "r", limits=ServerLimits(connections=2)) as registry:
+        busy = [connect(registry.address) for _ in range(2)]
+        for connection in busy:
+            place = f"/v2/a/blobs/uploads/?digest=sha256:{0:064x}"
+            connection.sendall(f"POST {place} HTTP/1.1\r\nHost: localhost\r\n".encode())
+            connection.sendall(b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        with connect(registry.address) as refused:
+            assert refused.recv(1) == b""
+        for connection in busy:
+            connection.close()
+        while not served(registry.address):
+            time.sleep(0.05)
+
+
+def served(address: str) -> bool:
+    try:
+        return Client(address)("GET", "/v2/").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_a_cache_of_a_silent_registry_closes(tmp_path: Path) -> None:
+    """Whoever is asked and says nothing keeps nobody from ending; unguarded, this waits a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        upstream = f"127.0.0.1:{silent.getsockname()[1]}"
+        registry = Registry.serve(
+            tmp_path / "r", upstream=upstream, limits=ServerLimits(shutdown_timeout_s=0.1)
+        )
+        asking = connect(registry.address)
+        asking.sendall(b"GET /v2/a/manifests/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        asked, _ = silent.accept()
+        closing = threading.Thread(target=registry.close)
+        closing.start()
+        closing.join(20)
+        assert not closing.is_alive()
+        asked.close()
+        asking.close()

@@ -242,7 +242,9 @@ def test_htpasswd_files_hold_bcrypt_hashes(tmp_path: Path) -> None:
     assert not passwords.verify("alice", PASSWORD) and passwords.verify("alice", "new")
 
 
-@pytest.mark.parametrize("line", ["alice:{SHA}x", "alice", "alice:plain", ":$2y$05$abc", "alice:$apr1$x"])
+@pytest.mark.parametrize(
+    "line", ["alice:{SHA}x", "alice", "alice:plain", ":$2y$05$abc", "alice:$apr1$x", "alice:$2y$05$abc"]
+)
 def test_other_hashes_are_refused(tmp_path: Path, line: str) -> None:
     """A line that is no bcrypt hash is an error that names the line and not what stands in it."""
     path = tmp_path / "htpasswd"
@@ -324,3 +326,43 @@ def test_a_server_on_a_network_is_not_open_by_accident(tmp_path: Path) -> None:
         Registry.serve(tmp_path / "registry", host="0.0.0.0", auth=TOKEN_AUTH, tls=Tls(self_signed=True))
     with serving(tmp_path, Auth(anonymous=("pull",)), host="0.0.0.0") as client:
         assert status(client, "GET", "/v2/") == 200
+
+
+def test_a_catalogue_is_read_with_a_token_too(tmp_path: Path) -> None:
+    """A token for the list names no repositories: it shows what its owner may pull, and nothing more."""
+    with Registry.serve(tmp_path / "registry") as registry:
+        for name in ("one/a", "two/b"):
+            Client(registry.address).push_image(name, "1", b"layer")
+    auth = Auth(users=USERS, grants={"bob": ["catalog", "pull:one/*"], "alice": ["catalog"]}, tokens=True)
+    with serving(tmp_path, auth) as client:
+        for user, seen in (("bob", ["one/a"]), ("alice", [])):
+            answer = client("GET", "/token", headers=basic(user), scope="registry:catalog:*")
+            headers = {"Authorization": f"Bearer {answer.json['token']}"}
+            assert client("GET", "/v2/_catalog", headers=headers).json == {"repositories": seen}
+            assert status(client, "GET", "/v2/one/a/manifests/1", headers) == 401
+
+
+def test_a_password_file_that_broke_is_told_to_the_log_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Callers hear that nobody can log in, and no path of this machine."""
+    import bcrypt
+
+    path = tmp_path / "htpasswd"
+    path.write_text(f"bob:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    with serving(tmp_path, Auth(htpasswd=str(path))) as client:
+        path.write_text("half a li")
+        answer = client("GET", "/v2/", headers=basic("bob"))
+    assert answer.status == 503 and str(tmp_path) not in answer.body.decode()
+    assert str(path) in caplog.text
+
+
+def test_tokens_behind_a_proxy_are_given_over_tls(tmp_path: Path) -> None:
+    """Clients are sent to the public name, never with a password over plain http."""
+    auth = Auth(users=USERS, tokens=True)
+    with pytest.raises(InvalidInput, match="hostnames"):
+        Registry.serve(tmp_path / "r", auth=auth, behind_proxy=True)
+    names = ("registry.example.org",)
+    with Registry.serve(tmp_path / "r", auth=auth, behind_proxy=True, hostnames=names) as registry:
+        answer = Client(registry.address)("GET", "/v2/", headers={"Host": names[0]})
+        assert 'realm="https://registry.example.org/token"' in answer.headers["WWW-Authenticate"]
