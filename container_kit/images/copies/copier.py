@@ -96,7 +96,7 @@ class _Copier:
         if not platform.runs(has):
             raise NotFound("image for the platform", str(platform), f"it is for {has} only")
 
-    def copy(self, document: Document, role: Role, depth: int) -> None:
+    def copy(self, document: Document, role: Role, depth: int, tag: str = "") -> None:
         """Everything that *document* names, then itself, then what refers to it."""
         if depth > _MAX_DEPTH:
             raise LimitExceeded(f"documents within documents go deeper than {_MAX_DEPTH} levels")
@@ -107,12 +107,14 @@ class _Copier:
         else:
             for part in self._documents(document.manifests):
                 self.copy(part, "part", depth + 1)
-        self.target.put(document, role)
+        self.target.put(document, role, tag)
         self._done[document.digest] = document
         if self.referrers:
-            for referrer in self._documents(self.source.referrers(document.digest)):
-                self._require_subject(referrer, document)
-                self.copy(referrer, "referrer", depth + 1)
+            for one in self.source.referrers(document.digest):
+                for referrer in self._documents([one.descriptor]):
+                    if not one.tag:
+                        self._require_subject(referrer, document)
+                    self.copy(referrer, "referrer", depth + 1, one.tag)
 
     def _documents(self, descriptors: Sequence[Descriptor]) -> Iterator[Document]:
         """Those that were not copied before."""

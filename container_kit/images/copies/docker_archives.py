@@ -16,7 +16,7 @@ import attrs
 from container_kit.errors import CorruptData, InvalidInput, NotFound, UnsupportedFeature
 from container_kit.images.archive import ArchivedImage, ArchivedLayer, read_images
 from container_kit.images.copies.layouts import ArchiveTarget
-from container_kit.images.copies.place import Document, Role, Source, Transfer, is_image
+from container_kit.images.copies.place import Document, Referrer, Role, Source, Transfer, is_image
 from container_kit.images.layout import blob_path
 from container_kit.images.sources import Content, Files, Range
 from container_kit.native import layers as native
@@ -76,7 +76,7 @@ class DockerArchiveSource:
     def content(self, descriptor: Descriptor) -> Content:
         return self._contents[descriptor.digest]
 
-    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+    def referrers(self, subject: Digest) -> Sequence[Referrer]:
         return ()
 
     def cancel(self) -> None:
@@ -121,7 +121,7 @@ class DockerArchiveTarget:
             raise UnsupportedFeature("a docker archive holds images only: use oci-archive for artifacts")
         self.layout.take(manifest, source, transfer)
 
-    def put(self, document: Document, role: Role) -> None:
+    def put(self, document: Document, role: Role, tag: str = "") -> None:
         if isinstance(document, Index) or role != "top":
             raise UnsupportedFeature(
                 "a docker archive holds one platform and no referrers: use oci-archive, or say which platform"

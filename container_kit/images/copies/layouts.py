@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -16,7 +17,7 @@ import attrs
 
 from container_kit.errors import ContainerKitError, CorruptData, InvalidInput, KernelError, NotFound
 from container_kit.images.archive import MAX_DOCUMENT, check_version, locate, read_document
-from container_kit.images.copies.place import Blob, Document, Role, Source, Transfer, take_blobs
+from container_kit.images.copies.place import Blob, Document, Referrer, Role, Source, Transfer, take_blobs
 from container_kit.images.layout import INDEX, LAYOUT, LAYOUT_FILE, NAME_ANNOTATIONS, REF_NAME, blob_path
 from container_kit.images.sources import Content, DirectoryFiles, Files
 from container_kit.images.tarwriter import TarWriter
@@ -25,10 +26,12 @@ from container_kit.native.digests import sha256_range
 from container_kit.oci import Descriptor, Digest, Index, Manifest
 from container_kit.oci.manifest import parse_manifest
 from container_kit.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
+from container_kit.registry.signatures.attachments import signature_tag
 
 __all__ = ["ArchiveTarget", "DirectoryTarget", "LayoutSource", "directory_target", "with_entry"]
 
 _DRAFT: Final = ".part"
+_is_signature: Final = re.compile(r"sha(256|512)-[0-9a-f]+\.sig").fullmatch  # see `signature_tag`
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -50,7 +53,7 @@ class LayoutSource:
         if self.name:
             found = {one.digest: one for one in entries if self.name in _names(one)}
         else:  # what refers to another entry is not what was meant
-            found = {one.digest: one for one in entries}
+            found = {one.digest: one for one in entries if not any(map(_is_signature, _names(one)))}
             if len(found) > 1:
                 found = {key: one for key, one in found.items() if self.document(one).subject is None}
         if len(found) == 1:
@@ -70,8 +73,10 @@ class LayoutSource:
     def content(self, descriptor: Descriptor) -> Content:
         return locate(self.files, descriptor)
 
-    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        return [one for one in self._entries() if self._subject(one) == subject]
+    def referrers(self, subject: Digest) -> Sequence[Referrer]:
+        tag = signature_tag(subject)
+        found = [Referrer(one, tag if tag in _names(one) else "") for one in self._entries()]
+        return [one for one in found if one.tag or self._subject(one.descriptor) == subject]
 
     def _subject(self, descriptor: Descriptor) -> Digest | None:
         document = self.document(descriptor)
@@ -85,10 +90,10 @@ def _names(descriptor: Descriptor) -> list[str]:
     return [name for key in NAME_ANNOTATIONS if (name := descriptor.annotations.get(key, ""))]
 
 
-def with_entry(index: Index | None, document: Document, role: Role, name: str) -> Index:
-    """The layout's index with one more entry, which takes *name* from the one that had it."""
+def with_entry(index: Index | None, document: Document, name: str) -> Index:
+    """The layout's index with one more entry, which takes *name* (or none) from the one that had it."""
     before = list(index.manifests) if index else []
-    annotations = {REF_NAME: name} if name and role == "top" else {}
+    annotations = {REF_NAME: name} if name else {}
     entry = attrs.evolve(document_descriptor(document), annotations=annotations)
     kept = [one for one in before if one != entry and not (annotations and _names(one) == [name])]
     return Index.build([*kept, entry], index.annotations if index else None)
@@ -155,15 +160,15 @@ class DirectoryTarget:
         with self._replaced(*blob_path(blob.descriptor.digest).split("/")) as fd:
             blob.write_to(fd)
 
-    def put(self, document: Document, role: Role) -> None:
+    def put(self, document: Document, role: Role, tag: str = "") -> None:
         self._write(document.raw, *blob_path(document.digest).split("/"))
         if role != "part":
-            self._add_to_index(document, role)
+            self._add_to_index(document, self.name if role == "top" else tag)
 
-    def _add_to_index(self, document: Document, role: Role) -> None:
+    def _add_to_index(self, document: Document, name: str) -> None:
         with self.locked(), closing(DirectoryFiles(self.root)) as files:
             has = Index.parse(files.find(INDEX).read(MAX_DOCUMENT, INDEX)) if INDEX in files else None
-            self._write(with_entry(has, document, role, self.name).raw, INDEX)
+            self._write(with_entry(has, document, name).raw, INDEX)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -216,7 +221,7 @@ class ArchiveTarget:
     tar: TarWriter
     name: str
     _written: set[Digest] = attrs.field(factory=set)
-    _entries: list[tuple[Document, Role]] = attrs.field(factory=list)
+    _entries: list[tuple[Document, str]] = attrs.field(factory=list)
 
     def take(self, manifest: Manifest, source: Source, transfer: Transfer) -> None:
         take_blobs(self, manifest, source, transfer, at_once=1)
@@ -230,17 +235,17 @@ class ArchiveTarget:
         self.tar.end(size)
         self._written.add(blob.descriptor.digest)
 
-    def put(self, document: Document, role: Role) -> None:
+    def put(self, document: Document, role: Role, tag: str = "") -> None:
         if document.digest not in self._written:
             self.tar.data(blob_path(document.digest), document.raw)
             self._written.add(document.digest)
         if role != "part":
-            self._entries.append((document, role))
+            self._entries.append((document, self.name if role == "top" else tag))
 
     def finish(self) -> None:
         index = None
-        for document, role in self._entries:
-            index = with_entry(index, document, role, self.name)
+        for document, name in self._entries:
+            index = with_entry(index, document, name)
         assert index is not None
         self.tar.data(INDEX, index.raw)
         self.tar.data(LAYOUT_FILE, LAYOUT)

@@ -27,6 +27,7 @@ __all__ = [
     "Blob",
     "BlobTarget",
     "Document",
+    "Referrer",
     "Role",
     "Source",
     "Target",
@@ -41,6 +42,14 @@ _MAX_AT_ONCE: Final = 4
 
 Document = Manifest | Index
 Role = Literal["part", "top", "referrer"]  # of an index; what the copy is called; what refers to a part
+
+
+@attrs.frozen
+class Referrer:
+    """A manifest that refers to another one: as its subject; or, as cosign does it, by its own *tag*."""
+
+    descriptor: Descriptor
+    tag: str = ""
 
 
 class Source(Protocol):
@@ -59,7 +68,7 @@ class Source(Protocol):
     def content(self, descriptor: Descriptor) -> Content:
         """The bytes of a blob, not verified."""
 
-    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+    def referrers(self, subject: Digest) -> Sequence[Referrer]:
         """Manifests that refer to *subject*: signatures, for one."""
 
     def cancel(self) -> None:
@@ -72,8 +81,8 @@ class Target(Protocol):
     def take(self, manifest: Manifest, source: Source, transfer: Transfer) -> None:
         """Fetch all blobs that *manifest* names and that are not here; `take_blobs` does it one by one."""
 
-    def put(self, document: Document, role: Role) -> None:
-        """Store a document, after everything that it names."""
+    def put(self, document: Document, role: Role, tag: str = "") -> None:
+        """Store a document, after everything that it names; *tag* is that of a `Referrer`."""
 
     def cancel(self) -> None:
         """See `Source.cancel`."""

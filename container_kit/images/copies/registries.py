@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import attrs
 
-from container_kit.errors import CorruptData
-from container_kit.images.copies.place import Blob, Document, Role, Source, Transfer, take_blobs
+from container_kit.errors import CorruptData, NotFound
+from container_kit.images.copies.place import Blob, Document, Referrer, Role, Source, Transfer, take_blobs
 from container_kit.images.downloads import PASSED_OVER, Download, Places
 from container_kit.images.layers import stream
 from container_kit.images.sources import Content
@@ -21,6 +22,7 @@ from container_kit.registry.client.messages import FilePart
 from container_kit.registry.client.publishing import publish
 from container_kit.registry.client.repository import Repository
 from container_kit.registry.client.uploads import begin_mount, upload
+from container_kit.registry.signatures.attachments import signature_tag
 from container_kit.registry.signatures.checking import check_policy
 
 __all__ = ["RegistrySource", "RegistryTarget"]
@@ -56,8 +58,14 @@ class RegistrySource:
     def content(self, descriptor: Descriptor) -> Content:
         return Download(self.places, descriptor, self.report)
 
-    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
-        return listing.referrers(self.repository, subject)
+    def referrers(self, subject: Digest) -> Sequence[Referrer]:
+        found = {one.digest: Referrer(one) for one in listing.referrers(self.repository, subject)}
+        tag = signature_tag(subject)
+        with suppress(NotFound):
+            received = self.repository.manifest(tag)
+            kind = parse_manifest(received.raw, received.media_type).media_type
+            found[received.digest] = Referrer(Descriptor.of(received.raw, kind), tag)
+        return list(found.values())
 
     def check_policy(self, digests: tuple[Digest, ...]) -> None:
         """Refuse what the signature policy does not allow to be taken from here.
@@ -108,10 +116,10 @@ class RegistryTarget:
         send = lambda fd: upload(self.repository, blob.descriptor, FilePart(fd, None, size), begun)  # noqa: E731
         stream(blob.write_to, send)
 
-    def put(self, document: Document, role: Role) -> None:
-        is_named = role == "top" and self.reference.digest is None
-        name = self.reference.tag or "latest" if is_named else document.digest
-        publish(self.repository, document, name)
+    def put(self, document: Document, role: Role, tag: str = "") -> None:
+        if role == "top" and self.reference.digest is None:
+            tag = self.reference.tag or "latest"
+        publish(self.repository, document, tag or document.digest)
 
     def cancel(self) -> None:
         self.repository.session.cancel()

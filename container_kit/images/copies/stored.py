@@ -18,6 +18,7 @@ from container_kit.images.archive import ArchivedLayer
 from container_kit.images.copies.place import (
     Blob,
     Document,
+    Referrer,
     Role,
     Source,
     Transfer,
@@ -31,6 +32,7 @@ from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference
 from container_kit.oci.manifest import parse_manifest
 from container_kit.oci.media_types import is_foreign_layer, layer_compression
+from container_kit.registry.signatures.attachments import tagged_subject
 from container_kit.store import Lease, Store
 
 __all__ = ["StoreSource", "StoreTarget"]
@@ -81,11 +83,13 @@ class StoreSource:
     def content(self, descriptor: Descriptor) -> Content:
         return _Stored(self.store, descriptor)
 
-    def referrers(self, subject: Digest) -> Sequence[Descriptor]:
+    def referrers(self, subject: Digest) -> Sequence[Referrer]:
         found = []
-        for digest in self.store.names(records.REFERRER, f"{subject}@").values():
+        for name, digest in self.store.names(records.REFERRER, f"{subject}@").items():
             document = self._read(digest, None)
-            found.append(Descriptor(document.media_type, digest, len(document.raw)))
+            tag = name.partition("@")[2]
+            descriptor = Descriptor(document.media_type, digest, len(document.raw))
+            found.append(Referrer(descriptor, "" if tag == str(digest) else tag))
         return found
 
     def cancel(self) -> None:
@@ -128,15 +132,15 @@ class StoreTarget:
                 ingest.write(piece)
             ingest.commit()
 
-    def put(self, document: Document, role: Role) -> None:
+    def put(self, document: Document, role: Role, tag: str = "") -> None:
         config = self._configs.get(document.digest)
         if config is not None and isinstance(document, Manifest):
             records.put_documents(self.store, document, config)
         else:
             self.store.put_blob(document.raw, references=_parts(document), lease=self.lease)
-        if role == "referrer" and document.subject is not None:
-            name = f"{document.subject.digest}@{document.digest}"
-            self.store.set_name(records.REFERRER, name, document.digest)
+        if role == "referrer":
+            subject = tagged_subject(tag) if tag else document.subject and document.subject.digest
+            self.store.set_name(records.REFERRER, f"{subject}@{tag or document.digest}", document.digest)
         if role == "top":
             self._name(document)
 

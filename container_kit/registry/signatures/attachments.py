@@ -33,7 +33,16 @@ from container_kit.registry.client.repository import Repository
 from container_kit.registry.client.uploads import upload
 from container_kit.registry.signatures.payload import MAX_PAYLOAD, MEDIA_TYPE
 
-__all__ = ["ARTIFACT_TYPE", "SIGNATURE", "Attached", "attach", "attached", "put_blob", "signature_tag"]
+__all__ = [
+    "ARTIFACT_TYPE",
+    "SIGNATURE",
+    "Attached",
+    "attach",
+    "attached",
+    "put_blob",
+    "signature_tag",
+    "tagged_subject",
+]
 
 ARTIFACT_TYPE: Final = "application/vnd.dev.cosign.artifact.sig.v1+json"
 SIGNATURE: Final = "dev.cosignproject.cosign/signature"
@@ -54,6 +63,11 @@ class Attached:
 def signature_tag(digest: Digest) -> str:
     """The tag under which the signatures of the manifest *digest* are."""
     return f"{digest.algorithm}-{digest.hex}.sig"
+
+
+def tagged_subject(tag: str) -> Digest:
+    """The manifest whose signatures are under *tag*: the inverse of `signature_tag`."""
+    return Digest.parse(tag.removesuffix(".sig").replace("-", ":", 1))
 
 
 def attached(repository: Repository, digest: Digest) -> Iterator[Attached]:

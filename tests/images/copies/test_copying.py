@@ -12,6 +12,7 @@ import container_kit as ck
 from container_kit.images.copies.names import PlaceName
 from container_kit.oci import Digest
 from container_kit.registry.client import RegistryClient
+from container_kit.registry.signatures.identities import Identity
 from tests.images.copies.layouts import OCI, artifact, image, multi_platform_layout, write_layout
 from tests.registry.client.conftest import Engine
 from tests.registry.docker_registry import DockerRegistry
@@ -232,3 +233,46 @@ def test_unknown_places_are_refused(text: str) -> None:
     """What is no place, or one of another program, is told so, with the places that there are."""
     with pytest.raises(ck.InvalidInput, match="docker://"):
         PlaceName.parse(text)
+
+
+@pytest.mark.tool("docker-registry")
+@pytest.mark.parametrize("kind", PLACES)
+def test_signatures_by_tag_come_along(
+    kind: str, tmp_path: Path, engine: Engine, registry: DockerRegistry
+) -> None:
+    """A signature that is found by cosign's tag alone is under this tag again, whatever it passed through."""
+    blobs, manifest = image("amd64")
+    signature = artifact({"signed": "yes"}, "application/vnd.dev.cosign.simplesigning.v1+json", blobs)
+    kinds, tag = f"{OCI}.manifest.v1+json", f"sha256-{Digest.of(manifest).hex}.sig"
+    layout = write_layout(tmp_path / "signed", blobs, [(manifest, kinds, "v1"), (signature, kinds, tag)])
+    target = place(kind, tmp_path, registry, "by-tag")
+
+    ck.Image.copy(f"oci:{layout}:v1", target, referrers=True, engine=engine)
+    end = place("registry", tmp_path, registry, "by-tag-end")
+    ck.Image.copy(target, end, referrers=True, engine=engine)
+
+    with RegistryClient() as client:
+        found = client.manifest(f"{end.removeprefix('docker://').removesuffix(':v1')}:{tag}")
+    assert found.digest == Digest.of(signature)
+
+
+@pytest.mark.tool("docker-registry")
+@pytest.mark.parametrize("middle", ["oci", "oci-archive", "store"])
+def test_signature_is_verified_at_the_target(
+    middle: str, tmp_path: Path, engine: Engine, registry: DockerRegistry
+) -> None:
+    """What was signed in one repository verifies, by its name there, in another one that it was copied to."""
+    blobs, manifest = image("amd64")
+    kind = f"{OCI}.manifest.v1+json"
+    layout = write_layout(tmp_path / "plain", blobs, [(manifest, kind, "")])
+    first, second = (f"{registry.authority}/verified/{middle}-{one}:1" for one in ("first", "second"))
+    between = f"{middle}:{tmp_path}/between" if middle != "store" else "store:between:1"
+    key = ck.SigningKey.generate()
+    ck.Image.copy(f"oci:{layout}", first, engine=engine)
+    ck.sign(first, key=key)
+
+    ck.Image.copy(first, between, referrers=True, engine=engine)
+    ck.Image.copy(between, second, referrers=True, engine=engine)
+
+    found = ck.verify(second, key=key.public, identity=Identity("exactReference", first))
+    assert found.digest == Digest.of(manifest)
