@@ -78,6 +78,12 @@ class Bases:
         found: Image = self._once(("image", name, platform), lambda: self._find(name, platform))
         return found
 
+    @property
+    def images(self) -> list[tuple[str, Image]]:
+        """Those that were looked up, by the names they were asked for."""
+        with self._mutex:
+            return [(key[1], image) for key, image in self._found.items() if key[0] == "image"]
+
     def _find(self, name: str, platform: Platform) -> Image:
         if self._session.options.pull:
             return self._kept(self._pulled(name, platform, "it"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from container_kit.build.attestations.attesting import attest
 from container_kit.build.bases import Bases
 from container_kit.build.cache_export import check_targets, export_cache
 from container_kit.build.cache_limit import keep_within_limit
@@ -99,7 +100,8 @@ def build_dockerfile(
         states = {platform: _solve(session, dockerfile, bases, platform) for platform in options.platforms}
         images, image = publish(session, states)
         export_cache(session, states[options.platforms[0]])
-        write_outputs(outputs, images, image, session.report)
+        index = attest(session, bases, images, image)
+        write_outputs(outputs, images, image, index, session.report)
         if session.made:
             keep_within_limit(engine.store, session.made_bytes)
         return image

@@ -39,12 +39,13 @@ class Contexts:
 
     Attributes:
         main: The build context, with the Dockerfile.
+        remote: Its URL as it was given, secrets and all; empty for what is on this host.
     """
 
     main: Context
 
     def __init__(self, store: Store, named: Mapping[str, Any]) -> None:
-        self._store = store
+        self._store, self.remote = store, ""
         self._sources = {name.lower(): source for name, source in named.items()}
         self._stack = ExitStack()
         self._hashes = f"{store.root}/build/hashes"
@@ -68,6 +69,8 @@ class Contexts:
             InvalidInput: There is no such context or Dockerfile.
         """
         make_private(f"{self._store.root}/build/used")
+        if isinstance(source, str) and not os.path.exists(source):
+            self.remote = source
         self.main = self._stack.enter_context(
             open_context(
                 source, dockerfile=dockerfile, scratch=self._scratch_for(source), hashes=self._hashes

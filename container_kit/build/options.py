@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
+from container_kit.build.attestations.words import Mode
 from container_kit.errors import InvalidInput, NotFound
 from container_kit.images.secrets import Secret, as_secrets
 from container_kit.oci import Platform, Reference
@@ -89,6 +90,14 @@ def _entitlements(value: str | Iterable[str] | None) -> frozenset[str]:
     return frozenset(_names(value))
 
 
+def _provenance(value: bool | str) -> Mode:
+    """True, "min", "max", or docker's ``mode=max``."""
+    text = ("min" if value else "") if isinstance(value, bool) else value.removeprefix("mode=")
+    if text not in ("", "min", "max"):
+        raise InvalidInput(f"provenance={value!r} is none of True, False, 'min', 'max'")
+    return text  # type: ignore[return-value]  # one of them
+
+
 def _names_only(value: Mapping[str, Any]) -> str:
     """Mappings as they are shown: their values are often secrets."""
     return repr(sorted(value))
@@ -117,6 +126,8 @@ class BuildOptions:
     cache_to: tuple[str, ...] = attrs.field(default=(), converter=_names)
     network: Network = "default"
     allow: frozenset[str] = attrs.field(default=None, converter=_entitlements)
+    sbom: bool = False
+    provenance: Mode = attrs.field(default=False, converter=_provenance)
     epoch: int | None = None
 
     def __attrs_post_init__(self) -> None:

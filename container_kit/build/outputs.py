@@ -10,12 +10,16 @@ import attrs
 
 from container_kit.build.words import Words
 from container_kit.errors import InvalidInput, KernelError
-from container_kit.images import Image, save_images
+from container_kit.images import Image, records, save_images
+from container_kit.images.copies.copier import copy_image
+from container_kit.images.copies.copying import Copying, opened_target
+from container_kit.images.copies.names import PlaceName
+from container_kit.images.copies.stored import IndexSource
 from container_kit.images.layers import stream
-from container_kit.images.pushing import push_all
+from container_kit.images.pushing import push_all, push_index
 from container_kit.images.views import view
 from container_kit.native import layers as native
-from container_kit.oci import ProgressCallback
+from container_kit.oci import Index, ProgressCallback
 from container_kit.registry.client import RegistryOptions
 
 __all__ = ["Output", "parse_outputs", "write_outputs"]
@@ -63,15 +67,24 @@ def _output(text: str) -> Output:
 
 
 def write_outputs(
-    outputs: Sequence[Output], images: Sequence[Image], chosen: Image, report: ProgressCallback | None = None
+    outputs: Sequence[Output],
+    images: Sequence[Image],
+    chosen: Image,
+    index: Index | None = None,
+    report: ProgressCallback | None = None,
 ) -> None:
     """Write *images*, one a platform, to each output; *chosen* where only one can be had.
+
+    Args:
+        index: The images with their attestations, for outputs that can hold an index.
 
     Raises:
         KernelError: A destination cannot be written.
     """
     for output in outputs:
         match output.type:
+            case "oci" if index is not None:
+                _write_index(output, index, chosen)
             case "oci" | "docker":
                 _archive(output, images, chosen)
             case "local":
@@ -79,9 +92,27 @@ def write_outputs(
             case "tar":
                 with _opened(output.path) as fd:
                     _pack(chosen, fd)
+            case _ if output.name and index is not None:
+                # Layers keep their bytes: the attestations are of the images as they are.
+                options = RegistryOptions()
+                push_index(
+                    chosen.store, index, output.name, compression="keep", progress=report, options=options
+                )
             case _:
                 if output.name:
                     push_all(images, output.name, report, RegistryOptions())
+
+
+def _write_index(output: Output, index: Index, chosen: Image) -> None:
+    """As an OCI layout: the index is what its name means."""
+    if output.path == "-":
+        raise InvalidInput("attestations cannot go to standard output: give a path with dest=")
+    name = next((str(one) for one in records.references_of(chosen.store, chosen.digest)), "")
+    place = PlaceName("oci" if output.is_directory else "oci-archive", name, output.path)
+    source = IndexSource(chosen.store, chosen.digest, None, True, index)
+    how = Copying(chosen.store, RegistryOptions(), RegistryOptions())
+    with opened_target(place, "", source, how) as target:
+        copy_image(source, target, None, whole=True, referrers=False, report=lambda _: None)
 
 
 def _archive(output: Output, images: Sequence[Image], chosen: Image) -> None:

@@ -58,6 +58,19 @@ _NETWORKS = ("default", "none", "host")
     "--network", type=click.Choice(["default", "none", "host"]), default="default", help="What RUN has."
 )
 @click.option("--allow", multiple=True, metavar="RIGHT", help="network.host, security.insecure.")
+@click.option(
+    "--sbom", is_flag=False, flag_value="true", metavar="BOOLEAN", help="Attest what is in the image."
+)
+@click.option(
+    "--provenance",
+    is_flag=False,
+    flag_value="true",
+    metavar="BOOLEAN|mode=max",
+    help="Attest how it was made.",
+)
+@click.option(
+    "--attest", "attests", multiple=True, metavar="type=sbom|provenance[,mode=max]", help="The same."
+)
 @click.option("--iidfile", metavar="PATH", help="Write the image's id there.")
 @click.option("--metadata-file", metavar="PATH", help="Write facts about the image there, as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the image's id.")
@@ -106,6 +119,9 @@ def _wishes(
     outputs: tuple[str, ...],
     push: bool,
     load: bool,
+    sbom: str | None,
+    provenance: str | None,
+    attests: tuple[str, ...],
     **as_they_are: Any,
 ) -> dict[str, Any]:
     """The flags as arguments of `Image.build`."""
@@ -121,8 +137,26 @@ def _wishes(
         "no_cache": no_cache or no_cache_stages,
         "platform": ",".join(platforms) or None,
         "output": (*outputs, *pushes) or None,
+        **_attestations(sbom, provenance, attests),
         **as_they_are,
     }
+
+
+def _attestations(sbom: str | None, provenance: str | None, attests: tuple[str, ...]) -> dict[str, Any]:
+    """docker's three ways of asking for attestations."""
+    wishes = {"sbom": sbom, "provenance": provenance}
+    for text in attests:
+        words = dict(_pair(word, "--attest") for word in text.split(","))
+        if words.get("type") not in wishes:
+            raise InvalidInput(f"--attest {text!r}: use type=sbom or type=provenance")
+        is_off = words.get("disabled") == "true"
+        wishes[words["type"]] = "false" if is_off else words.get("mode", "true")
+    found = {
+        kind: {"true": True, "false": False, None: False}.get(text, text) for kind, text in wishes.items()
+    }
+    if not isinstance(found["sbom"], bool):
+        raise InvalidInput(f"--sbom {sbom!r}: use true or false; other generators are not supported")
+    return found
 
 
 def _context(context: str, file: str | None) -> str | IO[bytes]:

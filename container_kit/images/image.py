@@ -218,6 +218,8 @@ class Image:
         output: str | os.PathLike[str] | Iterable[str] | None = None,
         network: Literal["default", "none", "host"] = "default",
         allow: str | Iterable[str] | None = None,
+        sbom: bool = False,
+        provenance: bool | Literal["min", "max"] = False,
         progress: ProgressCallback | None = None,
         engine: HasStore | None = None,
     ) -> Image:
@@ -249,6 +251,8 @@ class Image:
             output: Beside the store: a directory, or ``type=oci|docker|tar|local,dest=PATH``.
             network: What RUN has. "default" is none: there is no bridge network yet; "host" is this host's.
             allow: ``network.host``, ``security.insecure``: what RUN flags may ask for.
+            sbom, provenance: Attest what is in the image, and how it was made, in the index that is kept with
+                the names, and pushed or written as OCI; "max" also names arguments and secrets.
             progress: Called with each `Progress`.
 
         Returns:
@@ -282,6 +286,8 @@ class Image:
             cache_to=cache_to,
             network=network,
             allow=allow,
+            sbom=sbom,
+            provenance=provenance,
         )
 
     @classmethod

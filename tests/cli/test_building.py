@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -63,6 +64,25 @@ def test_build_prints_steps_and_writes_what_was_asked(ckit: Ckit, context: Path,
         ckit.ok("build", "-q", "--label", "c=d", "--build-arg", "WHO=you", str(context)).strip()
         == shown["Id"]
     )
+
+
+def test_attestations_are_asked_for_as_docker_does(ckit: Ckit, context: Path, tmp_path: Path) -> None:
+    """Each way of asking gives what it says; another generator, or type, is refused."""
+
+    def attested(*flags: str) -> list[str]:
+        target = tmp_path / "layout"
+        shutil.rmtree(target, ignore_errors=True)
+        ckit.ok("build", "-q", *flags, "-o", f"type=oci,tar=false,dest={target}", str(context))
+        blobs = [file.read_bytes() for file in (target / "blobs/sha256").iterdir()]
+        found = [json.loads(blob) for blob in blobs if blob.startswith(b'{"_type"')]
+        return sorted(one["predicateType"].split("/")[2] for one in found)
+
+    assert attested() == attested("--sbom=false") == attested("--attest", "type=sbom,disabled=true") == []
+    assert attested("--sbom=true") == attested("--attest", "type=sbom") == ["spdx.dev"]
+    assert attested("--provenance=mode=max", "--sbom=true") == ["slsa.dev", "spdx.dev"]
+    assert attested("--attest", "type=provenance,mode=min") == ["slsa.dev"]
+    for wrong in (["--sbom=generator=x"], ["--attest", "type=x"], ["--provenance=all"]):
+        assert ckit("build", *wrong, str(context)).returncode == 1
 
 
 def test_contexts_from_standard_input(ckit: Ckit, context: Path) -> None:

@@ -35,7 +35,7 @@ from container_kit.oci.media_types import is_foreign_layer, layer_compression
 from container_kit.registry.signatures.attachments import tagged_subject
 from container_kit.store import Lease, Store
 
-__all__ = ["StoreSource", "StoreTarget"]
+__all__ = ["IndexSource", "StoreSource", "StoreTarget"]
 
 
 @attrs.frozen
@@ -94,6 +94,16 @@ class StoreSource:
 
     def cancel(self) -> None:
         """Nothing waits for a file."""
+
+
+@attrs.frozen
+class IndexSource(StoreSource):
+    """An *index* of the store that has no name."""
+
+    index: Index
+
+    def top(self) -> Document:
+        return self.index
 
 
 @attrs.frozen
