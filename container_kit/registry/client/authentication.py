@@ -82,9 +82,15 @@ class Authenticator:
             self._tokens.pop((location, scope), None)
             header = self._answer(location, scope, challenge, answer.reach)
         if header is None:
-            raise AccessDenied(f"{_denied(location, scope, answer)}; log in with {_login(location)}")
+            raise AccessDenied(
+                f"{_denied(location, scope, answer)}, and there are no credentials for it here; "
+                f"log in with {_login(location)}"
+            )
         if header == sent:
-            raise AccessDenied(f"{_denied(location, scope, answer)}; log in again with {_login(location)}")
+            raise AccessDenied(
+                f"{_denied(location, scope, answer)}: the user name or the password is wrong, or lacks this "
+                f"right; log in again with {_login(location)}"
+            )
         return header
 
     def _answer(self, location: Location, scope: Scope, challenge: Challenge, reach: Reach) -> str | None:
@@ -171,7 +177,7 @@ def _read_token(answer: Answer) -> _Token:
 
 
 def _denied(location: Location, scope: Scope, answer: Answer) -> str:
-    return f"{location.domain} denies {scope}: {problem_in(answer)}"
+    return f"{location.domain} denies {str(scope) or 'access'}: {problem_in(answer)}"
 
 
 def _login(location: Location) -> str:

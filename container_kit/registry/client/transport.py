@@ -6,6 +6,7 @@ says and to no other.  urllib3's connections are used without its pools, which w
 
 from __future__ import annotations
 
+import base64
 import errno
 import http.client
 import os
@@ -13,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -300,7 +301,8 @@ class OpenAnswer:
             while size < MAX_ERROR_BYTES and (piece := self._read()):
                 pieces.append(piece)
                 size += len(piece)
-        return attrs.evolve(self.head, body=b"".join(pieces)[:MAX_ERROR_BYTES])
+        body = _without_secrets(b"".join(pieces)[:MAX_ERROR_BYTES], self._request.headers)
+        return attrs.evolve(self.head, body=body)
 
     def read_all(self, limit: int) -> bytes:
         """The whole body."""
@@ -405,7 +407,7 @@ def _untrusted(request: Request, error: ssl.SSLCertVerificationError) -> Untrust
     authority = request.url.origin.authority
     return Untrusted(
         f"the certificate of {authority} is not trusted: {why}; put the certificate of its issuer into "
-        f"/etc/containers/certs.d/{authority}/ca.crt, or give ca_file"
+        f"/etc/containers/certs.d/{authority}/ca.crt, or give ca_file (--ca)"
     )
 
 
@@ -434,6 +436,15 @@ def unreachable(request: Request, failed: Interrupted, tries: int) -> Unreachabl
     at = f" ({failed.addresses})" if failed.addresses and failed.addresses != authority else ""
     count = "once" if tries == 1 else f"{tries} times"
     return Unreachable(f"cannot reach {authority}{at}, tried {count}: {failed}", authority, tries)
+
+
+def _without_secrets(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """An error document that may quote what it was asked with, as it may stand in errors and logs of ours."""
+    secret = headers.get("Authorization", "").partition(" ")[2].encode()
+    with suppress(ValueError):
+        password = base64.b64decode(secret, validate=True).partition(b":")[2]
+        body = body.replace(password, b"[...]") if password else body
+    return body.replace(secret, b"[...]") if secret else body
 
 
 def _sent_from_file(sock: socket.socket, part: FilePart, sent: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from typing import Final
@@ -23,7 +24,7 @@ def listen(options: ServerOptions) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise KernelError(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise _cannot_listen(host, port, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -32,11 +33,16 @@ def listen(options: ServerOptions) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise KernelError(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise _cannot_listen(host, port, error) from error
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> KernelError:
+    advice = "; choose another port, or 0 for a free one" if error.errno == errno.EADDRINUSE else ""
+    return KernelError(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}{advice}")
 
 
 def is_loopback(listener: socket.socket) -> bool:

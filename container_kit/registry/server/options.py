@@ -97,8 +97,8 @@ class ServerOptions:
             return
         if self.auth is None:
             raise InvalidInput(
-                f"cannot serve a registry on {self.host} to everyone who reaches it: give `auth`, or "
-                'Auth(anonymous=("all",)) if that is meant'
+                f"cannot serve a registry on {self.host} to everyone who reaches it: give `auth` "
+                '(--htpasswd), or Auth(anonymous=("all",)) (--anonymous all) if that is meant'
             )
         if self.auth.has_users and self.tls is None and not self.behind_proxy:
             raise InvalidInput(

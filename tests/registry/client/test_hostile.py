@@ -655,3 +655,16 @@ def test_a_helper_whose_child_holds_its_output_is_given_up(
 def test_a_time_that_does_not_exist_is_no_time() -> None:
     """``Retry-After`` in the year 99999 says nothing; it is no crash."""
     assert retry_after("Mon, 01 Jan 99999 00:00:00 GMT") is None
+
+
+@pytest.mark.parametrize("quoted", [SECRET, BASIC])
+def test_a_registry_that_quotes_a_password_does_not_bring_it_into_errors(
+    engine: Engine, farm: Farm, quoted: str
+) -> None:
+    """What a registry says went wrong is shown, but without what it was asked with."""
+    registry, _, _ = farm
+    error = {"errors": [{"code": "X", "message": f"no such user: {quoted}!"}]}
+    registry.answers = wanting_basic(lambda seen: Answer(400, json.dumps(error).encode()))
+    with pytest.raises(InvalidInput, match="no such user") as caught:
+        pull(engine, registry)
+    assert SECRET not in str(caught.value) and BASIC not in str(caught.value)
