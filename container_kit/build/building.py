@@ -18,7 +18,7 @@ from container_kit.build.publishing import publish
 from container_kit.build.session import Session
 from container_kit.build.solve import Solver
 from container_kit.build.state import State
-from container_kit.build.warnings import tell_warnings
+from container_kit.build.warnings import tell_unused_arguments, tell_warnings
 from container_kit.images import Image
 from container_kit.oci import Platform
 from container_kit.oci.progress import Progress
@@ -96,6 +96,7 @@ def build_dockerfile(
     with Session(engine, options, progress) as session:
         tell_warnings(session.report, dockerfile, dockerfile.warnings)
         tell_warnings(session.report, dockerfile, context_checks(dockerfile, contexts.main.tree.rules))
+        tell_unused_arguments(session.report, dockerfile, options.build_args)
         bases = Bases(session, contexts)
         states = {platform: _solve(session, dockerfile, bases, platform) for platform in options.platforms}
         images, image = publish(session, states)

@@ -84,16 +84,24 @@ def _cache_image(session: Session, state: State, mode: str) -> Image:
 
 def _replace_directory(image: Image, path: str) -> None:
     """A layout that is there whole, the old one or the new."""
-    draft, old = (f"{path.rstrip('/')}.{secrets.token_hex(4)}.{word}" for word in ("new", "old"))
-    save_images([image], draft, "oci-dir")
+    path = path.rstrip("/")
+    _require_replaceable(path)
+    draft, old = (f"{path}.{secrets.token_hex(4)}.{word}" for word in ("new", "old"))
     try:
+        save_images([image], draft, "oci-dir")
         if os.path.isdir(path):
-            if os.listdir(path) and not os.path.exists(f"{path}/oci-layout"):
-                raise InvalidInput(
-                    f"cannot write the cache to {path!r}: it has other files; name another one"
-                )
             os.rename(path, old)
         os.rename(draft, path)
-    finally:
-        for leftover in (draft, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise  # an old one that was moved aside stays: it is the only one
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _require_replaceable(path: str) -> None:
+    if not os.path.lexists(path):
+        return
+    if not os.path.isdir(path):
+        raise InvalidInput(f"cannot write the cache to {path!r}: it is no directory; name another one")
+    if os.listdir(path) and not os.path.exists(f"{path}/oci-layout"):
+        raise InvalidInput(f"cannot write the cache to {path!r}: it has other files; name another one")

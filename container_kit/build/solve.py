@@ -10,9 +10,11 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from container_kit.build.bases import Bases
+from container_kit.build.dockerfile.errors import closest
 from container_kit.build.stages import StageBuild
 from container_kit.build.state import State
 from container_kit.containers.steps import StepStopped
+from container_kit.errors import NotFound
 
 if TYPE_CHECKING:
     from container_kit.build.graph import Graph, StageNode
@@ -65,11 +67,19 @@ class Solver:
 
         Raises:
             DockerfileError: It is a stage that is not earlier.
+            NotFound: It is none of these.
         """
         index = self.graph.stage_called(name, node.index) if name else None
         if index is not None:
             return self.result(index)
-        return self.bases.source(name, node.platform)
+        try:
+            return self.bases.source(name, node.platform)
+        except NotFound as error:
+            earlier = [one.stage.name for one in self.graph.nodes[: node.index] if one.stage.name]
+            meant = closest(name, earlier)
+            if meant is None:
+                raise
+            raise NotFound("stage", name, f"did you mean {meant!r}? And {error}") from error
 
     def _begin(self, index: int) -> Future[State]:
         with self._mutex:

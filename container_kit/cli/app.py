@@ -15,7 +15,7 @@ import click
 from container_kit._version import __version__
 from container_kit.cli.lazy import LazyGroup, Row
 from container_kit.cli.not_yet import explained, without_command
-from container_kit.cli.session import Session
+from container_kit.cli.session import Session, print_error
 from container_kit.errors import ContainerKitError, StartFailed
 
 __all__ = ["cli", "run_app", "run_command"]
@@ -160,7 +160,7 @@ class _App(LazyGroup):
             return super().invoke(ctx)
         except ContainerKitError as error:
             # Here and not around `main`, which takes every EPIPE for a closed standard output.
-            click.echo(f"Error: {error}", err=True)
+            print_error(error)
             raise SystemExit(error.exit_code if isinstance(error, StartFailed) else 1) from error
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from container_kit.cli.completion import container_or_image, containers, image_names
-from container_kit.cli.session import pass_engine
+from container_kit.cli.session import pass_engine, print_error
 from container_kit.cli.tables import show
 from container_kit.errors import ContainerKitError, NotFound
 
@@ -58,7 +58,7 @@ def _inspect(find: Callable[[str], dict[str, Any]], names: tuple[str, ...], form
         try:
             found.append(find(name))
         except ContainerKitError as error:
-            click.echo(f"Error: {error}", err=True)
+            print_error(error)
             failed = True
     show(found, format)
     if failed:

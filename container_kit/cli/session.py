@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import attrs
 import click
 
+from container_kit.cli.terminal_safety import neutralise_log_line
 from container_kit.errors import ContainerKitError
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
 
-__all__ = ["Session", "each", "fail", "pass_engine"]
+__all__ = ["Session", "each", "fail", "pass_engine", "print_error"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,9 +57,17 @@ def pass_engine(function: Callable[Concatenate[Engine, P], R]) -> Callable[P, R]
     return update_wrapper(with_engine, function)
 
 
+def print_error(message: object) -> None:
+    """Print an error as docker does; what a program wrote and it repeats cannot command the terminal."""
+    lines = str(message).split("\n")
+    if sys.stderr.isatty():
+        lines = [neutralise_log_line(line) for line in lines]
+    click.echo("Error: " + "\n".join(lines), err=True)
+
+
 def fail(message: str, exit_code: int = 1) -> SystemExit:
     """Print an error as docker does, and the exit to raise."""
-    click.echo(f"Error: {message}", err=True)
+    print_error(message)
     return SystemExit(exit_code)
 
 
@@ -70,7 +80,7 @@ def each(names: tuple[str, ...], act: Callable[[str], Any]) -> None:
     failed = False
     for name, result, error in _outcomes(names, act):
         if error is not None:
-            click.echo(f"Error: {error}", err=True)
+            print_error(error)
             failed = True
         else:
             click.echo(result if isinstance(result, str) else name)

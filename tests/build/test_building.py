@@ -177,3 +177,20 @@ def test_a_network_that_is_not_known_is_refused_with_those_that_are(build: Build
     """An argument's error is one of ours."""
     with pytest.raises(ck.InvalidInput, match="network='bridge' is not known: use default, none, host"):
         build("FROM tools", network="bridge")
+
+
+def test_a_misspelt_stage_is_told_with_the_one_that_was_meant(build: Build) -> None:
+    """What is no stage is taken for an image, and a registry's answer would say nothing of the slip."""
+    with pytest.raises(ck.BuildFailed, match=r"no stage named 'biuld': did you mean 'build'.*no image named"):
+        build("FROM tools AS build\nFROM tools\nCOPY --from=biuld /x /y")
+
+
+def test_build_arguments_that_nothing_declares_are_told(build: Build, events: list[Progress]) -> None:
+    """A misspelt argument would change nothing, without a word."""
+    given = {"VERSON": "1", "BASE": "tools", "HTTP_PROXY": "x", "BUILDKIT_ANY": "1", "SOURCE_DATE_EPOCH": "0"}
+    build("ARG BASE=x\nFROM $BASE\nARG VERSION", build_args=given, progress=events.append)
+
+    told = [event.message for event in events if event.action == "warning"]
+    assert told == [
+        "build argument 'VERSON' is not used: no ARG of Dockerfile declares it (did you mean VERSION?)"
+    ]

@@ -300,3 +300,16 @@ def test_only_an_old_cache_is_replaced(build: Build, tmp_path: Path) -> None:
         build("FROM tools\nRUN true", cache_to=f"type=local,dest={tmp_path}/cache")
     assert sorted(os.listdir(tmp_path / "cache")) == ["blobs", "index.json", "oci-layout"]
     assert not [name for name in os.listdir(tmp_path) if name.endswith((".new", ".old"))]
+
+
+@pytest.mark.root
+def test_a_cache_is_not_written_over_what_is_no_cache(build: Build, tmp_path: Path) -> None:
+    """Neither files nor directories of others are replaced, and no half of a cache is left beside them."""
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("precious")
+    for name, why in (("file", "no directory"), ("full", "other files")):
+        with pytest.raises(InvalidInput, match=f"cannot write the cache to .*{name}.*{why}"):
+            build("FROM tools", cache_to=f"type=local,dest={tmp_path}/{name}")
+    assert (tmp_path / "file").read_text() == (tmp_path / "full/file").read_text() == "precious"
+    assert not list(tmp_path.glob("*.new")) and not list(tmp_path.glob("*.old"))

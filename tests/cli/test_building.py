@@ -171,8 +171,26 @@ def test_the_cache_is_shown_and_pruned(ckit: Ckit) -> None:
 def test_a_terminal_shows_a_live_list(ckit: Ckit, context: Path) -> None:
     """On a terminal the steps are redrawn in place, and what a container writes cannot steer it."""
     (context / "Dockerfile").write_text("FROM tools\nRUN printf 'a\\033]0;title\\007b\\n'; sleep 0.5\n")
+    exit_code, shown = _on_terminal(ckit, "build", "--no-cache", str(context))
+
+    assert exit_code == 0, shown
+    assert b"RUN printf" in shown and b"\x1b]0;" not in shown
+
+
+def test_an_error_cannot_steer_the_terminal(ckit: Ckit, context: Path) -> None:
+    """The last output of a failed step is shown once more, with its escapes written out."""
+    (context / "Dockerfile").write_text("FROM tools\nRUN printf 'a\\033]0;title\\007b\\n'; exit 3\n")
+    exit_code, shown = _on_terminal(ckit, "build", str(context))
+
+    assert exit_code == 1, shown
+    assert b"its last output" in shown and rb"a\x1b]0;title\x07b" in shown.partition(b"its last output")[2]
+    assert b"\x1b]0;" not in shown
+
+
+def _on_terminal(ckit: Ckit, *words: str) -> tuple[int, bytes]:
+    """The exit code, and what is shown on a terminal."""
     ours, theirs = pty.openpty()
-    program = ckit.command("build", "--no-cache", str(context))
+    program = ckit.command(*words)
     variables = {**os.environ, **ckit.variables, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(program, stderr=theirs, stdout=theirs, env=variables)
     os.close(theirs)
@@ -184,9 +202,7 @@ def test_a_terminal_shows_a_live_list(ckit: Ckit, context: Path) -> None:
             break
         shown += data
     os.close(ours)
-
-    assert process.wait() == 0, shown
-    assert b"RUN printf" in shown and b"\x1b]0;" not in shown
+    return process.wait(), shown
 
 
 def test_plain_lines_number_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
