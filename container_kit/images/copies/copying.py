@@ -77,7 +77,7 @@ def allowing(origin: Source) -> Callable[[tuple[Digest, ...]], object]:
 def opened_source(
     source: str | Image, how: Copying, report: Callable[[Progress], object]
 ) -> Iterator[tuple[Source, str]]:
-    """Where it comes from, and the name that it has there."""
+    """Where it comes from, and the whole name that it has there, if it has one."""
     if not isinstance(source, str):
         with source.store.lease(source.digest):
             yield StoreSource(source.store, source.digest, None, False), ""
@@ -93,7 +93,7 @@ def opened_source(
                 yield stored, name.name
         case "oci" | "oci-archive":
             with open_archive(how.store, name.path) as files:
-                yield LayoutSource(files, name.name), name.name
+                yield LayoutSource(files, name.name), ""  # a layout's name is often a tag alone
         case "docker-archive":
             with open_archive(how.store, name.path) as files:
                 yield DockerArchiveSource(files, name.name), name.name

@@ -276,3 +276,18 @@ def test_signature_is_verified_at_the_target(
 
     found = ck.verify(second, key=key.public, identity=Identity("exactReference", first))
     assert found.digest == Digest.of(manifest)
+
+
+@pytest.mark.tool("docker-registry")
+def test_store_without_a_name(tmp_path: Path, engine: Engine, registry: DockerRegistry) -> None:
+    """``store:`` alone keeps the name of a registry, and makes none of a layout's tag."""
+    _, layout = multi_platform_layout(tmp_path / "original")
+    name = f"{registry.authority}/named/app:1"
+    ck.Image.copy(f"oci:{layout}:v1", name, engine=engine)
+
+    copied = ck.Image.copy(f"oci:{layout}:v1", "store:", engine=engine)
+    unnamed = [list(one.names) for one in ck.Image.list(engine=engine)]
+    ck.Image.copy(name, "store:", engine=engine)
+
+    assert unnamed == [[]]
+    assert ck.Image.get(name, engine=engine).digest == copied.digest
