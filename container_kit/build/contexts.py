@@ -189,7 +189,9 @@ def _dockerfile(
     if text is None and path == "Dockerfile":
         text = _text(tree, "dockerfile")
     if text is None:
-        raise InvalidInput(f"there is no {path!r} in {tree.name}: name the Dockerfile, or give it as bytes")
+        raise InvalidInput(
+            f"there is no {path!r} in {tree.name}: give its path there, an absolute one, or its text as bytes"
+        )
     return text, path, _rules(tree, [f"{path}.dockerignore", ".dockerignore"])
 
 

@@ -134,8 +134,11 @@ def _pack(image: Image, fd: int) -> None:
 
 def _unpack(image: Image, path: str) -> None:
     """Into a directory that may have files already."""
-    os.makedirs(path, exist_ok=True)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.makedirs(path, exist_ok=True)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, "cannot write the output to a directory", path) from None
     try:
         stream(
             lambda out: _pack(image, out),

@@ -292,12 +292,13 @@ class Image:
 
     @classmethod
     def base(cls, name: str | Any = "scratch", *, platform: str = "") -> Any:
-        """The beginning of a build in Python, on the image *name*, on nothing, or on another such build.
+        """The beginning of a build in Python, on an image (itself or its name), nothing, or another build.
 
         ``ck.Image.base("debian:12").run("make").build(tag="app")``; every step gives a new
         `container_kit.build.ImageBuilder`.
         """
-        return borrowed("container_kit.build.builder:ImageBuilder")(name, platform)
+        base = str(name.digest) if isinstance(name, Image) else name
+        return borrowed("container_kit.build.builder:ImageBuilder")(base, platform)
 
     @classmethod
     def pull(

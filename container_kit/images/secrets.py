@@ -76,6 +76,8 @@ def as_secrets(given: Mapping[str, Secret]) -> dict[str, Secret]:
     Raises:
         InvalidInput: A value is a plain text, which is likely to be a mistake: it says what to write.
     """
+    if not isinstance(given, Mapping):
+        raise InvalidInput("secrets are given by their ids: {'token': Secret.env('TOKEN')}")
     for name, secret in given.items():
         if not isinstance(secret, Secret):
             raise InvalidInput(

@@ -67,3 +67,12 @@ def test_what_a_python_build_has_not_is_refused() -> None:
     """A Dockerfile or a target make no sense beside the steps."""
     with pytest.raises(InvalidInput, match="target"):
         ck.Image.base("tools").build(target="x")
+
+
+@pytest.mark.root
+def test_an_image_that_is_there_can_be_the_base(engine: Engine) -> None:
+    """The object stands for itself, with or without a name."""
+    unnamed = ck.Image.base("tools").env(A="1").build(engine=engine)
+
+    image = ck.Image.base(unnamed).env(B="2").build(engine=engine)
+    assert {"A=1", "B=2"} <= set(image.config.config.env)

@@ -244,3 +244,10 @@ def test_a_base_comes_from_a_registry_when_it_is_not_here(build: Build, engine: 
         pinned = Image.get(name, engine=engine)
         by_digest = build(f"FROM {registry.address}/base@{pinned.digest}\nRUN cat /v > /x")
         assert output(by_digest, "cat /x", engine) == "2\n"
+
+
+def test_a_directory_that_cannot_be_made_is_named(build: Build, tmp_path: Path) -> None:
+    """The error says what was to be written there."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ck.KernelError, match=r"cannot write the output to a directory.*file/out"):
+        build(TEXT, FILES, output=str(tmp_path / "file/out"))

@@ -123,6 +123,9 @@ def test_secrets_show_where_they_come_from_and_no_more(
     with pytest.raises(InvalidInput, match=r"Secret\.value") as caught:
         ck.Image.build({}, dockerfile=b"FROM scratch", secrets={"s": PLANTED})  # type: ignore[dict-item]
     assert PLANTED not in str(caught.value)
+    with pytest.raises(InvalidInput, match="by their ids") as caught:
+        ck.Image.build({}, dockerfile=b"FROM scratch", secrets=[PLANTED])  # type: ignore[arg-type]
+    assert PLANTED not in str(caught.value)
 
 
 class _Watch:
