@@ -29,6 +29,7 @@ from container_kit.store import Lease, files, leases, locks
 __all__ = ["DirectoryStorage"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("blob", "manifest", "tag", "referrer")
+_LONGEST_NAME: Final = 240
 _ORDER: Final = {"blob": 0, "manifest": 1, "referrer": 2, "tag": 3}  # a name is made after what it means
 
 
@@ -63,7 +64,7 @@ class DirectoryStorage:
             if name.startswith(start):
                 digest = _read_link(f"{directory}/{name}")
                 if digest is not None:
-                    found[_link_name(kind, name)] = digest
+                    found[_link_name(kind, name, digest)] = digest
         return found
 
     def repositories(self) -> list[str]:
@@ -217,14 +218,18 @@ class DirectoryStorage:
 
 
 def _file_name(name: str) -> str:
-    """The name of a link as one of a file: nothing in it but the colons of digests needs a change."""
-    return name.replace(":", "-")
+    """The name of a link as one of a file: nothing in it but the colons of digests needs a change.
+
+    Two SHA-512 digests are longer than a file's name may be: the second is cut, and stands in the file whole.
+    """
+    return name.replace(":", "-")[:_LONGEST_NAME]
 
 
-def _link_name(kind: Kind, file_name: str) -> str:
+def _link_name(kind: Kind, file_name: str, digest: Digest) -> str:
     if kind == "tag":
         return file_name
-    return "@".join(part.replace("-", ":", 1) for part in file_name.split("@"))
+    subject, at, _ = file_name.replace("-", ":", 1).partition("@")
+    return f"{subject}@{digest}" if at else subject
 
 
 def _read_link(path: str) -> Digest | None:

@@ -205,3 +205,19 @@ def test_wrong_bytes_are_never_a_blob(storage: Storage, algorithm: str) -> None:
             repositories.finish("app", upload, wrong)
     assert refused.value.code == "DIGEST_INVALID"
     assert storage.size(wrong) is None and os.listdir(storage.uploads_directory) == []
+
+
+def test_referrers_may_have_any_digest(storage: Storage) -> None:
+    """Also those whose digests, and whose subjects' digests, are long: listed, and removed by name."""
+    repositories = Repositories(storage)
+    push_blob(repositories, "team/app", b"{}")
+    subject = Digest.of(b"subject", "sha512")
+    about = {"mediaType": OCI_MANIFEST, "digest": str(subject), "size": 7}
+    raw = manifest(b"{}", subject=about)
+    document = read_document(raw, OCI_MANIFEST, Digest.of(raw, "sha512"))
+    repositories.push_manifest("team/app", document)
+    name = f"{subject}@{document.digest}"
+    assert dict(storage.links("referrer", "team/app", f"{subject}@")) == {name: document.digest}
+    assert storage.find("referrer", "team/app", name) == document.digest
+    repositories.delete_manifest("team/app", document.digest)
+    assert not storage.links("referrer", "team/app")
