@@ -174,12 +174,10 @@ class _Pull:
             return None
         if found is None:
             return None
-        # What was asked for counts, if that was a digest, and not what the registry says.
-        top = self.reference.digest or found.digest
-        pinned = Reference(self.reference.domain, self.reference.path, None, top)
+        pinned = Reference(self.reference.domain, self.reference.path, None, found.digest)
         # One digest may stand for several platforms; what was pulled last need not be this host's.
         digest = _local(self.store, pinned, self.platform or Platform.host())
-        return None if digest is None else _Present(place, digest, top)
+        return None if digest is None else _Present(place, digest, found.digest)
 
     def check_policy(self, found: _Found | _Present) -> None:
         """Refuse what the signature policy does not allow, before anything of it is stored or named.

@@ -77,6 +77,7 @@ def attached(repository: Repository, digest: Digest) -> Iterator[Attached]:
         AccessDenied, Unreachable, Untrusted: The registry cannot be asked: that is not "there are none".
     """
     seen: set[tuple[Digest, str]] = set()
+    payloads: dict[Descriptor, Attached] = {}
     for manifest in _manifests(repository, digest):
         if isinstance(manifest, ContainerKitError):
             yield Attached(problem=str(manifest))
@@ -91,7 +92,10 @@ def attached(repository: Repository, digest: Digest) -> Iterator[Attached]:
                 )
                 return
             seen.add((layer.digest, signature))
-            yield _read(repository, layer, signature)
+            bare = attrs.evolve(layer, annotations={})
+            if bare not in payloads:
+                payloads[bare] = _read(repository, bare)
+            yield _signed(payloads[bare], signature)
 
 
 def attach(repository: Repository, subject: Descriptor, payload: bytes, signature: str) -> Digest:
@@ -169,15 +173,20 @@ def _fetched(repository: Repository, listed: Descriptor, subject: Digest) -> Man
     return manifest
 
 
-def _read(repository: Repository, layer: Descriptor, signature: str) -> Attached:
+def _read(repository: Repository, layer: Descriptor) -> Attached:
+    """The payload, still without a signature."""
     if layer.media_type != MEDIA_TYPE:
         return Attached(problem=f"{layer.digest} is no signed payload but {layer.media_type}")
-    if not signature:
-        return Attached(problem=f"{layer.digest} has no annotation {SIGNATURE}")
     try:
-        return Attached(signature, repository.read_blob(layer, MAX_PAYLOAD))
+        return Attached(payload=repository.read_blob(layer, MAX_PAYLOAD))
     except _BAD as error:
         return Attached(problem=str(error))
+
+
+def _signed(payload: Attached, signature: str) -> Attached:
+    if not (payload.problem or signature):
+        return Attached(problem=f"a payload has no annotation {SIGNATURE}")
+    return attrs.evolve(payload, signature=signature)
 
 
 def _config(layers: Sequence[Descriptor]) -> bytes:

@@ -306,3 +306,22 @@ def test_junk_does_not_hide_a_signature(
     made.sign(key, target=name)
     made.sign(other_key, target=name)
     assert ck.verify(name, key=key.public).key == key.public.fingerprint
+
+
+@pytest.mark.parametrize("guard", ["keys.PublicKey.verifies", "identities.Identity.accepts"])
+def test_without_its_guard_a_false_signature_would_pass(
+    made: Image, key: SigningKey, other_key: SigningKey, genuine: tuple[str, bytes, str],
+    monkeypatch: pytest.MonkeyPatch, guard: str,
+) -> None:  # fmt: skip
+    """The control: with the check switched off, what is refused above is taken."""
+    name, payload, signature = genuine
+    stranger, change = key, lambda it: identity_of(it).update({"docker-reference": "h.example/x:1"})
+    if guard.startswith("keys"):
+        stranger = other_key
+    else:
+        payload, signature = resigned(payload, change, key)
+    with pytest.raises(Untrusted):
+        verified(name, made, stranger, payload, signature)
+
+    monkeypatch.setattr(f"container_kit.registry.signatures.{guard}", lambda *_: True)
+    verified(name, made, stranger, payload, signature)
