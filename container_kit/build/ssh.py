@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["forwarded_agent"]
 
 _CHUNK = 1 << 16
+_MOST_CONNECTIONS = 64  # each takes two descriptors of the caller
 
 
 @contextmanager
@@ -95,6 +96,9 @@ class _Forwarder:
 
     def _accept(self, poll: select.poll) -> None:
         client, _ = self._listener.accept()
+        if len(self._peers) >= 2 * _MOST_CONNECTIONS:
+            client.close()
+            return
         try:
             server = _connect(self._agent)
         except NotFound:
