@@ -15,6 +15,7 @@ from typing import Final
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import (
     ContainerKitError,
     CorruptData,
@@ -51,7 +52,7 @@ _MOST_MANIFESTS: Final = 16
 _BAD: Final = (CorruptData, InvalidInput, LimitExceeded, NotFound, UnsupportedFeature)
 
 
-@attrs.frozen
+@frozen
 class Attached:
     """One signature as it was found: nothing of it is verified.  *problem* says why it cannot be used."""
 

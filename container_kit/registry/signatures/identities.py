@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 from container_kit.oci import Reference
 from container_kit.oci.json_document import Fields
@@ -33,7 +32,7 @@ _MEMBERS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-@attrs.frozen
+@frozen
 class Identity:
     """One ``signedIdentity``.
 

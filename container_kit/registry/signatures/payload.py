@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput
 from container_kit.oci import Digest, Reference
 from container_kit.oci.json_document import Fields, encode, load_object
@@ -23,7 +24,7 @@ MAX_PAYLOAD: Final = 128 * 1024
 _KIND: Final = "cosign container image signature"
 
 
-@attrs.frozen
+@frozen
 class Payload:
     """One claim.
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, KernelError, Untrusted
 from container_kit.oci import Digest, Reference
 from container_kit.oci.json_document import Fields, load_object
@@ -27,7 +28,7 @@ _MAX_BYTES: Final = 1 << 20
 _Requirements = tuple[Requirement, ...]
 
 
-@attrs.frozen
+@frozen
 class SignaturePolicy:
     """What a policy file says about images of registries.
 

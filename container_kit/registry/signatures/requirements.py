@@ -9,15 +9,12 @@ import binascii
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-import attrs
-
+from container_kit._values import frozen
 from container_kit.errors import InvalidInput, UnsupportedFeature, Untrusted
 from container_kit.oci import Digest, Reference
 from container_kit.oci.json_document import Fields
 from container_kit.registry.client.repository import Repository
 from container_kit.registry.signatures.identities import Identity
-from container_kit.registry.signatures.keys import KeySource, PublicKey
-from container_kit.registry.signatures.verifying import Expected, verify
 
 __all__ = ["AcceptAnything", "NotSupported", "Reject", "Requirement", "SigstoreSigned", "parse_requirement"]
 
@@ -26,7 +23,7 @@ _KEYLESS: Final = ("fulcio", "pki", "rekorPublicKeyPath", "rekorPublicKeyPaths",
                    "rekorPublicKeyDatas")  # fmt: skip
 
 
-@attrs.frozen
+@frozen
 class AcceptAnything:
     """``insecureAcceptAnything``."""
 
@@ -34,7 +31,7 @@ class AcceptAnything:
         """Every image will do."""
 
 
-@attrs.frozen
+@frozen
 class Reject:
     """``reject``."""
 
@@ -42,7 +39,7 @@ class Reject:
         raise Untrusted("it is rejected, signed or not")
 
 
-@attrs.frozen
+@frozen
 class NotSupported:
     """A requirement that is known and cannot be checked here; *what* says which."""
 
@@ -55,7 +52,7 @@ class NotSupported:
         )
 
 
-@attrs.frozen
+@frozen
 class SigstoreSigned:
     """``sigstoreSigned``: a signature of one of the keys, for an image of this *identity*."""
 
@@ -64,6 +61,10 @@ class SigstoreSigned:
     identity: Identity
 
     def check(self, repository: Repository, image: Reference, digests: tuple[Digest, ...]) -> None:
+        # Imported here: most policies, and most images, need no key.
+        from container_kit.registry.signatures.keys import KeySource, PublicKey
+        from container_kit.registry.signatures.verifying import Expected, verify
+
         # Read each time: a key that was replaced counts from then on.
         sources: list[KeySource] = [*self.paths, *self.data]
         keys = [PublicKey.load(source) for source in sources]

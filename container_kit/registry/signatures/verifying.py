@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from container_kit._values import frozen
 from container_kit.errors import ContainerKitError, Untrusted
 from container_kit.oci import Digest, Reference
 from container_kit.registry.client.repository import Repository
@@ -18,7 +19,7 @@ from container_kit.registry.signatures.payload import Payload
 __all__ = ["Expected", "Verified", "verify"]
 
 
-@attrs.frozen
+@frozen
 class Verified:
     """A signature that holds: *payload* is what was signed, *key* the fingerprint of who signed it."""
 
@@ -36,7 +37,7 @@ class Verified:
         return self.payload.digest
 
 
-@attrs.frozen
+@frozen
 class Expected:
     """What a signature has to be.
 
