@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.census import Census, leaks_since
+from tests.census import Census, others_leaks_since, own_leaks_since
 
 # Set by `make test` for root: a missing program or right is then a failure, not a reason to skip.
 REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
@@ -42,11 +42,20 @@ def clean_census(request: pytest.FixtureRequest) -> Iterator[None]:
     It is set up before a test's other function-scoped fixtures and so looks after they are gone.
     ``CK_CENSUS=off`` leaves it out, for a machine on which other containers come and go.
     """
+    yield from _counted(own_leaks_since)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def final_census() -> Iterator[None]:
+    """Fails the run when PID 1 does not collect ended helpers of ours in the end, or keys are left."""
+    yield from _counted(others_leaks_since)
+
+
+def _counted(leaks_since: Callable[[Census], list[str]]) -> Iterator[None]:
     if os.environ.get("CK_CENSUS") == "off":
         yield
         return
     before = Census.take()
     yield
-    leaks = leaks_since(before)
-    if leaks:
+    if leaks := leaks_since(before):
         pytest.fail("left behind:\n  " + "\n  ".join(sorted(leaks)), pytrace=False)
