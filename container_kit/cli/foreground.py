@@ -81,14 +81,17 @@ class Forwarder:
         if self._pidfd < 0:
             self._early.append(number)
         else:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+            self._send(number)
 
     def aim(self, pidfd: int) -> None:
         """The program runs: this is it."""
         self._pidfd = pidfd
         while self._early:
-            self(self._early.pop(0), None)
+            self._send(self._early.pop(0))
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
 
 
 def wait_for_exit(launched: Launched) -> int:
