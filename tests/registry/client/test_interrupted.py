@@ -52,6 +52,14 @@ def server() -> Iterator[Server]:
         yield one
 
 
+@pytest.fixture
+def silence(server: Server) -> Iterator[Callable[[object], object]]:
+    """The body of an answer that never comes; its connection is let go when the test is over."""
+    over = threading.Event()
+    yield lambda file: over.wait(20)
+    over.set()
+
+
 def pull(engine: Engine, server: Server) -> Image:
     return Image.pull(f"{server.authority}/team/app:1", options=OPTIONS, engine=engine)
 
@@ -229,7 +237,9 @@ def forked(work: Callable[[], None]) -> int:
 
 
 @pytest.mark.timeout(20)
-def test_a_bad_layer_stops_the_others(engine: Engine, server: Server) -> None:
+def test_a_bad_layer_stops_the_others(
+    engine: Engine, server: Server, silence: Callable[[object], object]
+) -> None:
     """The error is that of the bad one, and nobody waits for a layer that is silent."""
     content = large_image(MEBIBYTE, 2 * MEBIBYTE)
     digests = [one["digest"] for one in json.loads(content.manifest)["layers"]]
@@ -241,7 +251,7 @@ def test_a_bad_layer_stops_the_others(engine: Engine, server: Server) -> None:
             time.sleep(0.2)
             return Answer(200, b"\0" * len(content.blobs[digests[0]]))
         if digests[1] in seen.path:
-            return Answer(200, lambda file: time.sleep(8), {"Content-Length": str(size)})
+            return Answer(200, silence, {"Content-Length": str(size)})
         return content.answer(seen)
 
     server.answers = answer
@@ -253,7 +263,9 @@ def test_a_bad_layer_stops_the_others(engine: Engine, server: Server) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("silent", ["/v2/", "/manifests/", "layer"])
-def test_ctrl_c_ends_a_pull_that_waits(engine: Engine, server: Server, silent: str) -> None:
+def test_ctrl_c_ends_a_pull_that_waits(
+    engine: Engine, server: Server, silence: Callable[[object], object], silent: str
+) -> None:
     """Whatever the registry is silent about, the pull ends at once; no thread and no temporary file stays."""
     content = large_image(MEBIBYTE)
     reached = threading.Event()
@@ -262,7 +274,7 @@ def test_ctrl_c_ends_a_pull_that_waits(engine: Engine, server: Server, silent: s
         if silent == "/v2/" or silent.replace("layer", content.layer_digest) in seen.path:
             reached.set()
             size = len(content.blobs[content.layer_digest])
-            return Answer(200, lambda file: time.sleep(8), {"Content-Length": str(size)})
+            return Answer(200, silence, {"Content-Length": str(size)})
         return content.answer(seen)
 
     def interrupt() -> None:
