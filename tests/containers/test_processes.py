@@ -107,6 +107,7 @@ def test_a_stop_does_not_wait_for_who_forgot_a_program(engine: Engine) -> None:
     container = engine.start("tools", ["sleep", "600"])
     forgotten = container.popen(["sleep", "600"])
     ended = container.popen(["sh", "-c", "exit 7"])
+    wait_for(lambda: _has_ended(ended.pid))
     began = time.monotonic()
     container.stop(timeout=0)
     container.remove()
@@ -114,6 +115,14 @@ def test_a_stop_does_not_wait_for_who_forgot_a_program(engine: Engine) -> None:
     assert (forgotten.wait(10), ended.wait(10)) == (137, 7)
     forgotten.close()
     ended.close()
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the process ended, collected or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_program_that_has_ended_can_still_be_talked_with(engine: Engine) -> None:
