@@ -39,11 +39,8 @@ def skopeo_copy(folder: Path, source: str, target: str) -> None:
 
 
 @pytest.fixture(params=["ours", "docker-registry"])
-def address(request: pytest.FixtureRequest) -> str:
-    if request.param == "ours":
-        return str(request.getfixturevalue("ours"))
-    registry: DockerRegistry = request.getfixturevalue("registry")
-    return registry.authority
+def address(request: pytest.FixtureRequest, ours: str, registry: DockerRegistry) -> str:
+    return ours if request.param == "ours" else registry.authority
 
 
 def test_skopeo_carries_signatures(
