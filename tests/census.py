@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -52,7 +53,8 @@ class Census:
         return cls(
             processes=frozenset(_our_processes()),
             mounts=frozenset(_mounts()),
-            links=frozenset(os.listdir("/sys/class/net")),
+            # Not from /sys, which goes on showing the network that it was mounted in.
+            links=frozenset(name for _, name in socket.if_nameindex()),
             cgroups=frozenset(_our_cgroups()),
             sockets=frozenset(_listening_sockets()),
             loops=frozenset(_loop_devices()),

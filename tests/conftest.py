@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.census import Census, others_leaks_since, own_leaks_since
+from tests.own_network import enter_own_network, is_own_network
 
 # Set by `make test` for root: a missing program or right is then a failure, not a reason to skip.
 REQUIRE_ALL = os.environ.get("CK_REQUIRE_ALL") == "1"
@@ -19,6 +20,11 @@ if os.environ.get("CK_SANITIZED") == "thread":
 # Where allocations cannot be made to fail there is nothing in them to run.
 _SANITIZED_ONLY = ["native/test_memory.py", "containers/test_memory.py"]
 collect_ignore = [] if os.environ.get("CK_SANITIZED") == "address" else _SANITIZED_ONLY
+
+
+def pytest_configure() -> None:
+    """Before anything starts: nothing that a test does to a network reaches this machine's."""
+    enter_own_network()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,6 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers("tool"):
             if shutil.which(mark.args[0]) is None:
                 item.add_marker(pytest.mark.skip(reason=f"needs the program {mark.args[0]}"))
+
+
+@pytest.fixture(scope="session")
+def own_network() -> None:
+    """For tests that change links, addresses or rules: the session's network is not this machine's."""
+    if not is_own_network():
+        pytest.skip("needs the right to make a network namespace")
 
 
 @pytest.fixture(autouse=True)

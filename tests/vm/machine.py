@@ -15,6 +15,8 @@ from pathlib import Path
 
 import attrs
 
+from tests.own_network import host_network
+
 PROJECT = Path(__file__).parents[2]
 CACHE = PROJECT / "build" / "vm"
 PACKAGES = "linux-image-cloud-amd64,python3,iproute2,kmod,busybox-static,libzstd1,zlib1g,libisal2"
@@ -68,7 +70,8 @@ def _ensure_system() -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="container-kit-vm-") as folder:
         root, archive = Path(folder) / "root", Path(folder) / "root.tar"
-        _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(archive))
+        with host_network():
+            _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(archive))
         root.mkdir()
         _run("tar", "-C", str(root), "-xf", str(archive))
         (root / "sbin/run-command").write_text(INIT)
