@@ -78,8 +78,8 @@ class Stage:
 
 
 @contextmanager
-def stage(size_gib: int = 6) -> Iterator[Stage]:
-    """A fresh stage, gone afterwards."""
+def stage(size_gib: int = 12) -> Iterator[Stage]:
+    """A fresh stage, gone afterwards; its file grows only as far as a case fills it."""
     with tempfile.TemporaryDirectory(prefix="container-kit-bench-") as folder:
         disk, mount = Path(folder) / "disk", Path(folder) / "stage"
         mount.mkdir()

@@ -16,11 +16,12 @@ from hashlib import sha256
 import attrs
 
 from container_kit.build.archives import unpacked
-from container_kit.build.layertar import Header, LayerTar
 from container_kit.build.placing import Item, Placing
 from container_kit.build.remembered import Remembered
 from container_kit.build.trees import Tree
 from container_kit.errors import Conflict
+from container_kit.images.tarheader import Header
+from container_kit.images.tarwriter import TarWriter
 from container_kit.native.listing import Listed
 from container_kit.oci import Digest
 
@@ -111,7 +112,8 @@ class CopyPlan:
                 tree = stack.enter_context(unpacked(archive.tree, archive.source, self._scratch))
                 self._placing.place_unpacked(archive, tree)
             items = _sorted(self._placing.items.values()) if self._placing.archives else self.items
-            _Writer(LayerTar(out_fd), items, self._clock(items), self._xattrs).write()
+            tar = stack.enter_context(TarWriter(out_fd))
+            _Writer(tar, items, self._clock(items), self._xattrs).write()
 
     def _clock(self, items: Iterable[Item]) -> _Clock:
         newest = max(
@@ -170,7 +172,7 @@ class _Clock:
 
 @attrs.frozen
 class _Writer:
-    tar: LayerTar
+    tar: TarWriter
     items: tuple[Item, ...]
     clock: _Clock
     xattrs: Mapping[str, Mapping[str, bytes]]
@@ -179,7 +181,6 @@ class _Writer:
         links = _hard_links(self.items)
         for item in self.items:
             self._entry(item, links.get(item.path))
-        self.tar.end()
 
     def _entry(self, item: Item, linked_to: str | None) -> None:
         is_file = stat.S_ISREG(item.mode) and linked_to is None
@@ -198,7 +199,7 @@ class _Writer:
         if not is_file:
             self.tar.entry(header)
         elif item.tree is None or item.listed is None:
-            self.tar.data(header, item.content)
+            self.tar.entry(header, item.content)
         else:
             self._file(header, item.tree, item.source, item.listed)
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import subprocess
 import tarfile
 import time
@@ -12,12 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container_kit.errors import ContainerKitError, CorruptData, LimitExceeded
+from container_kit.images.tarheader import Header
 from container_kit.images.tarindex import looks_like_tar, read_index
 from container_kit.images.tarwriter import TarWriter
 from tests.native import rawtar
 from tests.native.rawtar import record
 
 LONG = "a/" * 60 + "name"
+
+
+def _link(name: str, target: str) -> Header:
+    return Header(name=name, mode=stat.S_IFLNK | 0o777, target=target)
 
 
 def index_of(path: Path) -> object:
@@ -30,11 +36,11 @@ def archive(tmp_path: Path) -> Path:
     path = tmp_path / "archive.tar"
     (tmp_path / "big").write_bytes(b"x" * 100_001)
     with path.open("wb") as file, (tmp_path / "big").open("rb") as big, TarWriter(file.fileno()) as tar:
-        tar.directory("blobs")
+        tar.entry(Header(name="blobs", mode=stat.S_IFDIR | 0o755))
         tar.data("blobs/small", b"hello")
-        tar.copy("blobs/big", big.fileno(), 100_001)
+        tar.file(Header(name="blobs/big", mode=stat.S_IFREG | 0o644, size=100_001), big.fileno())
         tar.data(LONG, b"long name")
-        tar.link("alias", "blobs/../blobs/small")
+        tar.entry(_link("alias", "blobs/../blobs/small"))
     return path
 
 
@@ -111,8 +117,8 @@ def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
     """A circle of links ends in an error that names the file."""
     path = tmp_path / "archive.tar"
     with path.open("wb") as file, TarWriter(file.fileno()) as tar:
-        tar.link("a", "b")
-        tar.link("b", "a")
+        tar.entry(_link("a", "b"))
+        tar.entry(_link("b", "a"))
     with path.open("rb") as file, pytest.raises(CorruptData, match="circle"):
         read_index(file.fileno()).find("a")
 
@@ -149,7 +155,7 @@ def test_damage_is_an_error_or_harmless(
     with path.open("wb") as file, TarWriter(file.fileno()) as tar:
         tar.data(LONG, b"x" * 700)
         tar.data("second", b"y" * 700)
-        tar.link("link", LONG)
+        tar.entry(_link("link", LONG))
     content = bytearray(path.read_bytes())
     for offset, value in damage:
         content[offset % len(content)] = value

@@ -1,6 +1,6 @@
-"""A layer's plain tar, written entry by entry to a descriptor: the same bytes for the same entries.
+"""The header of one entry in a tar archive, as bytes: ustar, with a PAX header before it where it must.
 
-Source: POSIX.1-2017, pax; image-spec, layer.md.
+Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header"; image-spec, layer.md.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from container_kit.errors import Conflict
+__all__ = ["BLOCK", "Header", "encoded"]
 
-__all__ = ["Header", "LayerTar"]
-
-_BLOCK = 512
-_BUFFER = 1 << 18
-_CHUNK = 1 << 16
+BLOCK = 512
 _MAX_OCTAL_ID = 0o7777777
 _MAX_OCTAL_SIZE = 0o77777777777
 
@@ -45,61 +41,8 @@ class Header:
     xattrs: Mapping[str, bytes] = attrs.Factory(dict)
 
 
-class LayerTar:
-    """Writes to *fd*; `end` finishes the archive."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._buffer = bytearray()
-
-    def entry(self, header: Header) -> None:
-        """An entry without content."""
-        self._buffer += _encoded(header)
-        self._flush_when_full()
-
-    def data(self, header: Header, content: bytes) -> None:
-        """A file of these bytes."""
-        self.entry(header)
-        self._buffer += content
-        self._pad(len(content))
-
-    def file(self, header: Header, source_fd: int) -> None:
-        """A file of the first ``header.size`` bytes of *source_fd*.
-
-        Raises:
-            Conflict: It has another size by now.
-        """
-        self.entry(header)
-        left = header.size
-        while left:
-            chunk = os.read(source_fd, min(left, _CHUNK))
-            if not chunk:
-                raise Conflict(f"{header.name!r} became shorter while it was copied: try again")
-            self._buffer += chunk
-            left -= len(chunk)
-            self._flush_when_full()
-        self._pad(header.size)
-
-    def end(self) -> None:
-        self._buffer += bytes(2 * _BLOCK)
-        self._flush()
-
-    def _pad(self, size: int) -> None:
-        self._buffer += bytes(-size % _BLOCK)
-
-    def _flush_when_full(self) -> None:
-        if len(self._buffer) >= _BUFFER:
-            self._flush()
-
-    def _flush(self) -> None:
-        view = memoryview(self._buffer)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        view.release()
-        self._buffer = bytearray()
-
-
-def _encoded(header: Header) -> bytes:
+def encoded(header: Header) -> bytes:
+    """The header's blocks: a PAX header before the plain one when that has no room for everything."""
     name = os.fsencode(header.name)
     if stat.S_ISDIR(header.mode):
         name += b"/"
@@ -109,7 +52,7 @@ def _encoded(header: Header) -> bytes:
         return _block(header, name, target, _kind(header))
     content = b"".join(_record(key, value) for key, value in sorted(records.items()))
     short = Header(name="PaxHeaders", mode=stat.S_IFREG | 0o644, size=len(content))
-    extended = _block(short, b"PaxHeaders/" + name[-80:], b"", b"x") + content + bytes(-len(content) % _BLOCK)
+    extended = _block(short, b"PaxHeaders/" + name[-80:], b"", b"x") + content + bytes(-len(content) % BLOCK)
     return extended + _block(header, name[:100], target[:100], _kind(header))
 
 
@@ -165,5 +108,5 @@ def _block(header: Header, name: bytes, target: bytes, kind: bytes) -> bytes:
         target.ljust(100, b"\0"),
     )
     numbers = (os.major(header.device), os.minor(header.device)) if is_device else (0, 0)
-    block = (fields + bytes(64) + b"%07o\0%07o\0" % numbers).ljust(_BLOCK, b"\0")
+    block = (fields + bytes(64) + b"%07o\0%07o\0" % numbers).ljust(BLOCK, b"\0")
     return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
