@@ -110,6 +110,7 @@ def _load(folder: Path, archive: Path) -> Side:
 
     def side() -> float:
         shutil.rmtree(root, ignore_errors=True)
+        os.sync()  # what the other side has left to write is not ours
         with ck.Engine(root=root) as engine:
             return timed(lambda: ck.Image.load(archive, engine=engine))()
 
