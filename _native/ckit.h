@@ -15,6 +15,7 @@
 #include "cdef/layers_deflate.h"
 #include "cdef/process.h"
 #include "cdef/sha256.h"
+#include "cdef/socket_in.h"
 #include "cdef/surroundings.h"
 #include "cdef/trees.h"
 #include "cdef/bpf.h"

@@ -11,6 +11,7 @@ from container_kit._lazy import resolver
 from container_kit._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
+    from container_kit import wait as wait
     from container_kit.containers.container import Container as Container
     from container_kit.containers.engine import Engine as Engine
     from container_kit.containers.foreground import run as run
@@ -49,9 +50,9 @@ _HOMES = {
     "container_kit.containers.restart": "RestartPolicy",
     "container_kit.containers.results": "ContainerInfo ExecResult RunResult",
     "container_kit.errors": """
-        AccessDenied BuildFailed CommandFailed Conflict ContainerKitError CorruptData InvalidInput
-        KernelError LimitExceeded NameInUse NotFound PermissionMissing StartFailed StoreFull StoreTooNew
-        TimedOut Unreachable UnsupportedFeature Untrusted WrongState
+        AccessDenied BuildFailed CommandFailed Conflict ContainerEnded ContainerKitError CorruptData
+        InvalidInput KernelError LimitExceeded NameInUse NotFound PermissionMissing StartFailed
+        StoreFull StoreTooNew TimedOut Unreachable UnsupportedFeature Untrusted WrongState
     """,
     "container_kit.images": "Image ManifestList Secret sign verify",
     "container_kit.oci.progress": "Progress",
@@ -62,6 +63,8 @@ _HOMES = {
     "container_kit.runtime.profiles": "Profile",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+# Modules that are used by their name: `ck.wait.port(80)`.
+_HOME |= dict.fromkeys(("wait",), "")
 
 __all__ = ["__version__", *_HOME]
 

@@ -16,14 +16,15 @@ __all__ = ["borrowed", "resolver"]
 def resolver(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """The ``__getattr__`` of *package*: on the first use of a name it imports the module where it lives.
 
-    *homes* gives the module of each name, relative to *package* when it begins with a dot.
+    *homes* gives the module of each name, relative to *package* when it begins with a dot; an empty one
+    means that the name is itself a module of *package*.
     """
 
     def resolve(name: str) -> Any:
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(home, package), name)
+        value = getattr(import_module(home, package), name) if home else import_module(f".{name}", package)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -17,6 +17,7 @@ __all__ = [
     "BuildFailed",
     "CommandFailed",
     "Conflict",
+    "ContainerEnded",
     "ContainerKitError",
     "CorruptData",
     "InvalidInput",
@@ -34,6 +35,7 @@ __all__ = [
     "UnsupportedFeature",
     "Untrusted",
     "WrongState",
+    "with_last_lines",
     "with_typed_errors",
 ]
 
@@ -196,6 +198,32 @@ class CommandFailed(ContainerKitError):
         return f"{reason}; last lines:\n{tail}" if tail else reason
 
 
+class ContainerEnded(WrongState):
+    """A container ended, for good, while something else of it was waited for.
+
+    Attributes:
+        exit_code: 0 to 255, or 128+n for signal n; None when nobody could record it.
+        oom_killed: Whether the kernel killed it for its memory limit.
+        log_tail: The last lines it wrote.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        missing: str,
+        exit_code: int | None,
+        *,
+        oom_killed: bool = False,
+        log_tail: Sequence[str] = (),
+    ) -> None:
+        self.exit_code, self.oom_killed, self.log_tail = exit_code, oom_killed, tuple(log_tail)
+        how = "" if exit_code is None else f" with exit code {exit_code}"
+        how += " (killed: out of memory; raise Limits.memory)" if oom_killed else ""
+        super().__init__(
+            with_last_lines(f"container {name} ended{how} before it was ready: {missing}", log_tail)
+        )
+
+
 class BuildFailed(ContainerKitError):
     """A step of a build could not be done; the cause, where another error was it, is its ``__cause__``.
 
@@ -230,6 +258,12 @@ class BuildFailed(ContainerKitError):
         head = f"{self.file}:{self.line}: {shown}\n" if self.line else ""
         tail = "\n".join(f"    {line}" for line in self.output)
         return f"{head}{self.reason}; its last output:\n{tail}" if tail else f"{head}{self.reason}"
+
+
+def with_last_lines(sentence: str, lines: Sequence[str]) -> str:
+    """A message, with what a container wrote last below it."""
+    tail = "\n".join(f"    {line}" for line in lines)
+    return f"{sentence}; its last lines:\n{tail}" if tail else sentence
 
 
 def with_typed_errors(cls: _C) -> _C:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
+from container_kit._lazy import borrowed
 from container_kit.containers.checking import as_timeout
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
 from container_kit.errors import with_typed_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from os import PathLike
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from container_kit.containers.options import Command, ContainerOptions
     from container_kit.containers.restart import RestartPolicy
     from container_kit.containers.statistics import Stats
+    from container_kit.containers.strategy import Strategy
     from container_kit.images import Change, Image
     from container_kit.runtime.limits import Limits
 
@@ -338,6 +340,26 @@ class Container:
         from container_kit.containers.lifecycle import wait_healthy
 
         wait_healthy(self, as_timeout(timeout, least=0))
+
+    def wait_for(
+        self,
+        strategy: Strategy | int | Callable[[Container], object] | Sequence[Strategy],
+        timeout: float | None = 60.0,
+    ) -> Self:
+        """Wait until something of it has come about: see :mod:`container_kit.wait`.
+
+        Args:
+            strategy: Such as ``ck.wait.http("/health", port=8000)``; a number means that port, a function is
+                called until it returns something true, and of a list all is waited for.
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            TimedOut: It has not; says what was seen instead, and the container's last lines.
+            ContainerEnded: The container has ended, so that it never will.
+            WrongState: It has not been started.
+        """
+        borrowed("container_kit.wait.driving:wait_for")(self, strategy, timeout)
+        return self
 
     def remove(self, *, force: bool = False) -> None:
         """Remove it with its files and logs; with *force* it is killed first. May be repeated with *force*.

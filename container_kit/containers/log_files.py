@@ -30,6 +30,7 @@ class LogFiles:
         self._watch = Descriptor()
         self._watched = -1
         self._ended_well = False
+        self._news = True
 
     @classmethod
     def open(cls, directory: str, *, follow: bool) -> LogFiles:
@@ -66,13 +67,16 @@ class LogFiles:
             self._fds.pop().close()
         self._watch.close()
 
-    def blocks(self, size: int) -> Iterator[bytes]:
-        """Whole records, many at a time, without the last newline of each block."""
+    def blocks(self, size: int, *, waits: bool = True) -> Iterator[bytes]:
+        """Whole records, many at a time, without the last newline of each block.
+
+        Where there would be something to wait for and *waits* is False, an empty block comes instead.
+        """
         numbers = [held.fileno() for held in self._fds]
         sizes = {fd: os.fstat(fd).st_size for fd in numbers}  # where a reader that does not follow stops
         while self._fds:
             fd = self._fds[0].fileno()
-            yield from self._read_file(fd, size, sizes.get(fd, 0))
+            yield from self._read_file(fd, size, sizes.get(fd, 0), waits)
             self._fds.pop(0).close()
 
     def skip_until(self, stop: Callable[[bytes], bool], size: int) -> None:
@@ -85,7 +89,18 @@ class LogFiles:
                     self._fds.pop(0).close()
                 return
 
-    def _read_file(self, fd: int, size: int, end: int) -> Iterator[bytes]:
+    def interests(self) -> list[tuple[int, int]]:
+        """The descriptors that are readable when there may be more, for `poll`."""
+        found = [] if self._connection is None else [self._connection.fileno()]
+        found += [] if self._watch.closed else [self._watch.fileno()]
+        return [(fd, select.POLLIN) for fd in found]
+
+    @property
+    def needs_looking(self) -> bool:
+        """Whether nothing tells of new records, since the kernel has no watches left."""
+        return self._connection is not None and self._watch.closed
+
+    def _read_file(self, fd: int, size: int, end: int, waits: bool) -> Iterator[bytes]:
         offset, rest = self._offsets.get(fd, 0), b""
         while True:
             limit = size if self._connection or self._ended_well else min(size, end - offset)
@@ -98,12 +113,15 @@ class LogFiles:
                     rest = tail
                 else:
                     rest += data
-            elif not self._wait_for_more(fd):
+            elif not self._wait_for_more(fd, waits):
                 self._watched = -1
                 return
+            elif not waits and not self._news:
+                yield b""
 
-    def _wait_for_more(self, fd: int) -> bool:
+    def _wait_for_more(self, fd: int, waits: bool) -> bool:
         """Wait until *fd* has grown; False when nothing will be added to it any more."""
+        self._news = True
         if len(self._fds) > 1 or self._connection is None:
             return False
         if self._watched != fd:
@@ -113,7 +131,9 @@ class LogFiles:
         if not self._watch.closed:
             poller.register(self._watch, select.POLLIN)
         poller.register(self._connection, select.POLLIN)
-        for ready, _ in poller.poll(POLL_S * 1000 if self._watch.closed else None):
+        told = poller.poll((POLL_S * 1000 if self._watch.closed else None) if waits else 0)
+        self._news = bool(told)
+        for ready, _ in told:
             if ready == self._connection.fileno():
                 self._take_message()
                 break

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import attrs
 
 from container_kit.containers.log_files import LogFiles
+from container_kit.containers.watching import POLL_S
 from container_kit.errors import InvalidInput
 
-__all__ = ["LogLine", "read_logs"]
+__all__ = ["LogLine", "LogReader", "read_logs"]
 
 BLOCK = 64 * 1024
 LONGEST_LINE = 1 << 20  # a longer line is given in pieces
@@ -53,7 +54,7 @@ class LogLine(NamedTuple):
         return self.text
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class _Filter:
     since: bytes
     until: bytes
@@ -84,26 +85,78 @@ def read_logs(
     """
     if tail is not None and tail < 0:
         raise InvalidInput(f"tail {tail!r}: give a number of lines, 0 or more, or None for all")
-    chosen = _Filter(
-        since=_stamp(since, b"0"),
-        until=_stamp(until, b"9999"),
-        streams=frozenset(name for name, wanted in ((b"stdout", stdout), (b"stderr", stderr)) if wanted),
-    )
+    chosen = _Filter(_stamp(since, b"0"), _stamp(until, b"9999"), _streams(stdout, stderr))
     return _lines(directory, follow, tail, chosen)
+
+
+class LogReader:
+    """The lines of a container as they come, for a caller that waits by itself; a context manager.
+
+    Args:
+        since: Only lines from this time on, as in `read_logs`.
+        stdout, stderr: Which streams.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        *,
+        since: float | datetime | str | None = None,
+        stdout: bool = True,
+        stderr: bool = True,
+    ) -> None:
+        chosen = _Filter(_stamp(since, b"0"), b"9999", _streams(stdout, stderr))
+        self._files = LogFiles.open(directory, follow=True)
+        self._lines = _join(self._files.blocks(BLOCK, waits=False), chosen)
+
+    def take(self) -> Iterator[LogLine]:
+        """The lines that are there and were not taken yet.
+
+        Raises:
+            LimitExceeded: As in `read_logs`.
+        """
+        for line in self._lines:
+            if line is None:
+                return
+            yield line
+
+    def interests(self) -> list[tuple[int, int]]:
+        """Descriptors, and what to poll them for, that tell when there may be more."""
+        return self._files.interests()
+
+    def patience_s(self) -> float | None:
+        """Seconds after which to look again by ourselves; None where the kernel tells."""
+        return POLL_S if self._files.needs_looking else None
+
+    def close(self) -> None:
+        """Give back the descriptors; may be repeated."""
+        self._files.close()
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _streams(stdout: bool, stderr: bool) -> frozenset[bytes]:
+    return frozenset(name for name, wanted in ((b"stdout", stdout), (b"stderr", stderr)) if wanted)
 
 
 def _lines(directory: str, follow: bool, tail: int | None, chosen: _Filter) -> Iterator[LogLine]:
     with LogFiles.open(directory, follow=follow) as files:
         if tail is not None:
             _seek_tail(files, tail, chosen.streams)
-        yield from _join(files.blocks(BLOCK), chosen)
+        yield from cast("Iterator[LogLine]", _join(files.blocks(BLOCK), chosen))
 
 
-def _join(blocks: Iterator[bytes], chosen: _Filter) -> Iterator[LogLine]:
-    """Whole lines from *blocks* of whole records."""
+def _join(blocks: Iterator[bytes], chosen: _Filter) -> Iterator[LogLine | None]:
+    """Whole lines from *blocks* of whole records; None for an empty block: there is no more as yet."""
     pending: dict[bytes, list[bytes]] = {}
     stamp = b""
     for block in blocks:
+        if not block:
+            yield None
         for record in block.split(b"\n"):
             stream = record[31:37]
             stamp = record[:_STAMP]

@@ -61,6 +61,22 @@ class Watch:
         os.read(self._held.fileno(), 65536)
         return True
 
+    def fileno(self) -> int:
+        """The descriptor, readable after a change; -1 when no watch was to be had: look now and then."""
+        return -1 if self._held.closed else self._held.fileno()
+
+    def drain(self) -> bool:
+        """Forget the changes since the last call, without waiting; whether there were any."""
+        if self._held.closed:
+            return True
+        changed = False
+        try:
+            while os.read(self._held.fileno(), 65536):
+                changed = True
+        except BlockingIOError:
+            pass
+        return changed
+
     def close(self) -> None:
         """Stop watching; may be repeated."""
         self._held.close()

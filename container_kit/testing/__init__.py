@@ -1,0 +1,1 @@
+"""Containers in test suites: fixtures for pytest, and services as data."""
