@@ -92,9 +92,13 @@ def _opened(source: ContextSource, scratch: str | None) -> Iterator[Tree | bytes
     elif isinstance(source, str | os.PathLike):
         with _named(os.fspath(source), scratch) as found:
             yield found
-    else:
+    elif hasattr(source, "read"):
         with _stream(source, scratch) as found:
             yield found
+    else:
+        raise InvalidInput(
+            f"cannot use {source!r} as a build context: give a path, a URL, an open file or a mapping"
+        )
 
 
 @contextlib.contextmanager

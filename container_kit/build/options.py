@@ -23,7 +23,13 @@ _LATEST = 1 << 33  # what a tar header holds
 
 
 def _names(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
+    if value is None or isinstance(value, str):
+        return () if value is None else (value,)
+    words = tuple(value) if isinstance(value, Iterable) else (value,)
+    for word in words:
+        if not isinstance(word, str):
+            raise InvalidInput(f"{word!r} is not text: options of a build that name things are strings")
+    return words
 
 
 def _texts(value: Mapping[str, Any] | Iterable[str] | None, what: str) -> dict[str, str]:

@@ -24,6 +24,10 @@ _ALIASES: Final = {
     "armv7l": ("arm", "v7"),
     "armv6l": ("arm", "v6"),
 }
+_ARCHITECTURES: Final = frozenset((
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x", "wasm",
+))  # fmt: skip
 # The variant that no variant means.
 _DEFAULT_VARIANT: Final = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _is_word: Final = re.compile("(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?").fullmatch
@@ -57,7 +61,11 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """``os/architecture[/variant]``, or only an architecture of this operating system."""
+        """``os/architecture[/variant]``, or only an architecture of Linux.
+
+        Raises:
+            InvalidInput: It is not written so, or a single word is no architecture that Go knows.
+        """
         parts = text.split("/")
         if not all(parts) or len(parts) > 3:
             raise InvalidInput(f"platform {text[:80]!r} is not written os/architecture[/variant]")
@@ -65,6 +73,10 @@ class Platform:
         architecture, variant = _ALIASES.get(
             parts[min(1, len(parts) - 1)], (parts[min(1, len(parts) - 1)], "")
         )
+        if len(parts) == 1 and architecture not in _ARCHITECTURES:
+            raise InvalidInput(
+                f"platform {text[:80]!r} is no architecture: write os/architecture, such as linux/arm64"
+            )
         return cls(system.lower(), architecture, parts[2] if len(parts) == 3 else variant)
 
     @classmethod

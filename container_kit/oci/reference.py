@@ -71,6 +71,8 @@ class Reference:
         Args:
             default_tag: The tag when *text* has neither tag nor digest; None leaves it out.
         """
+        if not isinstance(text, str):
+            raise InvalidInput(f"image name {text!r} is not text: write such as 'team/app:1'")
         if len(text) > 4 * _MAX_NAME:
             raise InvalidInput(f"image name {text[:40]!r}... is too long")
         if _is_image_id(text):

@@ -128,6 +128,7 @@ def test_files_taken_back_from_an_ignored_directory_are_there() -> None:
         ("/no/such/place", "No such file"),
         ("/etc/hostname", "no directory and no archive"),
         ({}, "'Dockerfile'"),
+        (3, "a path, a URL, an open file or a mapping"),
     ],
 )
 def test_what_is_no_context_is_told(source: ContextSource, part: str) -> None:

@@ -22,9 +22,9 @@ def test_aliases_are_translated(text: str, platform: Platform) -> None:
     assert Platform.parse(text) == platform == Platform.parse(str(platform))
 
 
-@pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "li nux/x", "linux/../x"])
+@pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "li nux/x", "linux/../x", "bogus", "linux"])
 def test_other_text_is_refused(text: str) -> None:
-    """A platform is one to three words."""
+    """A platform is one to three words, and one alone is an architecture."""
     with pytest.raises(InvalidInput):
         Platform.parse(text)
 

@@ -48,6 +48,12 @@ def test_other_names_are_refused(text: str) -> None:
         Reference.parse(text)
 
 
+def test_what_is_no_text_is_told() -> None:
+    """Callers without a type checker get an error that says what a name looks like."""
+    with pytest.raises(InvalidInput, match="is not text"):
+        Reference.parse(3)  # type: ignore[arg-type]
+
+
 _word = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
 
 
