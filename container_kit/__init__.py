@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.registry.signatures import SigningKey as SigningKey
     from container_kit.runtime.limits import Limits as Limits
     from container_kit.runtime.profiles import Profile as Profile
+    from container_kit.volumes import Volume as Volume
 
 # Where the public names live; a module is imported when one of its names is first used.
 _HOMES = {
@@ -61,6 +62,7 @@ _HOMES = {
     "container_kit.registry.signatures": "PublicKey SigningKey",
     "container_kit.runtime.limits": "Limits",
     "container_kit.runtime.profiles": "Profile",
+    "container_kit.volumes": "Volume",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 # Modules that are used by their name: `ck.wait.port(80)`.

@@ -156,7 +156,7 @@ long op_overlay(const struct plan_step *step)
 	return result;
 }
 
-/* a: TREE_* ; a copy of the mount that holds the path, not attached anywhere. */
+/* A copy of the mount that holds the path, not attached anywhere. */
 long op_open_tree(const struct plan_step *step)
 {
 	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
@@ -167,7 +167,10 @@ long op_open_tree(const struct plan_step *step)
 		flags |= AT_RECURSIVE;
 	if (step->a & TREE_NO_FOLLOW)
 		flags |= AT_SYMLINK_NOFOLLOW;
-	fd = sys(open_tree, AT_FDCWD, init.about, flags);
+	if (*plan_text(step, 1))
+		fd = open_part_of_tree(step, flags);
+	else
+		fd = sys(open_tree, AT_FDCWD, init.about, flags);
 	if (fd >= 0)
 		init.slot[step->slot] = fd;
 	return fd;

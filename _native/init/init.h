@@ -67,6 +67,10 @@ long proc_open(const char *path, int flags);
 
 /* mounts.c */
 long protect_host_node(long tree);
+long make_file_system(const struct plan_step *step, const char *type);
+
+/* sources.c */
+long open_part_of_tree(const struct plan_step *step, unsigned flags);
 
 /* layers.c: a layer is a directory or an EROFS image */
 long open_layer(const char *path, long flags);
@@ -124,5 +128,7 @@ long op_wait_start(const struct plan_step *step);
 long op_init(const struct plan_step *step);
 long op_park(const struct plan_step *step);
 long op_exec(const struct plan_step *step);
+long op_open_file_system(const struct plan_step *step);
+long op_open_disk(const struct plan_step *step);
 
 #endif

@@ -78,7 +78,7 @@ static long configure_option(long context, const char *option)
 	return sys(fsconfig, context, FSCONFIG_SET_FLAG, key, NULL, 0);
 }
 
-static long make_file_system(const struct plan_step *step, const char *type)
+long make_file_system(const struct plan_step *step, const char *type)
 {
 	uint32_t count = plan_text_count(step);
 	long context = sys(fsopen, type, FSOPEN_CLOEXEC), result;

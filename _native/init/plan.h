@@ -32,7 +32,8 @@ enum plan_op {
 	OP_JOIN_CGROUP = 1, /* text: a v1 tasks (or v2 cgroup.procs) file */
 	OP_OVERLAY,	    /* slot; a: OVERLAY_*; b: 1 + slot of a user namespace for the ids, or 0;
 			     * texts: upper, work, lowers... */
-	OP_OPEN_TREE,	    /* slot; a: TREE_*; text: host path; the detached copy of a mount */
+	OP_OPEN_TREE,	    /* slot; a: TREE_*; texts: host path, and if not all of it, the part that is meant;
+			     * the detached copy of a mount */
 	OP_OPEN_NAMESPACE,  /* slot; text: path */
 	OP_ID_MAP_TREE,	    /* slot: tree; a: slot of a user namespace */
 	OP_USER_NAMESPACE,  /* slot; texts: uid_map, gid_map, setgroups ("" to leave it) */
@@ -82,6 +83,8 @@ enum plan_op {
 	OP_EXEC,	 /* a: number of arguments; texts: arguments, environment */
 	OP_TIME_OFFSETS, /* text: lines for /proc/self/timens_offsets */
 	OP_PARK,	 /* wait for another plan, whose steps follow these */
+	OP_OPEN_FILE_SYSTEM, /* slot; a: MOUNT_ATTR_*; texts: type, source, "", options... */
+	OP_OPEN_DISK,	 /* slot; texts: a file with a file system in it, its lock */
 	OP_COUNT
 };
 
@@ -89,6 +92,7 @@ enum plan_op {
 #define OVERLAY_USERXATTR 2
 #define TREE_RECURSIVE 1
 #define TREE_NO_FOLLOW 2
+#define TREE_OF_SLOT 4 /* the part is one of what is in the slot */
 #define MOUNT_COPY_UP (1ULL << 32)
 #define TREE_ATTRIBUTES_BELOW (1ULL << 32)
 #define TREE_PROPAGATE_BELOW (1ULL << 33)

@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from container_kit.containers.health import HealthCheck
-from container_kit.containers.mounts import Mount
 from container_kit.containers.options import ContainerOptions
+from container_kit.containers.volume_mounts import spec_mounts, wanted_mounts
 from container_kit.errors import InvalidInput
 from container_kit.images import RunDefaults
 from container_kit.oci import runtime_spec as oci
@@ -82,6 +82,7 @@ def build_spec(
     walls: Profile,
     identity: ResolvedUser,
     joined: Mapping[str, str] | None = None,
+    mounts: tuple[oci.Mount, ...] | None = None,
 ) -> oci.Spec:
     """The configuration of one container.
 
@@ -91,7 +92,10 @@ def build_spec(
         walls: From :func:`profile_of`.
         identity: Who it runs as.
         joined: Path of the namespace to join, by type of the specification.
+        mounts: From :func:`spec_mounts`; None when the configuration is only to be checked.
     """
+    if mounts is None:
+        mounts = spec_mounts(wanted_mounts(defaults.volumes, options), options, {})
     hostname = "" if options.uts != "private" else options.hostname or container_id[:12]
     process = oci.Process(
         args=command,
@@ -111,7 +115,7 @@ def build_spec(
         root=oci.Root("rootfs"),
         hostname=hostname,
         domainname=options.domainname,
-        mounts=tuple(_mount(mount) for mount in _all_mounts(options)),
+        mounts=mounts,
         linux=linux,
         annotations=dict(options.annotations),
     )
@@ -127,26 +131,6 @@ def _shm_size(options: ContainerOptions) -> int | None:
     if options.shm_size is not None:
         return options.shm_size
     return None if options.limits is None else options.limits.shm_size
-
-
-def _all_mounts(options: ContainerOptions) -> list[Mount]:
-    """Parents before what is mounted below them."""
-    memory = [
-        Mount(target=target, type="tmpfs", options=tuple(word for word in words.split(",") if word))
-        for target, words in options.tmpfs
-    ]
-    return sorted((*options.mounts, *memory), key=lambda mount: mount.target.rstrip("/").count("/"))
-
-
-def _mount(mount: Mount) -> oci.Mount:
-    if mount.type == "tmpfs":
-        write = ("ro",) if mount.read_only else ()
-        safe = ("nosuid", "nodev", *(() if "exec" in mount.options else ("noexec",)))
-        given = tuple(word for word in mount.options if word != "exec")
-        return oci.Mount(mount.target, "tmpfs", "tmpfs", (*safe, *given, *write))
-    # What is mounted below the source comes along, and is no more to be written than the source itself.
-    write = ("rro",) if mount.read_only else ()
-    return oci.Mount(mount.target, "bind", mount.source, ("rbind", mount.propagation, *write, *mount.options))
 
 
 def _environment(

@@ -361,8 +361,11 @@ class Container:
         borrowed("container_kit.wait.driving:wait_for")(self, strategy, timeout)
         return self
 
-    def remove(self, *, force: bool = False) -> None:
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it with its files and logs; with *force* it is killed first. May be repeated with *force*.
+
+        Args:
+            volumes: Also its anonymous volumes, unless another container uses them.
 
         Raises:
             WrongState: It is running and *force* was not given.
@@ -370,7 +373,7 @@ class Container:
         """
         from container_kit.containers.lifecycle import remove
 
-        remove(self, force=force)
+        remove(self, force=force, volumes=volumes)
 
     def rename(self, name: str) -> None:
         """Give it another name.

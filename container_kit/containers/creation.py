@@ -24,6 +24,15 @@ from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
 from container_kit.containers.state_file import HeldLock, hold_lock
+from container_kit.containers.volume_mounts import wanted_mounts, with_names
+from container_kit.containers.volume_users import (
+    Claim,
+    digests_of,
+    make_own_volumes,
+    remove_unfinished,
+    resolve_images,
+    take_volumes,
+)
 from container_kit.errors import ContainerKitError
 from container_kit.images import Image
 from container_kit.oci import Digest
@@ -52,6 +61,7 @@ def create(
     found = find_image(engine, image, **finding)
     words = as_command(command)
     container_id = names.new_id()
+    mounts = resolve_images(engine, wanted_mounts(found.defaults.volumes, options))
     record = Record(
         id=container_id,
         name=options.name or names.generated_name(container_id),
@@ -64,6 +74,8 @@ def create(
         labels={**found.defaults.labels, **dict(options.labels)},
         options=options,
         owner="" if detach else engine.owner_token.token,
+        # Volumes without a name go with a container that goes by itself.
+        mounts=with_names(mounts) if detach and not options.auto_remove else mounts,
     )
     return establish(engine, record, lambda directory: engine.snapshotter.prepare(directory, found.layers))
 
@@ -108,13 +120,23 @@ class _Draft:
             # Its cgroups are the business of the monitor, which sees its owner's end by itself.
             engine.guardian.add(record.id, directory, name_file=engine.name_file(record.options.name))
         if record.image_digest:
-            engine.store.add_root(root_name(record.id), [Digest.parse(record.image_digest)])
+            held = [Digest.parse(record.image_digest), *digests_of(record.mounts)]
+            engine.store.add_root(root_name(record.id), held)
         prepare(directory)
+        self._take_volumes()
         write_record(directory, record)
         self._is_whole = True
 
+    def _take_volumes(self) -> None:
+        engine, record = self._engine, self._record
+        claim = Claim.of(engine, record)
+        asked = {mount.source for mount in record.options.mounts}
+        take_volumes(engine, claim, made_for={mount.source for mount in claim.named} - asked)
+        make_own_volumes(engine, claim)
+
     def close(self) -> None:
         if not self._is_whole:
+            remove_unfinished(self._engine, self._engine.catalogue.directory(self._record.id))
             undo(self._engine, self._record)
         if self._lock is not None:
             self._lock.close()

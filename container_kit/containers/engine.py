@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from container_kit.images.snapshot import SnapshotterName
     from container_kit.oci.digest import Digest
     from container_kit.runtime.cgroups import Cgroups
+    from container_kit.volumes import Volumes
 
 __all__ = ["Engine"]
 
@@ -275,6 +276,18 @@ class Engine:
             return snapshotter(self.store)
 
         found: Snapshotter = self.kept("snapshotter", make)
+        return found
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes below the root; :class:`container_kit.Volume` is their handle."""
+
+        def make() -> Volumes:
+            from container_kit.volumes import Volumes
+
+            return Volumes(self.root)
+
+        found: Volumes = self.kept("volumes", make)
         return found
 
     @property

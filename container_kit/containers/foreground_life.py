@@ -25,6 +25,7 @@ from container_kit.containers.state_file import (
     start_ticks,
     write_state,
 )
+from container_kit.containers.volume_users import make_own_volumes, release_volumes, take_volumes
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.native.process import send_signal, wait
 from container_kit.runtime.launch import Launched, launch
@@ -115,6 +116,8 @@ class ForegroundContainer:
             names.claim(engine.catalogue.names_fd, recipe.options.name, self.id, self._directory)
         engine.check_layers(recipe.image.layers)
         self._root = engine.snapshotter.prepare(self._directory, recipe.image.layers, volatile=True)
+        if recipe.mounts:
+            make_own_volumes(engine, recipe.claim(self.id, self._directory))
         self._cgroup = engine.cgroups.create(self.id, recipe.limits, recipe.device_rules)
         engine.own(self.id)
         engine.guardian.add(
@@ -179,6 +182,8 @@ class ForegroundContainer:
             StoreFull: Its record cannot be written; it has been killed.
         """
         if self._parked is None:
+            if self.recipe.mounts:
+                take_volumes(self.engine, self.recipe.claim(self.id, self._directory))
             self._launch(streams)
         else:
             self._let_go(self._parked, streams)
@@ -296,6 +301,7 @@ class ForegroundContainer:
         if self._cgroup is not None and not self._cgroup.try_remove():
             return False
         remove_directory(self.engine.catalogue.containers, self.id)
+        release_volumes(self.engine, self.id, self.recipe.mounts)
         if self._lock is not None:
             self._lock.close()
         if self._lease is not None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from container_kit.containers.health import read_probes
 from container_kit.containers.results import ContainerInfo
+from container_kit.containers.volume_mounts import own_directory
+from container_kit.errors import ContainerKitError
 from container_kit.runtime.limits import Limits
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.mounts import Mount
     from container_kit.containers.options import ContainerOptions
     from container_kit.containers.record import Record
 
@@ -39,7 +44,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "Platform": "linux",
         "LogPath": os.path.join(directory, "log"),
         "HostConfig": _host_config(record.options),
-        "Mounts": _mounts(record.options),
+        "Mounts": _mounts(engine, record, directory),
         "Config": _config(record),
         "NetworkSettings": {"Networks": {record.options.network: {}}, "Ports": {}},
         "ContainerKit": {"Owned": info.owned, "Profile": record.options.profile_name, "Directory": directory},
@@ -133,7 +138,7 @@ def _host_config(options: ContainerOptions) -> dict[str, Any]:
         "Binds": [
             f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}"
             for mount in options.mounts
-            if mount.type == "bind"
+            if mount.type in ("bind", "volume") and mount.source
         ],
         "LogConfig": {
             "Type": "cri" if options.log.enabled else "none",
@@ -143,14 +148,27 @@ def _host_config(options: ContainerOptions) -> dict[str, Any]:
     }
 
 
-def _mounts(options: ContainerOptions) -> list[dict[str, Any]]:
+def _mounts(engine: Engine, record: Record, directory: str) -> list[dict[str, Any]]:
     return [
         {
             "Type": mount.type,
-            "Source": mount.source,
+            **_source(engine, mount, index, directory),
             "Destination": mount.target,
-            "RW": not mount.read_only,
+            "RW": not (mount.read_only or mount.type == "image"),
             "Propagation": mount.propagation if mount.type == "bind" else "",
         }
-        for mount in options.mounts
+        for index, mount in enumerate(record.mounts)
     ]
+
+
+def _source(engine: Engine, mount: Mount, index: int, directory: str) -> dict[str, Any]:
+    """Where the content of a mount is; of a volume that is gone only its name."""
+    if mount.is_anonymous:
+        return {"Name": "", "Source": own_directory(directory, index), "Driver": "local"}
+    if mount.type != "volume":
+        return {"Source": mount.source}
+    found: dict[str, Any] = {"Name": mount.source, "Source": "", "Driver": mount.driver or "local"}
+    with contextlib.suppress(ContainerKitError):
+        found["Driver"] = engine.volumes.record(mount.source).driver
+        found["Source"] = engine.volumes.source(mount.source).path
+    return found

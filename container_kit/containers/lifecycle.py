@@ -268,7 +268,7 @@ def wait_healthy(container: Container, timeout: float | None) -> None:
         watch.close()
 
 
-def remove(container: Container, *, force: bool) -> None:
+def remove(container: Container, *, force: bool, volumes: bool = False) -> None:
     """Remove it; see :meth:`Container.remove`."""
     engine = container.engine
     try:
@@ -277,7 +277,7 @@ def remove(container: Container, *, force: bool) -> None:
         if force:
             return
         raise
-    remove_container(engine, record, force=force)
+    remove_container(engine, record, force=force, volumes=volumes)
 
 
 def close(container: Container) -> None:

@@ -23,6 +23,8 @@ from container_kit.containers.monitor_config import HealthProbe, MonitorConfig
 from container_kit.containers.options import ContainerOptions, signal_number
 from container_kit.containers.roots import root_of
 from container_kit.containers.state_file import read_state
+from container_kit.containers.volume_mounts import spec_mounts
+from container_kit.containers.volume_users import Claim, places_of, take_volumes
 from container_kit.errors import InvalidInput, WrongState
 from container_kit.images import Image, RunDefaults
 from container_kit.oci import runtime_spec as oci
@@ -164,6 +166,8 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
     walls, root = profile_of(options), root_of(engine, record)
     identity = resolve_in_root(root, options.user or defaults.user, options.group_add)
     joined = joined_namespaces(engine, options)
+    claim = Claim.of(engine, record)
+    take_volumes(engine, claim)
     spec = build_spec(
         defaults,
         options,
@@ -172,6 +176,7 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
         walls=walls,
         identity=identity,
         joined=joined,
+        mounts=spec_mounts(claim.mounts, options, places_of(engine, claim)),
     )
     with cgroup_for_start(engine, record, walls) as cgroup:
         plan = compile_start(spec, root, walls, cgroup, init=options.init)

@@ -26,6 +26,8 @@ from container_kit.containers.preparing import (
     joined_namespaces,
 )
 from container_kit.containers.record import Record
+from container_kit.containers.volume_mounts import spec_mounts, wanted_mounts
+from container_kit.containers.volume_users import Claim, digests_of, places_of, resolve_images
 from container_kit.errors import InvalidInput
 from container_kit.images import Image, RunDefaults
 from container_kit.oci.digest import Digest
@@ -36,6 +38,7 @@ from container_kit.runtime.profiles import Profile
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
+    from container_kit.containers.mounts import Mount
     from container_kit.runtime.devices import DeviceRule
     from container_kit.store import Lease, Store
 
@@ -112,6 +115,7 @@ class Recipe:
 
     Attributes:
         kind: What two containers have in common when one's world can be alike the other's.
+        mounts: All that it mounts, with the volumes of its image.
     """
 
     image: Runnable
@@ -124,12 +128,15 @@ class Recipe:
     device_rules: tuple[DeviceRule, ...]
     lease_trees: tuple[Digest, ...] | None = None
     recorded: ContainerOptions | None = None
+    mounts: tuple[Mount, ...] = ()
     kind: tuple[str, ...] = attrs.field(init=False)
     _plans: Plans | None = None
 
     @kind.default
     def _kind_from_parts(self) -> tuple[str, ...]:
-        return (str(self.image.digest), repr(self.limits), repr(self.device_rules))
+        # Volumes of its own are made and filled ahead.
+        own = tuple((mount.place, mount.copy) for mount in self.mounts if mount.is_anonymous)
+        return (str(self.image.digest), repr(self.limits), repr(self.device_rules), repr(own))
 
     @property
     def is_repeatable(self) -> bool:
@@ -153,7 +160,7 @@ class Recipe:
         """What keeps the contents of its root while a container of it lives."""
         if self.lease_trees is not None:
             return store.lease(trees=self.lease_trees)
-        return store.lease(self.image.digest)
+        return store.lease(self.image.digest, *digests_of(self.mounts))
 
     @property
     def is_parkable(self) -> bool:
@@ -162,13 +169,20 @@ class Recipe:
         What it would share with this process, or show of the host, could be another by the time it goes on.
         """
         own = set(self.walls.namespaces) >= _OWN_NAMESPACES
-        return self.is_repeatable and own and all(mount.type == "tmpfs" for mount in self.options.mounts)
+        ours = all(mount.type == "tmpfs" or mount.is_anonymous for mount in self.mounts)
+        return self.is_repeatable and own and ours
 
     @property
     def has_pattern(self) -> bool:
         """Whether the plans of one container are, but for its id, those of any other."""
-        # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
-        return not self._joins and not self.walls.user_namespace
+        # The ids of a user namespace are drawn from the container's id, and are numbers in the plan; where a
+        # volume lies, its driver may say anew each time.
+        fixed = all(mount.type != "volume" or mount.is_anonymous for mount in self.mounts)
+        return fixed and not self._joins and not self.walls.user_namespace
+
+    def claim(self, container_id: str, directory: str) -> Claim:
+        """What the container with this id mounts."""
+        return Claim(container_id, directory, self.image.layers, self.mounts)
 
     def plans_for(self, engine: Engine, container_id: str, root: KeptRoot, cgroup: Cgroup) -> Plans:
         """The plans of the container with this id."""
@@ -182,6 +196,7 @@ class Recipe:
     def _compile(self, engine: Engine, container_id: str, root: KeptRoot, cgroup: Cgroup) -> Plan:
         defaults, options = self.image.defaults, self.options
         check_mount_sources(options)
+        claim = self.claim(container_id, engine.catalogue.directory(container_id))
         spec = build_spec(
             defaults,
             options,
@@ -192,6 +207,7 @@ class Recipe:
                 root.whole, options.user or defaults.user, options.group_add, is_new=True
             ),
             joined=joined_namespaces(engine, options),
+            mounts=spec_mounts(claim.mounts, options, places_of(engine, claim)),
         )
         return compile_start(spec, root.mounted, self.walls, cgroup, init=options.init)
 
@@ -210,6 +226,7 @@ class Recipe:
             options=self.recorded or self.options,
             owner=owner,
             foreground=True,
+            mounts=self.mounts,
         )
 
 
@@ -240,6 +257,7 @@ def recipe_for(
     check_limits(options.get("limits"))
     called = name if isinstance(name, str) else next(iter(image.names), str(image.digest))
     recipe = make_recipe(image, called, arguments, ContainerOptions.of(options, "ck.run", _KEYWORDS))
+    recipe = attrs.evolve(recipe, mounts=resolve_images(engine, recipe.mounts)) if recipe.mounts else recipe
     if key is not None:
         if len(recipes) >= _MOST_RECIPES:
             recipes.clear()
@@ -289,4 +307,5 @@ def make_recipe(
         walls=walls,
         limits=walls.limits_with(options.limits),
         device_rules=device_rules(walls, options),
+        mounts=wanted_mounts(image.defaults.volumes, options),
     )

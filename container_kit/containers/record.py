@@ -50,6 +50,7 @@ class Record:
         owner: Token of the owning process; empty when detached.
         foreground: Whether a `ck.run` call holds it, which has no monitor and starts it once.
         bundle: Absolute path of the OCI bundle that it was made from; else empty.
+        mounts: All that it mounts, with the volumes of its image, and images named by digest.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Record:
     owner: str = ""
     foreground: bool = False
     bundle: str = ""
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def event_fields(self) -> str:
@@ -76,6 +78,7 @@ class Record:
         """The document; what has its default is left out."""
         fields = {field.name: getattr(self, field.name) for field in attrs.fields(Record)}
         fields["options"] = _options_to_dict(self.options)
+        fields["mounts"] = [_plain(mount) for mount in self.mounts]
         return json.dumps(fields, separators=(",", ":")).encode()
 
     @classmethod
@@ -89,6 +92,9 @@ class Record:
             fields: dict[str, Any] = json.loads(document)
             options = _options_from_dict(fields.pop("options"))
             arguments = fields.pop("arguments")
+            # Before there were volumes a container mounted what was asked for, and nothing else.
+            mounts = fields.pop("mounts", None)
+            fields["mounts"] = options.mounts if mounts is None else tuple(map(Mount.from_dict, mounts))
             return cls(options=options, arguments=None if arguments is None else tuple(arguments), **fields)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptData(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from container_kit.containers import names
 from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state, wait_released
+from container_kit.containers.volume_users import release_volumes, remove_anonymous
 from container_kit.errors import ContainerKitError, StoreFull, WrongState
 from container_kit.native.descriptors import open_path
 from container_kit.native.trees import remove_tree
@@ -42,8 +43,8 @@ def end_all(engine: Engine, container_id: str) -> None:
             group.kill()
 
 
-def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
-    """Remove a container, killed first with *force*; see :meth:`Container.remove`."""
+def remove_container(engine: Engine, record: Record, *, force: bool, volumes: bool = False) -> None:
+    """Remove a container, killed first with *force*, and its *volumes*; see :meth:`Container.remove`."""
     directory = engine.catalogue.directory(record.id)
     state = read_state(directory)
     if state.is_live and not force:
@@ -59,6 +60,8 @@ def remove_container(engine: Engine, record: Record, *, force: bool) -> None:
             lock.close()
     except FileNotFoundError:
         forget(engine, record)  # it removed itself when it ended
+    if volumes:
+        remove_anonymous(engine, record.mounts)
 
 
 def _lock_of_ended(engine: Engine, record: Record, *, kill: bool) -> HeldLock:
@@ -111,6 +114,7 @@ def forget(engine: Engine, record: Record) -> None:
     """Give back the name and the hold on the image."""
     names.release(engine.catalogue.names_fd, record.name, record.id)
     engine.store.remove_root(root_name(record.id))
+    release_volumes(engine, record.id, record.mounts)
     engine.disown(record.id)
 
 

@@ -21,6 +21,7 @@ from container_kit.containers.removal import (
     root_name,
 )
 from container_kit.containers.state_file import is_held
+from container_kit.containers.volume_users import remove_unfinished
 from container_kit.errors import ContainerKitError, CorruptData
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def sweep(engine: Engine) -> None:
             os.unlink(os.path.join(catalogue.owners, token))
     _sweep_holds(engine)
     _sweep_cgroups(engine)
+    engine.volumes.sweep()
 
 
 def sweep_removed(engine: Engine) -> None:
@@ -77,6 +79,7 @@ def _sweep_unfinished(engine: Engine, name: str) -> None:
         age_s = abs(time.time() - os.stat(directory).st_ctime)
         if (is_locked or age_s > _MAKING_S) and not is_held(directory):
             end_all(engine, name)
+            remove_unfinished(engine, directory)
             remove_directory(engine.catalogue.containers, name)
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "give",
     "memory_file",
     "mkdirs_below",
+    "mount_disk",
     "mount_image",
     "new_event",
     "new_watch",
@@ -203,6 +204,16 @@ def mount_image(image: Path, device: Path) -> Descriptor:
     """
     held = Descriptor()
     _check(lib.ck_mount_image(held._cell, os.fsencode(image), os.fsencode(device)), image)
+    return held
+
+
+def mount_disk(image: Path, lock: Path) -> Descriptor:
+    """The root of the ext4 file system in the file *image*, writable, attached nowhere.
+
+    Whoever mounts it holds the lock file *lock* for that moment; the loop device goes with the last mount.
+    """
+    held = Descriptor()
+    _check(lib.ck_mount_disk(held._cell, os.fsencode(image), os.fsencode(lock)), image)
     return held
 
 

@@ -219,7 +219,7 @@ def _inside_steps(spec: Spec, world: World, cgroup_tasks: Sequence[str]) -> list
         if mount.type in ("cgroup", "cgroup2"):
             _add_cgroups(world, mount, cgroup_tasks)
         else:
-            mount_steps(mounts, _possible(mount, world))
+            mount_steps(mounts, _possible(mount, world), world.map_slot, privileged=world.privileged)
             _add_id_map(world, mount)
     steps = mounts.inside
     if mounts.has_dev:

@@ -1,7 +1,9 @@
 """Mounts of a configuration as steps of a plan: what the words of fstab mean to the mount API.
 
-Pure. A mount is either a new file system (`Op.MOUNT`) or a tree of the host, which is opened while the
-host's paths are in view (`Op.OPEN_TREE`) and attached inside the root later (`Op.MOUNT_TREE`).
+Pure. A mount is either a new file system (`Op.MOUNT`) or a tree, which is opened while the host's paths are
+in view (`Op.OPEN_TREE` and its like) and attached inside the root later (`Op.MOUNT_TREE`).
+
+Beside what fstab knows there are words of ours, in `Special`: they say what a volume or an image is made of.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ from container_kit.errors import InvalidInput
 from container_kit.oci.runtime_spec import Device, Mount
 from container_kit.runtime.plan import Op, Step, texts
 
-__all__ = ["MountOptions", "MountSteps", "default_nodes", "device_step", "mount_steps", "parse_options"]
+__all__ = [
+    "MountOptions",
+    "MountSteps",
+    "Special",
+    "default_nodes",
+    "device_step",
+    "mount_steps",
+    "parse_options",
+]
 
 RDONLY, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8
 _ATTRIBUTES = {
@@ -38,9 +48,32 @@ _PROPAGATION = {
 }  # fmt: skip
 _COPY_UP = 1 << 32
 _RECURSIVE_ATTRIBUTES, _RECURSIVE_PROPAGATION = 1 << 32, 1 << 33
-TREE_RECURSIVE = 1
+TREE_RECURSIVE, TREE_OF_SLOT = 1, 4
+OVERLAY_USERXATTR = 2
 _S_IFCHR, _S_IFBLK, _S_IFIFO = 0o020000, 0o060000, 0o010000
 _DEVICE_TYPES = {"c": _S_IFCHR, "u": _S_IFCHR, "b": _S_IFBLK, "p": _S_IFIFO}
+
+
+class Special:
+    """Types and options of mounts that only this library writes.
+
+    Attributes:
+        LAYERS: A type: the layers in the options, uppermost first, merged and read-only; the source is an
+            empty directory, which overlay needs below a single layer.
+        DISK: A type: the file system in the file *source*; the option says which file locks it.
+        HOST: A prefix of types: the file system is mounted with the host's rights.
+        LAYER, LOCK, PART: Options with a path; a part is what lies at this path in the source.
+        SHIFT: An option: show the owners as the container's user namespace has them, if it has one and
+            this process may.
+    """
+
+    LAYERS = "x-container-kit.layers"
+    DISK = "x-container-kit.disk"
+    HOST = "x-container-kit.host-"
+    LAYER = "x-container-kit.layer="
+    LOCK = "x-container-kit.lock="
+    PART = "x-container-kit.part="
+    SHIFT = "x-container-kit.shift"
 
 
 @frozen
@@ -53,7 +86,9 @@ class MountOptions:
         recursive_attributes, recursive_propagation: Whether they hold for mounts below as well.
         bind, recursive: A tree of the host, without or with the mounts below it.
         id_map: Show the owners shifted by the container's user namespace.
+        shift: The same, where it can be done.
         copy_up: A new file system begins with what the image has there.
+        part: The path, relative to the source, of what is meant of it; empty for all.
         data: The rest, for the file system itself.
     """
 
@@ -64,7 +99,9 @@ class MountOptions:
     bind: bool = False
     recursive: bool = False
     id_map: bool = False
+    shift: bool = False
     copy_up: bool = False
+    part: str = ""
     data: tuple[str, ...] = ()
 
 
@@ -89,7 +126,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
             recursive_attributes = True
         elif option in ("remount", "move"):
             raise InvalidInput(f"mount option {option!r} cannot be used for a container")
-        elif option not in _NOTHING:
+        elif option not in _NOTHING and not option.startswith((Special.PART, Special.SHIFT)):
             data.append(option)
     return MountOptions(
         attributes,
@@ -99,9 +136,17 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
         bind="bind" in options or "rbind" in options,
         recursive="rbind" in options,
         id_map="idmap" in options or "ridmap" in options,
+        shift=Special.SHIFT in options,
         copy_up="tmpcopyup" in options,
+        part=_value_of(Special.PART, options),
         data=tuple(data),
     )
+
+
+def _value_of(prefix: str, options: Iterable[str]) -> str:
+    """What follows *prefix* in the last option that begins with it."""
+    found = [option for option in options if option.startswith(prefix)]
+    return found[-1].removeprefix(prefix) if found else ""
 
 
 @attrs.define
@@ -121,21 +166,39 @@ class MountSteps:
         return slot
 
     def add_tree(self, source: str, target: str, options: MountOptions) -> int:
-        """Attach a tree of the host; returns its slot."""
+        """Attach a tree of the host, or the part of it that *options* name; returns its slot."""
         slot = self.take_slot()
         flags = TREE_RECURSIVE if options.recursive else 0
-        self.host.append(Step(Op.OPEN_TREE, slot, flags, 0, texts(source)))
+        where = (source, options.part) if options.part else (source,)
+        self.host.append(Step(Op.OPEN_TREE, slot, flags, 0, texts(*where)))
+        self.attach(slot, target, options)
+        return slot
+
+    def add_opened(self, step: Step, target: str, options: MountOptions) -> int:
+        """Attach what *step*, whose slot is set here, mounts while the host is in view; returns its slot."""
+        slot = self.take_slot()
+        self.host.append(step._replace(slot=slot))
+        if options.part:
+            self.host.append(Step(Op.OPEN_TREE, slot, TREE_OF_SLOT, 0, texts("", options.part)))
+        self.attach(slot, target, options)
+        return slot
+
+    def attach(self, slot: int, target: str, options: MountOptions) -> None:
+        """Attach the tree in *slot* inside the root."""
         b = options.propagation or _PRIVATE | _RECURSIVE_PROPAGATION
         if options.recursive_propagation:
             b |= _RECURSIVE_PROPAGATION
         if options.recursive_attributes:
             b |= _RECURSIVE_ATTRIBUTES
         self.inside.append(Step(Op.MOUNT_TREE, slot, options.attributes, b, texts(target)))
-        return slot
 
 
-def mount_steps(steps: MountSteps, mount: Mount) -> None:
+def mount_steps(steps: MountSteps, mount: Mount, id_map: int = -1, *, privileged: bool = True) -> None:
     """Add the steps of *mount*, which is anything but a cgroup mount.
+
+    Args:
+        id_map: The slot of the user namespace that owners can be shifted by; -1 for none.
+        privileged: Whether this process may mount on the host.
 
     Raises:
         InvalidInput: The destination is not absolute, the source of a bind is missing or relative.
@@ -143,9 +206,15 @@ def mount_steps(steps: MountSteps, mount: Mount) -> None:
     options = parse_options(mount.options)
     if options.bind or mount.type == "bind":
         _check_source(mount)
-        steps.add_tree(mount.source, mount.destination, options)
+        slot = steps.add_tree(mount.source, mount.destination, options)
+    elif mount.type.startswith(Special.HOST) or mount.type in (Special.DISK, Special.LAYERS):
+        step = _opening_step(mount, options, id_map, privileged)
+        slot = steps.add_opened(step, mount.destination, options)
     else:
         steps.inside.append(_file_system_step(mount))
+        slot = -1
+    if options.shift and id_map >= 0 and slot >= 0 and mount.type != Special.LAYERS:
+        steps.host.append(Step(Op.ID_MAP_TREE, slot, id_map, TREE_RECURSIVE if options.recursive else 0))
     if mount.destination.rstrip("/") == "/dev" and not options.bind:
         steps.has_dev = True
 
@@ -156,6 +225,20 @@ def _file_system_step(mount: Mount) -> Step:
     payload = texts(mount.type, mount.source or mount.type, mount.destination, *options.data)
     b = options.propagation | _COPY_UP * options.copy_up
     return Step(Op.MOUNT, 0, options.attributes, b, payload)
+
+
+def _opening_step(mount: Mount, options: MountOptions, id_map: int, privileged: bool) -> Step:
+    """The step that makes the tree of a mount of ours, for any slot."""
+    if mount.type == Special.DISK:
+        return Step(Op.OPEN_DISK, payload=texts(mount.source, _value_of(Special.LOCK, mount.options)))
+    if mount.type == Special.LAYERS:
+        layers = [word.removeprefix(Special.LAYER) for word in options.data]
+        # The layers themselves are shifted: an overlay cannot be.
+        flags = 0 if privileged else OVERLAY_USERXATTR
+        return Step(Op.OVERLAY, a=flags, b=id_map + 1, payload=texts("", "", *layers, mount.source))
+    kind = mount.type.removeprefix(Special.HOST)
+    payload = texts(kind, mount.source or kind, "", *options.data)
+    return Step(Op.OPEN_FILE_SYSTEM, a=options.attributes, payload=payload)
 
 
 def _check_source(mount: Mount) -> None:

@@ -74,6 +74,8 @@ class Op(enum.IntEnum):
     EXEC = enum.auto()
     TIME_OFFSETS = enum.auto()
     PARK = enum.auto()
+    OPEN_FILE_SYSTEM = enum.auto()
+    OPEN_DISK = enum.auto()
 
 
 class Step(NamedTuple):

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_kit.containers.building import _mount
 from container_kit.containers.checking import as_timeout, check_limits
 from container_kit.containers.exec_options import ExecOptions
 from container_kit.containers.mounts import Mount
@@ -22,6 +21,7 @@ from container_kit.containers.options import (
     as_command,
     signal_number,
 )
+from container_kit.containers.volume_mounts import spec_mounts
 from container_kit.errors import InvalidInput
 from container_kit.runtime.limits import Limits
 from container_kit.runtime.mount_steps import RDONLY, parse_options
@@ -47,8 +47,8 @@ BAD = [
     {"labels": {"container-kit.owner": "me"}},
     {"rlimits": {"nofile": (10, 5)}},
     {"restart": "sometimes"},
-    {"mounts": ["relative:/x"]},
-    {"mounts": ["/x"]},
+    {"mounts": ["./relative:/x"]},
+    {"mounts": ["/x:"]},
     {"mounts": ["/x:/"]},
     {"sysctls": ["net.x"]},
 ]
@@ -164,7 +164,9 @@ def test_a_bind_mount_is_written_as_docker_writes_it(source: str, target: str, r
 
 def test_a_read_only_bind_holds_for_what_is_mounted_below_it() -> None:
     """File systems that the host has mounted below the source come along, and cannot be written either."""
-    options = parse_options(_mount(Mount.bind("/srv", "/data", read_only=True)).options)
+    mounts = (Mount.bind("/srv", "/data", read_only=True),)
+    (written,) = spec_mounts(mounts, ContainerOptions(), {})
+    options = parse_options(written.options)
 
     assert options.recursive and options.recursive_attributes
     assert options.attributes == RDONLY
