@@ -281,6 +281,8 @@ static long take(struct ck_talk *talk, int *fd, int which)
 		return n == -EIO ? 0 : n; /* EIO: the other side of a terminal closed */
 	}
 	talk->size[which] += n;
+	if (talk->most && talk->size[0] + talk->size[1] > talk->most)
+		return -EFBIG;
 	return 1;
 }
 
@@ -337,6 +339,7 @@ static long wait_ready(struct ck_talk *talk, struct pollfd *ready, long long dea
 	ready[1] = (struct pollfd){ talk->stdout_fd, POLLIN, 0 };
 	ready[2] = (struct pollfd){ talk->stderr_fd, POLLIN, 0 };
 	ready[3] = (struct pollfd){ talk->stdin_fd, POLLOUT, 0 };
+	ready[4] = (struct pollfd){ talk->stop_fd, POLLIN, 0 };
 	if (deadline_ns >= 0) {
 		long long left = deadline_ns - now_ns();
 		if (left <= 0)
@@ -344,7 +347,7 @@ static long wait_ready(struct ck_talk *talk, struct pollfd *ready, long long dea
 		limit[0] = left / 1000000000LL;
 		limit[1] = left % 1000000000LL;
 	}
-	return sys(ppoll, ready, 4, deadline_ns >= 0 ? limit : NULL, NULL, 8);
+	return sys(ppoll, ready, 5, deadline_ns >= 0 ? limit : NULL, NULL, 8);
 }
 
 /* The process has ended: what is in the pipes is all there will be of it, even if a child of it that lives on
@@ -369,13 +372,15 @@ static long finish(struct ck_talk *talk)
 
 int ck_communicate(struct ck_talk *talk, long long deadline_ns)
 {
-	struct pollfd ready[4];
+	struct pollfd ready[5];
 	long n = 0;
 
 	while (!talk->ended) {
 		n = wait_ready(talk, ready, deadline_ns);
 		if (n < 0)
 			return n;
+		if (ready[4].revents)
+			return -ECANCELED;
 		if (ready[1].revents)
 			n = take(talk, &talk->stdout_fd, 0);
 		if (n >= 0 && ready[2].revents)

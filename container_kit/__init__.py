@@ -23,10 +23,13 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.containers.results import ContainerInfo as ContainerInfo
     from container_kit.containers.results import ExecResult as ExecResult
     from container_kit.containers.results import RunResult as RunResult
+    from container_kit.containers.sandbox import Sandbox as Sandbox
+    from container_kit.containers.sandbox import SandboxResult as SandboxResult
     from container_kit.errors import *  # noqa: F403
     from container_kit.images import Image as Image
     from container_kit.images import ManifestList as ManifestList
     from container_kit.images import Secret as Secret
+    from container_kit.images import Snapshot as Snapshot
     from container_kit.images import sign as sign
     from container_kit.images import verify as verify
     from container_kit.oci.progress import Progress as Progress
@@ -50,12 +53,13 @@ _HOMES = {
     "container_kit.containers.options": "ContainerOptions",
     "container_kit.containers.restart": "RestartPolicy",
     "container_kit.containers.results": "ContainerInfo ExecResult RunResult",
+    "container_kit.containers.sandbox": "Sandbox SandboxResult",
     "container_kit.errors": """
         AccessDenied BuildFailed CommandFailed Conflict ContainerEnded ContainerKitError CorruptData
         InvalidInput KernelError LimitExceeded NameInUse NotFound PermissionMissing StartFailed
         StoreFull StoreTooNew TimedOut Unreachable UnsupportedFeature Untrusted WrongState
     """,
-    "container_kit.images": "Image ManifestList Secret sign verify",
+    "container_kit.images": "Image ManifestList Secret Snapshot sign verify",
     "container_kit.oci.progress": "Progress",
     "container_kit.registry.client": "Credentials RegistryOptions",
     "container_kit.registry.server": "Registry",

@@ -40,10 +40,13 @@ struct ck_talk {
 	size_t size[2], room[2];
 	int ended, code; /* 0 to 255, or 128+n for signal n */
 	int known_code;	 /* when somebody else has reaped it; else -1 */
+	int stop_fd;	 /* -1: none */
+	size_t most;	 /* bytes of output, both streams together; 0: no limit */
 };
 
-/* 0 when it ended (and was reaped), -ETIMEDOUT at deadline_ns (CLOCK_MONOTONIC; negative for none), -EINTR when a
- * signal came: call again with the same talk. */
+/* 0 when it ended (and was reaped), -ETIMEDOUT at deadline_ns (CLOCK_MONOTONIC; negative for none), -ECANCELED when
+ * stop_fd can be read, -EFBIG when more was written than most, -EINTR when a signal came: call again with the same
+ * talk. */
 int ck_communicate(struct ck_talk *talk, long long deadline_ns);
 void ck_talk_free(struct ck_talk *talk);
 

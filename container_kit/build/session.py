@@ -13,6 +13,7 @@ from container_kit.build.cache_import import Imports
 from container_kit.build.options import BuildOptions
 from container_kit.containers.steps import StepStopped
 from container_kit.errors import NotFound
+from container_kit.native import interrupts
 from container_kit.oci import Digest
 from container_kit.oci.progress import Progress, Reporter
 
@@ -58,6 +59,7 @@ class Session:
 
     def __enter__(self) -> Session:
         self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._unhook = interrupts.hook(self.stop)
         self._lease = self.store.lease()
         return self
 
@@ -65,6 +67,7 @@ class Session:
         self.imports.__exit__(None, None, None)
         if self._lease is not None:
             self._lease.close()
+        self._unhook()
         os.close(self.stop_fd)
         self.stop_fd = -1
 

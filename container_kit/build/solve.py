@@ -15,6 +15,7 @@ from container_kit.build.stages import StageBuild
 from container_kit.build.state import State
 from container_kit.containers.steps import StepStopped
 from container_kit.errors import NotFound
+from container_kit.native import interrupts
 
 if TYPE_CHECKING:
     from container_kit.build.graph import Graph, StageNode
@@ -86,7 +87,7 @@ class Solver:
             future = self._futures.get(index)
             if future is None:
                 stage = StageBuild(self, self.graph.nodes[index])
-                future = self._futures[index] = self._pool.submit(stage.build)
+                future = self._futures[index] = self._pool.submit(interrupts.carried(stage.build))
                 future.add_done_callback(self._stop_after_failure)
             return future
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from container_kit.containers.options import ContainerOptions
     from container_kit.containers.restart import RestartPolicy
     from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult
+    from container_kit.containers.sandbox import Sandbox, SandboxResult
     from container_kit.containers.statistics import Stats
 
 # Where each public name lives; the module is imported when the name is first used.
@@ -44,6 +45,8 @@ _HOME = {
     "Process": ".results",
     "RestartPolicy": ".restart",
     "RunResult": ".results",
+    "Sandbox": ".sandbox",
+    "SandboxResult": ".sandbox",
     "Stats": ".statistics",
     "run": ".foreground",
 }
@@ -65,6 +68,8 @@ __all__ = [
     "Process",
     "RestartPolicy",
     "RunResult",
+    "Sandbox",
+    "SandboxResult",
     "Stats",
     "run",
 ]

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 
 from container_kit.containers.log_history import History
+from container_kit.native import interrupts
 from container_kit.native.descriptors import new_event
 
 __all__ = ["Attachment", "attach_bits"]
@@ -107,6 +108,7 @@ class _Readiness:
 
 def _receive(connection: socket.socket) -> bytes:
     """The next message, empty at the end of the connection."""
+    interrupts.await_readable(connection.fileno(), None)
     try:
         return connection.recv(LONGEST_MESSAGE)
     except ConnectionResetError:

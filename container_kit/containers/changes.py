@@ -17,7 +17,7 @@ from container_kit.oci import Digest
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
 
-__all__ = ["commit", "diff", "export"]
+__all__ = ["commit", "diff", "export", "still"]
 
 
 def diff(container: Container) -> list[Change]:
@@ -38,8 +38,11 @@ def commit(
         raise InvalidInput(
             f"container {container.short_id} was made from a bundle: it has no image to build on"
         )
-    base = Image.get(record.image_digest, engine=engine)
-    with _still(container) if pause else contextlib.nullcontext():
+    from container_kit.containers.snapshots import source_of
+
+    source = source_of(engine, record.image_digest)
+    base = source if isinstance(source, Image) else source.as_image()
+    with still(container) if pause else contextlib.nullcontext():
         image = Image.from_container(
             engine.catalogue.directory(container.id),
             base,
@@ -54,8 +57,8 @@ def commit(
 
 
 @contextlib.contextmanager
-def _still(container: Container) -> Iterator[None]:
-    """Frozen for the length of the block, if it runs."""
+def still(container: Container) -> Iterator[None]:
+    """Frozen for the length of the block, if it runs; what it had written is in its files by then."""
     group = container.engine.cgroups.open(container.id) if container.status == "running" else None
     if group is not None:
         group.freeze()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from container_kit.containers.restart import RestartPolicy
     from container_kit.containers.statistics import Stats
     from container_kit.containers.strategy import Strategy
-    from container_kit.images import Change, Image
+    from container_kit.images import Change, Image, Snapshot
     from container_kit.runtime.limits import Limits
 
 __all__ = ["Container"]
@@ -57,7 +57,7 @@ class _StartNew:
 
     def __call__(
         self,
-        image: Image | str,
+        image: Image | Snapshot | str,
         command: Command | None = None,
         *,
         engine: Engine | None = None,
@@ -100,7 +100,7 @@ class Container:
     @classmethod
     def create(
         cls,
-        image: Image | str,
+        image: Image | Snapshot | str,
         command: Command | None = None,
         *,
         engine: Engine | None = None,
@@ -120,7 +120,9 @@ class Container:
         return _engine(engine).create(image, command, detach=detach, **options)
 
     @classmethod
-    def run(cls, image: Image | str, command: Command | None = None, **arguments: Any) -> RunResult:
+    def run(
+        cls, image: Image | Snapshot | str, command: Command | None = None, **arguments: Any
+    ) -> RunResult:
         """Run a command in a new container to its end; the same as :func:`container_kit.run`."""
         from container_kit.containers.foreground import run
 
@@ -548,6 +550,25 @@ class Container:
         from container_kit.containers.changes import commit
 
         return commit(self, tag, message=message, author=author, changes=tuple(changes), pause=pause)
+
+    def snapshot(self, name: str | None = None, *, pause: bool = True) -> Snapshot:
+        """Its files as they are now, to start other containers from within milliseconds: a copy for each.
+
+        What it changed is copied once, and nothing is packed or digested.  New containers run the same
+        program with the same variables, user and directory unless told otherwise; limits, mounts, networks
+        and profile are those of each call.  What is in its volumes, tmpfs and binds is not taken along.
+
+        Args:
+            name: Keeps it until it is removed; None keeps it for this process, and for what is made from it.
+            pause: Freeze the container meanwhile, so that the files are of one moment.
+
+        Raises:
+            NameInUse: Another snapshot has the name.
+            StoreFull: There is no space for the copy.
+        """
+        from container_kit.containers.snapshots import snapshot
+
+        return snapshot(self, name, pause)
 
     def export(self, destination: str | PathLike[str] | IO[bytes]) -> None:
         """Write all its files as one plain tar to a path or a file object."""

@@ -34,12 +34,12 @@ from container_kit.containers.volume_users import (
     take_volumes,
 )
 from container_kit.errors import ContainerKitError
-from container_kit.images import Image
 from container_kit.oci import Digest
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
     from container_kit.containers.engine import Engine
+    from container_kit.images import Image, Snapshot
 
 __all__ = ["create", "establish", "rename"]
 
@@ -49,7 +49,7 @@ _KEYWORDS = ("detach", "engine", "command", "pull", "platform")
 
 def create(
     engine: Engine,
-    image: Image | str,
+    image: Image | Snapshot | str,
     command: Any,
     detach: bool,
     arguments: Mapping[str, Any],

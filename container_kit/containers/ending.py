@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from container_kit.errors import TimedOut
+from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, duplicate
 from container_kit.native.process import reap
 
@@ -99,4 +100,8 @@ def _collect(end: weakref.ref[End], pidfd: Descriptor) -> None:
 def _has_ended(pidfd: int, timeout_s: float | None) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
-    return bool(poller.poll(None if timeout_s is None else timeout_s * 1000))
+    if interrupts.fd() >= 0:
+        poller.register(interrupts.fd(), select.POLLIN)
+    ready = poller.poll(None if timeout_s is None else timeout_s * 1000)
+    interrupts.check()
+    return bool(ready)

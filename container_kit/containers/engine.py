@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from container_kit.containers.record import Record
     from container_kit.containers.results import ContainerInfo, RunResult
     from container_kit.containers.spares import Spares
-    from container_kit.images import Image, Snapshotter
+    from container_kit.images import Image, Snapshot, Snapshotter
     from container_kit.images.snapshot import SnapshotterName
     from container_kit.oci.digest import Digest
     from container_kit.runtime.cgroups import Cgroups
@@ -121,7 +121,9 @@ class Engine:
             for layer in layers:
                 self.store.verify_tree(layer)
 
-    def run(self, image: Image | str, command: Command | None = None, **arguments: Any) -> RunResult:
+    def run(
+        self, image: Image | Snapshot | str, command: Command | None = None, **arguments: Any
+    ) -> RunResult:
         """Run a command in a new container to its end: :func:`container_kit.run` in this engine."""
         from container_kit.containers.foreground import run
 
@@ -129,7 +131,7 @@ class Engine:
 
     def create(
         self,
-        image: Image | str,
+        image: Image | Snapshot | str,
         command: Command | None = None,
         *,
         detach: bool = True,
@@ -142,7 +144,7 @@ class Engine:
 
     def start(
         self,
-        image: Image | str,
+        image: Image | Snapshot | str,
         command: Command | None = None,
         *,
         detach: bool = False,

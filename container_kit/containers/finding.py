@@ -10,6 +10,7 @@ from container_kit.images import Image
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
+    from container_kit.images import Snapshot
     from container_kit.images.words import PullPolicy
 
 __all__ = ["find_image", "split_wishes"]
@@ -25,9 +26,9 @@ def split_wishes(wishes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 def find_image(
-    engine: Engine, image: Image | str, pull: PullPolicy = "missing", platform: str | None = None
-) -> Image:
-    """The image itself, or the one that a name, digest or id stands for.
+    engine: Engine, image: Image | Snapshot | str, pull: PullPolicy = "missing", platform: str | None = None
+) -> Image | Snapshot:
+    """The image or snapshot itself, or the image that a name, digest or id stands for.
 
     Args:
         pull: Whether a registry is asked: see `Image.pull`.
@@ -52,9 +53,9 @@ def find_image(
     return found if platform is None else Image.pull(image, platform=platform, policy=pull, engine=engine)
 
 
-def _checked(engine: Engine, image: Image) -> Image:
+def _checked(engine: Engine, image: Image | Snapshot) -> Image | Snapshot:
     if not hasattr(image, "store"):
-        raise InvalidInput(f"image must be an Image or the name of one, not {image!r}")
+        raise InvalidInput(f"image must be an Image, the name of one, or a Snapshot, not {image!r}")
     if image.store.root != engine.store.root:
         raise InvalidInput(
             f"image {image!r} is in the store at {image.store.root}, not in {engine.root}: "

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from container_kit.containers.option_arguments import OptionArguments
     from container_kit.containers.options import Command
     from container_kit.containers.recipes import Recipe
-    from container_kit.images import Image
+    from container_kit.images import Image, Snapshot
 
 __all__ = ["run"]
 
@@ -36,7 +36,7 @@ _PIPE = subprocess.PIPE
 
 
 def run(
-    image: Image | str,
+    image: Image | Snapshot | str,
     command: Command | None = None,
     *,
     check: bool = False,
@@ -53,7 +53,7 @@ def run(
     """Run a command in a new container, wait for its end, and remove the container.
 
     Args:
-        image: An Image, or its name, digest or id.
+        image: An Image, or its name, digest or id; or a Snapshot.
         command: Words, or a string that is split as a shell does; None means what the image says.
         check: Raise CommandFailed when the exit code is not 0.
         text: Output and *input* are str (UTF-8); False makes them bytes.

@@ -12,6 +12,7 @@ from container_kit.containers.monitor_client import connect, send
 from container_kit.containers.state_file import is_held
 from container_kit.containers.watching import NO_WATCHES_LEFT, POLL_S
 from container_kit.errors import KernelError, LimitExceeded, WrongState
+from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, new_watch, open_path
 from container_kit.native.monitor import watch_file
 
@@ -131,7 +132,10 @@ class LogFiles:
         if not self._watch.closed:
             poller.register(self._watch, select.POLLIN)
         poller.register(self._connection, select.POLLIN)
+        if interrupts.fd() >= 0:
+            poller.register(interrupts.fd(), select.POLLIN)
         told = poller.poll((POLL_S * 1000 if self._watch.closed else None) if waits else 0)
+        interrupts.check()
         self._news = bool(told)
         for ready, _ in told:
             if ready == self._connection.fileno():

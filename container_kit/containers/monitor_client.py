@@ -46,6 +46,7 @@ from container_kit.containers.log_history import History, receive_fds
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
 from container_kit.errors import KernelError, NotFound, TimedOut, WrongState
+from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, open_path
 
 __all__ = ["Attachment", "MonitorClient", "attach_bits", "connect", "send"]
@@ -203,12 +204,11 @@ def send(connection: socket.socket, request: bytes) -> None:
 
 def _receive(connection: socket.socket, deadline: float | None) -> bytes:
     """The next message, empty at the end of the connection."""
-    if deadline is not None:
-        connection.settimeout(max(deadline - time.monotonic(), 1e-6))
+    left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+    if not interrupts.await_readable(connection.fileno(), left):
+        raise TimedOut("the container has not ended within the given time")
     try:
         return connection.recv(LONGEST_MESSAGE)
-    except TimeoutError:
-        raise TimedOut("the container has not ended within the given time") from None
     except ConnectionResetError:
         return b""
 

@@ -26,7 +26,7 @@ from container_kit.containers.state_file import read_state
 from container_kit.containers.volume_mounts import spec_mounts
 from container_kit.containers.volume_users import Claim, places_of, take_volumes
 from container_kit.errors import InvalidInput, WrongState
-from container_kit.images import Image, RunDefaults
+from container_kit.images import RunDefaults
 from container_kit.oci import runtime_spec as oci
 from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup
@@ -71,7 +71,9 @@ def run_defaults_of(engine: Engine, record: Record) -> RunDefaults:
     if found is None:
         if len(kept) >= _MOST_DEFAULTS:
             kept.clear()
-        found = kept[record.image_digest] = Image.get(record.image_digest, engine=engine).defaults
+        from container_kit.containers.snapshots import source_of
+
+        found = kept[record.image_digest] = source_of(engine, record.image_digest).defaults
     return found
 
 

@@ -29,7 +29,7 @@ from container_kit.containers.record import Record
 from container_kit.containers.volume_mounts import spec_mounts, wanted_mounts
 from container_kit.containers.volume_users import Claim, digests_of, places_of, resolve_images
 from container_kit.errors import InvalidInput
-from container_kit.images import Image, RunDefaults
+from container_kit.images import RunDefaults
 from container_kit.oci.digest import Digest
 from container_kit.runtime.cgroups import Cgroup
 from container_kit.runtime.limits import Limits
@@ -39,6 +39,7 @@ from container_kit.runtime.profiles import Profile
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.mounts import Mount
+    from container_kit.images import Image, Snapshot
     from container_kit.runtime.devices import DeviceRule
     from container_kit.store import Lease, Store
 
@@ -239,8 +240,8 @@ _KEYWORDS = (
 
 def recipe_for(
     engine: Engine,
-    image: Image,
-    name: Image | str,
+    image: Image | Snapshot,
+    name: Image | Snapshot | str,
     arguments: tuple[str, ...] | None,
     options: Mapping[str, Any],
 ) -> Recipe:
@@ -265,7 +266,7 @@ def recipe_for(
     return recipe
 
 
-def _key(image: Image, arguments: tuple[str, ...] | None, options: Mapping[str, Any]) -> Any:
+def _key(image: Image | Snapshot, arguments: tuple[str, ...] | None, options: Mapping[str, Any]) -> Any:
     """What equal wishes have in common; None when a wish cannot be compared cheaply."""
     wishes = []
     for name, value in options.items():

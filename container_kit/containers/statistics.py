@@ -12,6 +12,7 @@ import attrs
 
 from container_kit.containers.results import Process
 from container_kit.errors import NotFound, WrongState
+from container_kit.native import interrupts
 from container_kit.runtime.cgroups import Cgroup, CpuStats, IoStats, MemoryStats, PidsStats, Pressure
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def stream(container: Container, interval_s: float) -> Iterator[Stats]:
             return
         yield now if before is None else attrs.evolve(now, cpu_percent=cpu_percent(before, now))
         before = now
-        time.sleep(interval_s)
+        interrupts.pause(interval_s)
 
 
 def cpu_percent(before: Stats, now: Stats) -> float | None:

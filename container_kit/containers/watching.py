@@ -11,16 +11,16 @@ import ctypes
 import errno
 import functools
 import os
-import select
-import time
 
 from container_kit.errors import KernelError
+from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, new_watch
 
 __all__ = ["NO_WATCHES_LEFT", "POLL_S", "Watch"]
 
 NO_WATCHES_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)
 POLL_S = 0.02
+_FOR_EVER = 1_000_000.0
 
 _MODIFY, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF = 0x2, 0x80, 0x100, 0x200, 0x400
 _WRITTEN_AND_CLOSED, _MOVE_SELF = 0x8, 0x800
@@ -52,11 +52,9 @@ class Watch:
     def wait(self, timeout_s: float | None) -> bool:
         """Wait for a change since the last call, or until it is time to look; False when it was in vain."""
         if self._held.closed:
-            time.sleep(POLL_S if timeout_s is None else max(0.0, min(POLL_S, timeout_s)))
+            interrupts.pause(POLL_S if timeout_s is None else max(0.0, min(POLL_S, timeout_s)))
             return timeout_s is None or timeout_s > 0
-        poller = select.poll()
-        poller.register(self._held, select.POLLIN)
-        if not poller.poll(None if timeout_s is None else max(0, timeout_s * 1000)):
+        if not interrupts.await_readable(self._held.fileno(), _FOR_EVER if timeout_s is None else timeout_s):
             return False
         os.read(self._held.fileno(), 65536)
         return True

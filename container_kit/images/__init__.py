@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
+    from container_kit.images.container_snapshots import Snapshot
     from container_kit.images.defaults import RunDefaults
     from container_kit.images.describe import HistoryEntry
     from container_kit.images.image import Image
@@ -34,6 +35,7 @@ _HOME = {
     "Removed": ".words",
     "RunDefaults": ".defaults",
     "Secret": ".secrets",
+    "Snapshot": ".container_snapshots",
     "Snapshotter": ".snapshot",
     "Usage": ".snapshot",
     "save_images": ".save",
@@ -56,6 +58,7 @@ __all__ = [
     "Removed",
     "RunDefaults",
     "Secret",
+    "Snapshot",
     "Snapshotter",
     "Usage",
     "save_images",

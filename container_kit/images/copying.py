@@ -22,6 +22,8 @@ from container_kit.images.layers import stream
 from container_kit.images.overlay import measure
 from container_kit.images.snapshot import Change, Usage
 from container_kit.native import layers as native
+from container_kit.native.descriptors import open_path
+from container_kit.native.trees import copy_tree
 from container_kit.oci import Digest, Directory
 from container_kit.store import Store
 
@@ -90,6 +92,12 @@ class CopySnapshotter:
                 os.close(fd)
                 os.close(root_fd)
 
+    def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
+        """All of the files, so that nothing is below them."""
+        with open_path(f"{directory}/{_ROOT}", _DIRECTORY) as root:
+            copy_tree(root.fileno(), to_fd)
+        return ()
+
     def usage(self, directory: str) -> Usage:
         return measure(f"{directory}/{_ROOT}")
 
@@ -106,9 +114,17 @@ class CopySnapshotter:
         if not self._store.has_tree(layer):
             raise NotFound("unpacked layer", str(layer), "load or pull the image again")
         stream(
-            lambda fd: self._store.copy_blob(layer, fd),
+            lambda fd: self._write_layer(layer, fd),
             lambda fd: native.unpack(fd, root_fd, compression="none", form="plain"),
         )
+
+    def _write_layer(self, layer: Digest, out_fd: int) -> None:
+        """Write its archive; that of copied files has to be made first."""
+        if not self._store.is_snapshot_tree(layer):
+            self._store.copy_blob(layer, out_fd)
+            return
+        with open_path(self._store.tree_path(layer), _DIRECTORY) as tree:
+            native.pack(tree.fileno(), out_fd, form="overlay")
 
 
 def _states(prefix: str, fd: int) -> Iterator[tuple[str, _State]]:

@@ -16,7 +16,13 @@ from container_kit._values import frozen
 from container_kit.errors import InvalidInput, LimitExceeded
 from container_kit.oci import ContainerConfig, Healthcheck, ImageConfig
 
-__all__ = ["RESERVED_LABEL_PREFIXES", "RunDefaults", "run_defaults", "stop_signal_number"]
+__all__ = [
+    "RESERVED_LABEL_PREFIXES",
+    "RunDefaults",
+    "container_defaults",
+    "run_defaults",
+    "stop_signal_number",
+]
 
 RESERVED_LABEL_PREFIXES = ("io.container-kit.", "container-kit.")
 """Labels that steer this library: only the caller may set them, never an image."""
@@ -58,13 +64,17 @@ class RunDefaults:
 
 
 def run_defaults(image: ImageConfig) -> RunDefaults:
-    """The checked defaults of *image*.
+    """The checked defaults of *image*; errors as `container_defaults`."""
+    return container_defaults(image.config)
+
+
+def container_defaults(config: ContainerConfig) -> RunDefaults:
+    """What *config* says, checked.
 
     Raises:
         InvalidInput: A field could not be acted on; names it.
         LimitExceeded: A field is larger than the kernel, or reason, allows.
     """
-    config = image.config
     _check_sizes(config)
     return RunDefaults(
         entrypoint=config.entrypoint,

@@ -14,9 +14,9 @@ from container_kit.errors import LimitExceeded, NotFound
 from container_kit.images.snapshot import Change, Usage
 from container_kit.native.descriptors import open_path
 from container_kit.native.layer_mounts import opened_layers, root_attributes
-from container_kit.native.trees import remove_tree
+from container_kit.native.trees import copy_tree, remove_tree
 from container_kit.oci import Digest, Overlay
-from container_kit.store import Store
+from container_kit.store import Store, snapshot_trees
 
 __all__ = ["OverlaySnapshotter", "is_opaque", "is_whiteout", "measure"]
 
@@ -82,6 +82,11 @@ class OverlaySnapshotter:
             pack(fd, out_fd, form="overlay", exclude=exclude, latest=latest)
         finally:
             os.close(fd)
+
+    def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
+        with open_path(f"{directory}/{_UPPER}", _DIRECTORY) as upper:
+            copy_tree(upper.fileno(), to_fd)
+        return layers
 
     def usage(self, directory: str) -> Usage:
         return measure(f"{directory}/{_UPPER}")
@@ -185,16 +190,4 @@ def _look_below(lowers: list[str], name: str) -> tuple[bool, list[str]]:
 
 def measure(path: str) -> Usage:
     """Bytes and inodes of the tree *path*; a file with several names counts once."""
-    seen: set[int] = set()
-    size = 0
-    for _, _, files, fd in os.fwalk(path):
-        seen.add(os.fstat(fd).st_ino)
-        for name in files:
-            try:
-                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if info.st_ino not in seen:
-                seen.add(info.st_ino)
-                size += info.st_size if stat.S_ISREG(info.st_mode) else 0
-    return Usage(size, len(seen))
+    return Usage(*snapshot_trees.measure(path))

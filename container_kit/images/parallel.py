@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import attrs
 
 from container_kit.errors import TimedOut
+from container_kit.native import interrupts
 
 __all__ = ["run_all"]
 
@@ -37,8 +38,9 @@ def run_all(tasks: Sequence[Callable[[], _T]], at_once: int, stop: Callable[[], 
     try:
         with _signals_held():
             work.start(min(at_once, len(tasks)))
-        while len(work.results) < len(tasks):
-            work.take_one()
+        with interrupts.hooked(work.interrupt):
+            while len(work.results) < len(tasks):
+                work.take_one()
     except BaseException as error:
         with _signals_held():
             stop()
@@ -79,6 +81,10 @@ class _Work(Generic[_T]):
         if outcome.error is not None:
             raise outcome.error
         self.results[outcome.number] = outcome.result  # type: ignore[assignment]
+
+    def interrupt(self) -> None:
+        """Have `take_one` raise Interrupted."""
+        self._done.put(_Outcome(-1, error=interrupts.Interrupted()))
 
     def finish(self) -> None:
         """Let no more begin, and wait for those that run."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from container_kit.errors import Conflict, NotFound
 from container_kit.images import records
 from container_kit.images.compressing import forget_compressions
+from container_kit.images.container_snapshots import holders_of
 from container_kit.images.notes import forget_notes
 from container_kit.images.words import Pruned, Removed
 from container_kit.oci import Digest, Manifest, Reference
@@ -87,9 +88,10 @@ def _forget(store: Store, digest: Digest) -> None:
 
 
 def _users(store: Store, manifest: Manifest) -> list[str]:
-    """Owners (containers, for one) that keep this image."""
+    """Owners (containers, for one) that keep this image, and snapshots of their files."""
     keys = {f"blob:{manifest.digest}", f"blob:{manifest.config.digest}"}
-    return sorted(owner for owner, kept in store.roots().items() if keys & set(kept))
+    owners = sorted(owner for owner, kept in store.roots().items() if keys & set(kept))
+    return [*owners, *holders_of(store, manifest.digest)]
 
 
 def _refuse_if_used(image: Image) -> None:

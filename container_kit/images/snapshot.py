@@ -66,6 +66,9 @@ class Snapshotter(Protocol):
         Paths in *exclude* are left out with all below; no time is after *latest* (seconds since 1970).
         """
 
+    def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
+        """Copy the changes, as one more layer, into the empty directory *to_fd*; the layers below it."""
+
     def usage(self, directory: str) -> Usage:
         """Bytes and inodes that the container's changes take."""
 

@@ -17,6 +17,7 @@ from container_kit.errors import (
     TimedOut,
     UnsupportedFeature,
 )
+from container_kit.native import interrupts
 from container_kit.native._binding import ffi, lib
 
 __all__ = ["COMPRESSIONS", "FORMS", "Cancellation", "Compression", "Form", "digest_text", "or_absent", "run"]
@@ -67,7 +68,7 @@ def run(function: Any, job: Any, doing: str, cancellation: Cancellation | None =
     """Run *function* on *job* without the GIL and raise what it recorded.
 
     In the main thread, Ctrl-C stops the work and is raised once nothing is running any more; in others,
-    *cancellation* does.
+    *cancellation* and an interrupt do.
 
     Raises:
         ContainerKitError: The class that fits the fault; the message starts with *doing* and names the entry.
@@ -77,7 +78,8 @@ def run(function: Any, job: Any, doing: str, cancellation: Cancellation | None =
     if threading.current_thread() is threading.main_thread():
         _run_interruptibly(function, job)
     else:
-        function(job)
+        with interrupts.hooked(lambda: _cancel(job)):
+            function(job)
     _check_fault(job.fault, doing)
 
 

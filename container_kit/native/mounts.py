@@ -56,8 +56,11 @@ def detached_view(lowers: Sequence[str]) -> Descriptor:
     return _detached(lowers, {}, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOEXEC)
 
 
-def detached_tmpfs(size_bytes: int) -> Descriptor:
+def detached_tmpfs(size_bytes: int, inodes: int | None = None) -> Descriptor:
     """A descriptor of the root of a new file system in memory, which ends with its last descriptor.
+
+    Args:
+        inodes: How many files it can have; None means what the kernel says.
 
     Raises:
         KernelError: Why the kernel refused.
@@ -65,6 +68,8 @@ def detached_tmpfs(size_bytes: int) -> Descriptor:
     with _context("tmpfs") as context:
         _set(context.fileno(), "size", str(size_bytes))
         _set(context.fileno(), "mode", "0755")
+        if inodes is not None:
+            _set(context.fileno(), "nr_inodes", str(inodes))
         return _mounted(context.fileno(), "tmpfs", "tmpfs", _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
 
 

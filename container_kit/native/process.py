@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 
 from container_kit._values import frozen
-from container_kit.errors import KernelError, TimedOut
+from container_kit.errors import KernelError, LimitExceeded, TimedOut
+from container_kit.native import interrupts
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor, give, sealed_init, take
 
@@ -197,6 +198,7 @@ class Talk:
         pidfd: The child; it is reaped at the end.
         stdin_fd, stdout_fd, stderr_fd: Our ends of its streams; -1 for none.
         input: What to write to its input.
+        most: Bytes that it may write, to both streams together; 0 for no limit.
     """
 
     __slots__ = ("_input", "_state")
@@ -209,10 +211,11 @@ class Talk:
         stdout_fd: int = -1,
         stderr_fd: int = -1,
         input: bytes = b"",
+        most: int = 0,
     ) -> None:
         self._input = ffi.from_buffer(input)
         streams = {"pidfd": pidfd, "stdin_fd": -1, "stdout_fd": stdout_fd, "stderr_fd": stderr_fd}
-        state = ffi.new("struct ck_talk *", {**streams, "known_code": -1})
+        state = ffi.new("struct ck_talk *", {**streams, "known_code": -1, "stop_fd": -1, "most": most})
         state.input, state.input_size = self._input, len(input)
         self._state = ffi.gc(state, lib.ck_talk_free)
         if isinstance(stdin_fd, Descriptor):
@@ -232,16 +235,27 @@ class Talk:
 
         Raises:
             TimedOut: After *timeout_s*; the child goes on.
+            LimitExceeded: It wrote more than it may; the child goes on.
             KernelError: A stream could not be read or written, or the child is not ours.
         """
+        self._state.stop_fd = interrupts.fd()
         deadline = -1 if timeout_s is None else time.monotonic_ns() + max(0, int(timeout_s * 1e9))
         result = -errno.EINTR
         while result == -errno.EINTR:
             result = lib.ck_communicate(self._state, deadline)
         if result == -errno.ETIMEDOUT:
             raise TimedOut(f"the program did not end within {timeout_s} s")
+        if result == -errno.ECANCELED:
+            raise interrupts.Interrupted
+        if result == -errno.EFBIG:
+            raise LimitExceeded(f"the program wrote more than {self._state.most} bytes")
         check(result, "cannot talk with the program")
-        return Completed(self._state.code, self._output(0), self._output(1))
+        return Completed(self._state.code, *self.output)
+
+    @property
+    def output(self) -> tuple[bytes, bytes]:
+        """What it has written until now: stdout and stderr."""
+        return self._output(0), self._output(1)
 
     def _output(self, which: int) -> bytes:
         size = self._state.size[which]

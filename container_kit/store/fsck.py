@@ -149,8 +149,7 @@ def _verify(store: Store, content: Content) -> None:
     elif content.key.startswith("blob:"):
         verify_blob(store, content)
     else:
-        diff_id = digest_of(content.key)
-        verify_tree(store.replay, store.layout.tree(diff_id), diff_id)
+        verify_tree(store.replay, store.layout.tree(digest_of(content.key)), content)
 
 
 def _look(store: Store, content: Content) -> None:

@@ -24,6 +24,7 @@ from container_kit.store.database import Database
 from container_kit.store.drafts import PART, Drafts, empty_directory
 from container_kit.store.layout import Layout, default_root
 from container_kit.store.leases import Lease, LeaseFile, has_dead
+from container_kit.store.snapshot_trees import is_snapshot
 from container_kit.store.tree_images import is_image, open_tar
 from container_kit.store.trees import Replay, TreeDraft, native_replay, path_of, replay_tree, verify_tree
 
@@ -289,6 +290,10 @@ class Store:
         self._content(tree_key(diff_id))
         return path_of(self.layout.tree(diff_id))
 
+    def is_snapshot_tree(self, name: Digest) -> bool:
+        """Whether a tree is a copy of a container's files, and *name* no digest of an archive."""
+        return is_snapshot(self.layout.tree(name))
+
     def tree_usage(self, diff_id: Digest) -> tuple[int, int]:
         """Bytes and inodes of an unpacked layer."""
         content = self._content(tree_key(diff_id))
@@ -446,8 +451,7 @@ class Store:
 
     def verify_tree(self, diff_id: Digest) -> None:
         """Compare an unpacked layer with its diff id; errors as in :meth:`verify_blob`."""
-        self._content(tree_key(diff_id))
-        verify_tree(self.replay, self.layout.tree(diff_id), diff_id)
+        verify_tree(self.replay, self.layout.tree(diff_id), self._content(tree_key(diff_id)))
 
     # For the other modules of this package
 

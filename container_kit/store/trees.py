@@ -12,9 +12,10 @@ from container_kit.errors import ContainerKitError, CorruptData, NotFound
 from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.oci.digest import Digest
 from container_kit.store import files
-from container_kit.store.catalog import Content, keys_of, tree_key
+from container_kit.store.catalog import Content, digest_of, keys_of, tree_key
 from container_kit.store.drafts import DEAD, remove_entry
 from container_kit.store.leases import Lease
+from container_kit.store.snapshot_trees import MARK, check_snapshot, is_snapshot
 from container_kit.store.tree_images import IMAGE, TAR, check_image, copy_tar, is_image
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class TreeDraft:
         fd: That directory, open for reading.
         recipe_fd: An empty file, open for reading and writing, for what is needed to make the archive again.
 
-    A layer becomes either that directory with its recipe, or the two files of :meth:`open_image`.
+    A layer becomes either that directory with its recipe, or the two files of :meth:`open_image`.  Files that
+    are copied as they are become that directory alone, by :meth:`keep_as_snapshot`.
     """
 
     def __init__(self, store: Store, lease: Lease | None) -> None:
@@ -72,6 +74,12 @@ class TreeDraft:
             else:
                 files.unlink(f"{directory}/{IMAGE}", "tree.choose")
                 files.unlink(f"{directory}/{TAR}", "tree.choose")
+
+    def keep_as_snapshot(self) -> None:
+        """Say that these files come from no archive: there is no recipe, and their name is no digest."""
+        directory = os.path.dirname(self.path)
+        with files.translated("prepare a snapshot", directory):
+            files.rename(f"{directory}/recipe", f"{directory}/{MARK}", "tree.choose")
 
     def _fill(self, directory: str) -> None:
         files.ensure_directory(self.path)
@@ -179,8 +187,16 @@ def replay_tree(replay: Replay, directory: str, diff_id: Digest, out_fd: int | N
         raise CorruptData(f"the unpacked layer {diff_id} has changed: its archive would be {found}")
 
 
-def verify_tree(replay: Replay, directory: str, diff_id: Digest) -> None:
-    """Compare every byte of the tree with what was unpacked; errors as in `replay_tree`."""
+def verify_tree(replay: Replay, directory: str, content: Content) -> None:
+    """Compare every byte of the tree with what was unpacked, or what is known of a snapshot.
+
+    Raises:
+        NotFound, CorruptData: As `replay_tree`.
+    """
+    diff_id = digest_of(content.key)
+    if is_snapshot(directory):
+        check_snapshot(directory, content)
+        return
     if is_image(directory):
         check_image(directory, diff_id)
     replay_tree(replay, directory, diff_id, None)

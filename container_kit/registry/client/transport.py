@@ -32,6 +32,7 @@ from container_kit.errors import (
     Unreachable,
     Untrusted,
 )
+from container_kit.native import interrupts
 from container_kit.registry.client.addresses import Reach, may_send
 from container_kit.registry.client.certificates import Trust
 from container_kit.registry.client.dialling import Dialler, PlainConnection, SecureConnection
@@ -66,6 +67,7 @@ class Transport:
         self._mutex = threading.Lock()
         deadline_s = options.deadline_s
         self._deadline = None if deadline_s is None else time.monotonic() + deadline_s
+        self._unhook = interrupts.hook(self.cancel)
 
     def fetch(self, request: Request, limit: int = MAX_ERROR_BYTES, tries: int | None = None) -> Answer:
         """The answer with its body, which has at most *limit* bytes; temporary failures are tried again.
@@ -88,6 +90,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
+        self._unhook()
         with self._mutex:
             connections = [one for idle in self._idle.values() for one in idle]
             self._idle.clear()
