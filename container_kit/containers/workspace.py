@@ -63,8 +63,7 @@ class Workspace:
             shift_owners: The container has a user namespace, whose root is to be the owner of the files.
         """
         source = f"/proc/{os.getpid()}/fd/{self._root.fileno()}"
-        options = ("nosuid", "nodev", *(("idmap",) if shift_owners else ()))
-        return Mount(target=target, source=source, options=options)
+        return Mount(target=target, source=source, options=("nosuid", "nodev"), id_map=shift_owners)
 
     def fill(self, files: Mapping[str, Contents]) -> None:
         """Write *files*: by path in it, their text, their bytes, or a file of this host (and its mode).
