@@ -13,6 +13,7 @@
 #include "cdef/listing.h"
 #include "cdef/layers_inflate.h"
 #include "cdef/layers_deflate.h"
+#include "cdef/network.h"
 #include "cdef/process.h"
 #include "cdef/sha256.h"
 #include "cdef/socket_in.h"

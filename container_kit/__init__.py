@@ -32,6 +32,9 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.images import Snapshot as Snapshot
     from container_kit.images import sign as sign
     from container_kit.images import verify as verify
+    from container_kit.network import EndpointRequest as EndpointRequest
+    from container_kit.network import Network as Network
+    from container_kit.network import Shaping as Shaping
     from container_kit.oci.progress import Progress as Progress
     from container_kit.registry.client import Credentials as Credentials
     from container_kit.registry.client import RegistryOptions as RegistryOptions
@@ -60,6 +63,7 @@ _HOMES = {
         StoreFull StoreTooNew TimedOut Unreachable UnsupportedFeature Untrusted WrongState
     """,
     "container_kit.images": "Image ManifestList Secret Snapshot sign verify",
+    "container_kit.network": "EndpointRequest Network Shaping",
     "container_kit.oci.progress": "Progress",
     "container_kit.registry.client": "Credentials RegistryOptions",
     "container_kit.registry.server": "Registry",

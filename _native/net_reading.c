@@ -1,0 +1,194 @@
+/* What links and routes there are: questions to a netlink socket, and the kernel's answers, which are checked. */
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ckit.h"
+#include "init/netlink.h"
+
+enum { QUESTION = 256, ANSWER = 32768, FIRST_ROOM = 64 };
+
+static int error_of(const struct nlmsghdr *message)
+{
+	int error;
+
+	if (message->nlmsg_len < sizeof *message + sizeof error)
+		return -EPROTO;
+	memcpy(&error, message + 1, sizeof error);
+	return error < 0 ? error : -EPROTO;
+}
+
+static void take_counters(const struct nlattr *attribute, struct ck_net_link *link)
+{
+	struct rtnl_link_stats64 s = { 0 };
+	unsigned int size = netlink_length(attribute);
+
+	memcpy(&s, netlink_value(attribute), size < sizeof s ? size : sizeof s); /* older kernels know fewer */
+	link->received_bytes = s.rx_bytes;
+	link->received_packets = s.rx_packets;
+	link->received_errors = s.rx_errors;
+	link->received_dropped = s.rx_dropped;
+	link->sent_bytes = s.tx_bytes;
+	link->sent_packets = s.tx_packets;
+	link->sent_errors = s.tx_errors;
+	link->sent_dropped = s.tx_dropped;
+}
+
+static void take_kind(const struct nlattr *info, struct ck_net_link *link)
+{
+	const struct nlattr *kind = netlink_find(netlink_value(info), netlink_length(info), IFLA_INFO_KIND);
+	unsigned int size = kind ? netlink_length(kind) : 0;
+
+	if (size < sizeof link->kind) {
+		memcpy(link->kind, kind ? netlink_value(kind) : "", size);
+		link->kind[size] = 0;
+	}
+}
+
+static int take_link(const struct nlmsghdr *message, struct ck_net_link *link)
+{
+	const unsigned int head = sizeof *message + sizeof(struct ifinfomsg);
+	const char *attributes = (const char *)message + head;
+	const struct nlattr *found;
+	struct ifinfomsg info;
+	unsigned int size;
+
+	if (message->nlmsg_len < head)
+		return -EPROTO;
+	size = message->nlmsg_len - head;
+	memcpy(&info, message + 1, sizeof info);
+	link->index = info.ifi_index;
+	link->up = !!(info.ifi_flags & IFF_UP);
+	link->mtu = netlink_u32(netlink_find(attributes, size, IFLA_MTU), 0);
+	found = netlink_find(attributes, size, IFLA_ADDRESS);
+	if (found && netlink_length(found) == sizeof link->mac)
+		memcpy(link->mac, netlink_value(found), sizeof link->mac);
+	found = netlink_find(attributes, size, IFLA_STATS64);
+	if (found)
+		take_counters(found, link);
+	found = netlink_find(attributes, size, IFLA_LINKINFO);
+	if (found)
+		take_kind(found, link);
+	return 0;
+}
+
+int ck_net_link(int route, const char *name, struct ck_net_link *link)
+{
+	char question[QUESTION] __attribute__((aligned(8))), answer[ANSWER] __attribute__((aligned(8)));
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	const struct nlmsghdr *message;
+	struct netlink_buffer b;
+	long n;
+
+	memset(link, 0, sizeof *link);
+	netlink_begin(&b, question, sizeof question);
+	netlink_message(&b, RTM_GETLINK, 0, &head, sizeof head);
+	netlink_put_text(&b, IFLA_IFNAME, name);
+	n = b.full || ck_strlen(name) >= IFNAMSIZ ? -ENODEV : netlink_send(route, b.data, b.used);
+	while (n >= 0) {
+		unsigned int at = 0;
+
+		n = netlink_receive(route, answer, sizeof answer);
+		while (n > 0 && (message = netlink_next(answer, n, &at))) {
+			if (message->nlmsg_seq != b.sequence)
+				continue;
+			return message->nlmsg_type == RTM_NEWLINK ? take_link(message, link) : error_of(message);
+		}
+	}
+	return n;
+}
+
+static int make_room(struct ck_net_routes *found)
+{
+	unsigned int room = found->room ? found->room * 2 : FIRST_ROOM;
+	struct ck_net_route *grown;
+
+	if (found->count < found->room)
+		return 0;
+	grown = realloc(found->routes, room * sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	found->routes = grown;
+	found->room = room;
+	return 0;
+}
+
+/* A route of the main table that leads somewhere. */
+static int take_route(const struct nlmsghdr *message, struct ck_net_routes *found)
+{
+	const unsigned int head = sizeof *message + sizeof(struct rtmsg);
+	const char *attributes = (const char *)message + head;
+	struct ck_net_route route = { 0 };
+	const struct nlattr *target;
+	struct rtmsg r;
+
+	if (message->nlmsg_len < head)
+		return -EPROTO;
+	memcpy(&r, message + 1, sizeof r);
+	if (r.rtm_table != RT_TABLE_MAIN || r.rtm_type != RTN_UNICAST)
+		return 0;
+	route.target.family = r.rtm_family;
+	route.target.prefix = r.rtm_dst_len;
+	target = netlink_find(attributes, message->nlmsg_len - head, RTA_DST);
+	if (target && netlink_length(target) <= sizeof route.target.bytes)
+		memcpy(route.target.bytes, netlink_value(target), netlink_length(target));
+	route.link = netlink_u32(netlink_find(attributes, message->nlmsg_len - head, RTA_OIF), 0);
+	if (make_room(found) < 0)
+		return -ENOMEM;
+	found->routes[found->count++] = route;
+	return 0;
+}
+
+/* One answer to a dump; 1 at its end. */
+static int take_routes(const char *answer, long n, unsigned int sequence, struct ck_net_routes *found)
+{
+	const struct nlmsghdr *message;
+	unsigned int at = 0;
+
+	while ((message = netlink_next(answer, n, &at))) {
+		int result = 0;
+
+		if (message->nlmsg_seq != sequence)
+			continue;
+		if (message->nlmsg_type == NLMSG_DONE)
+			return 1;
+		if (message->nlmsg_type == NLMSG_ERROR)
+			return error_of(message);
+		if (message->nlmsg_type == RTM_NEWROUTE)
+			result = take_route(message, found);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+int ck_net_routes(int route, int family, struct ck_net_routes *found)
+{
+	char question[QUESTION] __attribute__((aligned(8))), answer[ANSWER] __attribute__((aligned(8)));
+	struct rtmsg head = { .rtm_family = family };
+	struct netlink_buffer b;
+	long result;
+
+	netlink_begin(&b, question, sizeof question);
+	netlink_message(&b, RTM_GETROUTE, NLM_F_DUMP, &head, sizeof head);
+	result = netlink_send(route, b.data, b.used);
+	while (result == 0) {
+		long n = netlink_receive(route, answer, sizeof answer);
+
+		result = n < 0 ? n : take_routes(answer, n, b.sequence, found);
+	}
+	if (result < 0)
+		ck_net_routes_free(found);
+	return result < 0 ? (int)result : 0;
+}
+
+void ck_net_routes_free(struct ck_net_routes *found)
+{
+	free(found->routes);
+	memset(found, 0, sizeof *found);
+}

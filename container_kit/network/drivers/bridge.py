@@ -1,0 +1,122 @@
+"""The driver ``bridge``: a bridge on the host, and for each container a pair of interfaces.
+
+Options: ``bridge_name`` (name of the link on the host) and ``icc`` (``false``: its containers do not reach
+each other).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from container_kit.errors import InvalidInput, KernelError
+from container_kit.native.network import (
+    add_pair,
+    configure,
+    delete_link,
+    delete_message,
+    ensure_bridge,
+    find_link,
+)
+from container_kit.network.values import Undo
+
+if TYPE_CHECKING:
+    from container_kit.network.endpoint import Endpoint
+    from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet
+    from container_kit.network.site import Member, Site
+
+__all__ = ["Bridge"]
+
+_OPTIONS = ("bridge_name", "icc")
+# No router speaks to a container but its gateway; its addresses are its own without asking around.
+_IPV6_INSIDE = {"accept_ra": "0", "accept_redirects": "0", "accept_dad": "0", "disable_ipv6": "0"}
+
+
+class Bridge:
+    """Containers on a bridge of the host, which is their gateway."""
+
+    gives_addresses = False
+
+    def validate(self, options: NetworkOptions, site: Site) -> None:
+        """See `Driver`."""
+        for key, value in options.options.items():
+            if key not in _OPTIONS:
+                raise InvalidInput(f"driver 'bridge' has no option {key!r}: it has {', '.join(_OPTIONS)}")
+            if key == "icc" and value not in ("true", "false"):
+                raise InvalidInput(f"option icc={value!r} is neither true nor false")
+        name = options.options.get("bridge_name", "ck")
+        if (
+            not 0 < len(name) < 16
+            or "/" in name
+            or name in (".", "..")
+            or not name.isprintable()
+            or " " in name
+        ):
+            raise InvalidInput(
+                f"bridge_name {name!r} cannot be the name of a link: 1 to 15 letters and digits"
+            )
+
+    def set_up(self, network: NetworkRecord, site: Site) -> Undo:
+        """See `Driver`."""
+        ensure_bridge(
+            site.host,
+            network.link,
+            mac=network.link_mac,
+            mtu=network.mtu,
+            addresses=[_with_prefix(subnet) for subnet in network.subnets],
+        )
+        site.host.set(_settings(network))
+        return Undo(messages=(delete_message(network.link),))
+
+    def tear_down(self, network: NetworkRecord, site: Site) -> None:
+        """See `Driver`."""
+        delete_link(site.host, network.link)
+
+    def attach(self, member: Member) -> Endpoint:
+        """See `Driver`."""
+        network, endpoint, inside = member.network, member.endpoint, member.namespace
+        if inside is None:
+            raise ValueError("a container without a namespace cannot be attached")
+        bridge = find_link(member.site.host, network.link)
+        if bridge is None:
+            raise KernelError(19, f"the bridge {network.link} of network {network.name!r} is gone: try again")
+        add_pair(
+            member.site.host,
+            endpoint.link,
+            inner=endpoint.interface,
+            inside=inside,
+            bridge=bridge.index,
+            mac=endpoint.mac,
+            mtu=bridge.mtu,
+            isolated=network.options.options.get("icc") == "false",
+        )
+        if endpoint.ipv6:
+            prefix = f"net/ipv6/conf/{endpoint.interface}"
+            inside.set({f"{prefix}/{key}": value for key, value in _IPV6_INSIDE.items()})
+        configure(
+            inside,
+            endpoint.interface,
+            addresses=[text for text in (endpoint.ipv4, endpoint.ipv6) if text],
+            gateways=[text for text in (endpoint.gateway4, endpoint.gateway6) if text],
+        )
+        return endpoint
+
+    def detach(self, member: Member) -> None:
+        """See `Driver`."""
+        # The kernel takes the pair away with the namespace, in the background and many at once.
+        if member.namespace is not None:
+            delete_link(member.site.host, member.endpoint.link)
+
+
+def _with_prefix(subnet: Subnet) -> str:
+    return f"{subnet.gateway}/{subnet.prefix_length}"
+
+
+def _settings(network: NetworkRecord) -> dict[str, str]:
+    """What the kernel has to know of the bridge and, for a way out, of the host."""
+    prefix = f"net/ipv6/conf/{network.link}"
+    settings = {f"{prefix}/accept_ra": "0", f"{prefix}/disable_ipv6": "0" if network.ipv6 else "1"}
+    if not network.options.internal and network.ipv4 is not None:
+        settings["net/ipv4/ip_forward"] = "1"
+    if not network.options.internal and network.ipv6 is not None:
+        settings["net/ipv6/conf/all/forwarding"] = "1"
+    return settings

@@ -1,0 +1,140 @@
+"""One container's way onto one network: decide, tell how to undo it, write it down, make it.
+
+In this order, so that at every moment a crash leaves nothing that nobody knows of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from container_kit.errors import InvalidInput
+from container_kit.native.namespaces import NetworkNamespace
+from container_kit.network.activation import activate
+from container_kit.network.addresses import mac_of
+from container_kit.network.drivers import driver
+from container_kit.network.endpoint import Endpoint
+from container_kit.network.membership import Membership
+from container_kit.network.record import NetworkRecord, Subnet
+from container_kit.network.site import Member, Site
+from container_kit.network.values import EndpointRequest, PublishedPort, Undo, check_mac, dns_name
+
+__all__ = ["Joining"]
+
+# One digit of the name of a link on the host, which has room for no more.
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SHORT_ID = 12
+
+
+class Joining:
+    """A container on its way onto a network, on it, and off it.
+
+    Args:
+        others: The endpoints that the container has already.
+        with_gateway: Whether its way out shall be by this network.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        network: NetworkRecord,
+        owner: str,
+        request: EndpointRequest,
+        *,
+        names: Iterable[str] = (),
+        others: Sequence[Endpoint] = (),
+        with_gateway: bool = True,
+    ) -> None:
+        self.site, self.network, self.request = site, network, request
+        self.membership = Membership(site, network)
+        self._driver = driver(network.driver)
+        self._with_gateway = with_gateway and not network.options.internal
+        self.endpoint = Endpoint(
+            owner=owner,
+            network=network.id,
+            network_name=network.name,
+            interface=request.interface or _free_interface(others),
+            link=_free_link(owner, others),
+            mac=check_mac(request.mac) if request.mac else "",
+            names=_all_names(names, request.aliases, owner),
+        )
+
+    def decide(self, ports: Sequence[PublishedPort] = ()) -> None:
+        """Choose and claim what the container gets; nothing else is done yet."""
+        self.endpoint = attrs.evolve(self.endpoint, ports=tuple(ports))
+        if self._driver.gives_addresses or self.network.driver in ("host", "none"):
+            return
+        owner, request, network = self.endpoint.owner, self.request, self.network
+        with self.membership.locked() as lock:
+            ipv4 = self.membership.claim(owner, network.ipv4, request.ipv4, lock)
+            self._take(network.ipv4, ipv4)
+            ipv6 = self.membership.claim(owner, network.ipv6, request.ipv6, lock)
+            self._take(network.ipv6, ipv6)
+        if not self.endpoint.mac:
+            self.endpoint = attrs.evolve(self.endpoint, mac=mac_of(ipv4 or ipv6))
+
+    def _take(self, subnet: Subnet | None, address: str) -> None:
+        if subnet is None or not address:
+            return
+        gateway = subnet.gateway if self._with_gateway else ""
+        whole = f"{address}/{subnet.prefix_length}"
+        if subnet.is_ipv6:
+            self.endpoint = attrs.evolve(self.endpoint, ipv6=whole, gateway6=gateway)
+        else:
+            self.endpoint = attrs.evolve(self.endpoint, ipv4=whole, gateway4=gateway)
+
+    @property
+    def undo(self) -> Undo:
+        """What takes the container off the network when nobody who knew it is left."""
+        return Undo(self.membership.files_of(self.endpoint.owner, self.endpoint.addresses))
+
+    def join(self, namespace: NetworkNamespace) -> None:
+        """Write it down and make it."""
+        with self.membership.locked():
+            self.membership.write(self.endpoint)
+            activate(self.site, self.network)
+        made = self._driver.attach(self._member(namespace))
+        if made != self.endpoint:
+            self.endpoint = made
+            self.membership.write(made)
+
+    def leave(self, namespace: NetworkNamespace | None) -> None:
+        """Undo all of it, as far as it was done; without *namespace* that has ended, or ends now."""
+        self._driver.detach(self._member(namespace))
+        self.membership.release(self.endpoint.owner, self.endpoint.addresses)
+
+    def _member(self, namespace: NetworkNamespace | None) -> Member:
+        return Member(
+            site=self.site,
+            network=self.network,
+            request=self.request,
+            endpoint=self.endpoint,
+            namespace=namespace,
+        )
+
+
+def _free_interface(others: Sequence[Endpoint]) -> str:
+    taken = {endpoint.interface for endpoint in others}
+    return next(name for number in range(len(taken) + 1) if (name := f"eth{number}") not in taken)
+
+
+def _free_link(owner: str, others: Sequence[Endpoint]) -> str:
+    taken = {endpoint.link for endpoint in others}
+    for digit in _DIGITS:
+        name = f"ck{digit}{owner[:_SHORT_ID]}"
+        if name not in taken:
+            return name
+    raise InvalidInput(f"container {owner[:_SHORT_ID]} is on {len(taken)} networks: more cannot be had")
+
+
+def _all_names(names: Iterable[str], aliases: Iterable[str], owner: str) -> tuple[str, ...]:
+    """Each once, in this order, the short id last; what cannot be asked for over DNS is left out."""
+    found = dict.fromkeys(alias.lower() for alias in aliases)
+    given: dict[str, None] = {}
+    for name in names:
+        try:
+            given[dns_name(name)] = None
+        except InvalidInput:
+            continue  # such as a container's name that ends in a dot
+    return tuple({**given, **found, owner[:_SHORT_ID]: None})

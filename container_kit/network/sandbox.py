@@ -1,0 +1,157 @@
+"""One container's network while it runs: a namespace with interfaces that are up before the program is.
+
+Order of making: ports and addresses are chosen and held, the caller is told what undoes the rest, and only
+then anything else exists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from container_kit.errors import InvalidInput, UnsupportedFeature
+from container_kit.native.namespaces import NetworkNamespace, new_network
+from container_kit.network.joining import Joining
+from container_kit.network.values import EndpointRequest, PortRequest, PublishedPort, Shaping, Undo
+
+if TYPE_CHECKING:
+    from container_kit.native.descriptors import Descriptor
+    from container_kit.network.endpoint import Endpoint
+    from container_kit.network.state import Networks
+
+__all__ = ["NetworkSandbox"]
+
+# Before any interface is there.  IPv6 is switched on for each interface that has an address of it; nobody's
+# router advertisement is believed (CVE-2020-10749).
+_SETTINGS = (
+    ("net/ipv6/conf/default/disable_ipv6", "1"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv6/conf/all/accept_ra", "0"),
+)
+
+
+class NetworkSandbox:
+    """The network of one container, from before its program runs to after its end.
+
+    Attributes:
+        namespace: The container's; held as long as this object is open.
+        endpoints: Its places on networks, in the order asked for.
+        ports: What is published.
+        held: Descriptors that keep the published ports from others: whoever outlives the caller gets copies.
+        dns: Addresses that answer for names of the networks; empty when the host's servers are to be asked.
+        undo: What takes the container off all of it when nobody who knew it is left.
+    """
+
+    def __init__(self, networks: Networks, owner: str) -> None:
+        self.networks, self.owner = networks, owner
+        self.namespace = NetworkNamespace()
+        self.ports: tuple[PublishedPort, ...] = ()
+        self.held: tuple[Descriptor, ...] = ()
+        self._joined: list[Joining] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        networks: Networks,
+        owner: str,
+        requests: Sequence[EndpointRequest],
+        *,
+        names: Iterable[str],
+        ports: Sequence[PortRequest] = (),
+        egress: Sequence[str] | None = None,
+        shaping: Shaping | None = None,
+        user_namespace: int | None = None,
+        announce: Callable[[Undo], None],
+    ) -> NetworkSandbox:
+        """A network for a container.
+
+        Args:
+            owner: The container's id, 64 hex digits.
+            requests: The networks to be on; none for a namespace with a loopback alone.
+            names: By which others find it, beside the aliases: its name and its hostname.
+            ports: What to publish on the host.
+            egress: Where it may connect to, such as ``10.0.0.0/8`` or ``example.org:443``; None: anywhere.
+            shaping: How bad its network shall be.
+            user_namespace: Descriptor of the user namespace that the container has, if it has one.
+            announce: Called once with what undoes it all, before any of that exists.
+
+        Raises:
+            NotFound: A network does not exist.
+            Conflict: An address or a port is taken; says by whom.
+            LimitExceeded: A network has no address left.
+            PermissionMissing: The caller may not make networks.
+        """
+        sandbox = cls(networks, owner)
+        try:
+            sandbox._prepare(requests, tuple(names), ports)
+            announce(sandbox.undo)
+            sandbox._establish(user_namespace)
+        except BaseException:
+            sandbox.close()
+            raise
+        return sandbox
+
+    def _prepare(
+        self, requests: Sequence[EndpointRequest], names: Sequence[str], ports: Sequence[PortRequest]
+    ) -> None:
+        if ports:
+            raise UnsupportedFeature("published ports are not there yet")
+        has_gateway = False
+        for request in requests:
+            network = self.networks.get(request.network)
+            if any(one.network.id == network.id for one in self._joined):
+                raise InvalidInput(f"a container is on network {network.name!r} once: it was asked for twice")
+            joining = Joining(
+                self.networks.site,
+                network,
+                self.owner,
+                request,
+                names=names,
+                others=self.endpoints,
+                with_gateway=not has_gateway,
+            )
+            self._joined.append(joining)
+            joining.decide(self.ports if joining is self._joined[0] else ())
+            has_gateway = has_gateway or bool(joining.endpoint.gateway4 or joining.endpoint.gateway6)
+
+    def _establish(self, user_namespace: int | None) -> None:
+        self.namespace = new_network(user_namespace, _SETTINGS)
+        for joining in self._joined:
+            joining.join(self.namespace)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The container's places on networks, in the order asked for."""
+        return tuple(joining.endpoint for joining in self._joined)
+
+    @property
+    def dns(self) -> tuple[str, ...]:
+        """Addresses that answer for names of the networks; empty when the host's servers are to be asked."""
+        found = (joining.network for joining in self._joined if joining.network.driver == "bridge")
+        return tuple(subnet.gateway for network in found for subnet in network.subnets)
+
+    @property
+    def undo(self) -> Undo:
+        """What takes the container off all of it when nobody who knew it is left."""
+        whole = Undo()
+        for joining in self._joined:
+            whole += joining.undo
+        return whole
+
+    def close(self) -> None:
+        """Take the container off its networks; what is in its namespace goes with that.  May be repeated.
+
+        For after the container's end: its processes must not use the addresses any longer.
+        """
+        with self._lock:
+            while self._joined:
+                with contextlib.suppress(FileNotFoundError):
+                    self._joined[-1].leave(None)
+                self._joined.pop()
+            for socket in self.held:
+                socket.close()
+            self.held = ()
+            self.namespace.close()
