@@ -14,9 +14,9 @@ __all__ = ["checked_address", "choose_subnets", "claim_name", "free_addresses", 
 
 # The default network gets one of these, others one from the second.  Neither is where routers for homes and
 # other container engines put theirs.
-_DEFAULT_POOL = ip_network("10.88.0.0/16")
-_POOL = ip_network("10.89.0.0/16")
-_FURTHER_POOLS = tuple(ip_network(f"10.{second}.0.0/16") for second in range(90, 128))
+_DEFAULT_POOL = IPv4Network("10.88.0.0/16")
+_POOL = IPv4Network("10.89.0.0/16")
+_FURTHER_POOLS = tuple(IPv4Network(f"10.{second}.0.0/16") for second in range(90, 128))
 _LOCAL_IPV6 = 0xFD << 120  # RFC 4193: fd, then 40 random bits, then 16 for the subnet
 
 Network = IPv4Network | IPv6Network
@@ -63,17 +63,24 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 def _free_ipv4(used: Collection[tuple[Network, str]], seed: str, is_default: bool) -> Network:
-    first: list[Network] = [_DEFAULT_POOL] if is_default else []
-    subnets = list(_POOL.subnets(new_prefix=24))
-    start = int(seed, 16) % len(subnets)
-    further = [subnet for pool in _FURTHER_POOLS for subnet in pool.subnets(new_prefix=24)]
-    candidates: list[Network] = [*first, *subnets[start:], *subnets[:start], *further]
-    for subnet in candidates:
+    for subnet in _candidates(int(seed, 16), is_default):
         if not any(_overlap(subnet, other) for other, _ in used):
             return subnet
     raise LimitExceeded(
         f"all subnets from {_POOL} to {_FURTHER_POOLS[-1]} are in use: give one, or prune networks"
     )
+
+
+def _candidates(start: int, is_default: bool) -> Iterator[IPv4Network]:
+    """Subnets to try, one after the other."""
+    if is_default:
+        yield _DEFAULT_POOL
+    first = list(_POOL.subnets(new_prefix=24))
+    start %= len(first)
+    yield from first[start:]
+    yield from first[:start]
+    for pool in _FURTHER_POOLS:
+        yield from pool.subnets(new_prefix=24)
 
 
 def _free_ipv6(used: Collection[tuple[Network, str]], seed: str) -> Network:

@@ -1,8 +1,8 @@
 """Who is on a network: a file for each container, and one for each address, below the network's directory.
 
 The endpoint's file says that its owner is on the network, and where.  An address is claimed by a symbolic
-link in ``addresses/`` that names its owner: made exclusively, so that nobody needs to read all endpoints to find
-a free one.  A claim without an endpoint is left by a crash and lasts some seconds.
+link in ``addresses/`` that names its owner: made exclusively, so that nobody needs to read all endpoints to
+find a free one.  A claim without an endpoint is left by a crash and lasts some seconds.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ _LABELS = st.from_regex("[a-z][a-z0-9]{0,8}", fullmatch=True)
 
 
 @given(_PORTS, st.sampled_from(["tcp", "udp", "sctp"]), _ADDRESSES, _PORTS)
-def test_a_published_port_reads_as_it_was_written(inside: int, protocol: str, host: str, outside: int) -> None:
+def test_a_published_port_reads_as_it_was_written(
+    inside: int, protocol: str, host: str, outside: int
+) -> None:
     """`parse` is the inverse of str() for every port and address."""
     port = PublishedPort(inside, protocol, host, outside)  # type: ignore[arg-type]
 
@@ -96,7 +98,9 @@ def test_a_port_that_cannot_be_published_is_refused(wish: dict[str, object]) -> 
         PortRequest(**wish)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wish", [{"loss": 1.5}, {"delay_ms": -1}, {"delay_ms": 1, "jitter_ms": 2}, {"rate": 1}])
+@pytest.mark.parametrize(
+    "wish", [{"loss": 1.5}, {"delay_ms": -1}, {"delay_ms": 1, "jitter_ms": 2}, {"rate": 1}]
+)
 def test_shaping_has_bounds(wish: dict[str, object]) -> None:
     """A share is 0 to 1, a wait is not negative, a rate moves at least a byte a second."""
     with pytest.raises(InvalidInput):
