@@ -47,7 +47,20 @@ struct field {
 int next_field(const char **at, const char *end, struct field *field);
 
 /* The tags that both know; monitor_config.h has the rest. */
-enum { FIELD_ID = 1, FIELD_DIRECTORY = 2, FIELD_CGROUP2 = 5, FIELD_CGROUP = 6, FIELD_NAME_FILE = 14 };
+enum {
+	FIELD_ID = 1,
+	FIELD_DIRECTORY = 2,
+	FIELD_CGROUP2 = 5,
+	FIELD_CGROUP = 6,
+	FIELD_NAME_FILE = 14,
+	FIELD_UNDO_FILE = 19,	 /* text: a path to unlink */
+	FIELD_UNDO_MESSAGE = 20, /* the protocol as uint64, then a netlink message */
+};
+
+/* undo.c: what a container has in the network; other fields are passed over. */
+#define UNDO_MESSAGE_HEAD 8
+void undo(const char *fields, uint64_t size);
+void netlink_tell(uint32_t protocol, const char *message, uint32_t size);
 
 /* cgroup.c: the end of a container's cgroups. */
 #define MAX_CGROUPS 16

@@ -7,7 +7,7 @@
 #define MEMORY_RW 3   /* PROT_READ | PROT_WRITE */
 #define MEMORY_OWN 34 /* MAP_PRIVATE | MAP_ANONYMOUS */
 #define MAY_MOVE 1
-#define LONGEST_MESSAGE (16 * 1024)
+#define LONGEST_MESSAGE (128 * 1024)
 
 enum { SOCKET_FD = 3, OWNER_FD = 4 };
 
@@ -19,6 +19,8 @@ struct entries {
 struct entry {
 	const char *id, *directory, *name_file;
 	struct cgroups cgroups;
+	const char *fields; /* all of them */
+	uint64_t size;
 };
 
 static char *message;
@@ -46,6 +48,9 @@ static int take_field(struct entry *entry, const struct field *field)
 		if (entry->cgroups.v1_count == MAX_CGROUPS)
 			return -E2BIG;
 		return take_text(field, &entry->cgroups.v1[entry->cgroups.v1_count++]);
+	case FIELD_UNDO_FILE:
+	case FIELD_UNDO_MESSAGE:
+		return 0; /* `undo` reads them */
 	}
 	return -EINVAL;
 }
@@ -56,7 +61,7 @@ static int parse(struct entry *entry, const char *data, uint64_t size)
 	struct field field;
 	int more;
 
-	*entry = (struct entry){ 0 };
+	*entry = (struct entry){ .fields = data, .size = size };
 	while ((more = next_field(&at, data + size, &field)) > 0)
 		if (take_field(entry, &field) < 0)
 			return -EINVAL;
@@ -159,6 +164,7 @@ static void clear_one(const struct entry *entry)
 {
 	/* Once more: a process on its way into the cgroup may have come in since. */
 	cgroups_kill(&entry->cgroups);
+	undo(entry->fields, entry->size);
 	cgroups_remove(&entry->cgroups);
 	if (entry->name_file)
 		sys(unlinkat, AT_HERE, entry->name_file, 0);

@@ -8,8 +8,17 @@
 #include "daemon.h"
 #include "plan.h"
 
-/* Descriptors it is born with. */
-enum { STARTER_FD = 3, CONFIG_FD = 4, LOCK_FD = 5, OWNER_FD = 6 };
+/* Descriptors it is born with; the last three only with a network. */
+enum {
+	STARTER_FD = 3,
+	CONFIG_FD,
+	LOCK_FD,
+	OWNER_FD,
+	NETWORK_FD, /* the container's network namespace, for every start of it */
+	USER_FD,    /* the user namespace that owns that */
+	HELD_FD,    /* a socket with the published ports in it: what is sent and not received stays open */
+	GIVEN_END
+};
 
 enum {
 	FIELD_PLAN = 4,
@@ -47,6 +56,9 @@ struct config {
 	struct health_timing health;
 	uint32_t attach; /* what the starter wants from its connection */
 	int auto_remove, owned;
+	int namespaces; /* how many of those from NETWORK_FD on the plan wants */
+	const char *undo; /* fields, among them what is to be taken back in the end */
+	uint64_t undo_size;
 };
 
 /* What the state file says; see container_kit/containers/state_file.py. */

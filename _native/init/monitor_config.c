@@ -102,8 +102,22 @@ static int take_field(struct config *config, const struct field *field)
 		return take(field, &config->attach, sizeof config->attach);
 	case FIELD_OWNED:
 		return set_flag(&config->owned);
+	case FIELD_UNDO_FILE:
+	case FIELD_UNDO_MESSAGE:
+		return 0; /* `undo` reads them */
 	}
 	return -EINVAL;
+}
+
+/* The plan of a container says in its head how many namespaces it is to be passed. */
+static int count_namespaces(struct config *config)
+{
+	const struct plan_header *header = (const void *)config->plan;
+
+	if (config->plan_size < sizeof *header || header->slots > HELD_FD - NETWORK_FD)
+		return -EINVAL;
+	config->namespaces = header->slots;
+	return 0;
 }
 
 int config_parse(struct config *config, const char *data, uint64_t size)
@@ -112,6 +126,8 @@ int config_parse(struct config *config, const char *data, uint64_t size)
 	struct field field;
 	int more = 1;
 
+	config->undo = data;
+	config->undo_size = size;
 	while (more > 0 && (more = next_field(&at, data + size, &field)) > 0) {
 		int error = take_field(config, &field);
 		if (error < 0)
@@ -121,5 +137,5 @@ int config_parse(struct config *config, const char *data, uint64_t size)
 		return -EINVAL;
 	if (config->events && !config->event_fields)
 		return -EINVAL;
-	return 0;
+	return count_namespaces(config);
 }

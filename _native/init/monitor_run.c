@@ -158,8 +158,17 @@ static int has_run(const struct monitor *m)
 	return m->state.started_at[0] || (n > 0 && !ck_starts(state, "status=created"));
 }
 
+/* Its addresses and ports are free when its end is told: whoever waits for that may want them at once. */
+static void leave_network(struct monitor *m)
+{
+	undo(m->config.undo, m->config.undo_size);
+	for (int fd = NETWORK_FD; m->config.namespaces && fd < GIVEN_END; fd++)
+		sys(close, fd);
+}
+
 void monitor_finish(struct monitor *m)
 {
+	leave_network(m);
 	m->state.status = has_run(m) ? "exited" : "created";
 	state_publish(m);
 	if (m->config.auto_remove && m->config.name_file)

@@ -199,6 +199,21 @@ static int32_t rename_events(struct monitor *m, uint32_t size)
 	return 0;
 }
 
+/* What is to be taken back in the end, after a network was connected or disconnected. */
+static int32_t replace_undo(struct monitor *m, uint32_t size)
+{
+	static char fields[CHUNK] __attribute__((aligned(8)));
+
+	if (size > sizeof fields)
+		return -E2BIG;
+	if (m->phase == PHASE_ENDED)
+		return -ESRCH;
+	memcpy(fields, m->message + 1, size);
+	m->config.undo = fields;
+	m->config.undo_size = size;
+	return 0;
+}
+
 static void attach(struct monitor *m, struct client *client, uint32_t wants)
 {
 	if ((wants & WANTS_STDIN) && m->stdin_fd < 0)
@@ -261,6 +276,8 @@ static void serve_message(struct monitor *m, struct client *client, char kind, c
 		return client_answer(m, client, mark_paused(m, numbers[0]));
 	case 'n':
 		return client_answer(m, client, rename_events(m, size));
+	case 'N':
+		return client_answer(m, client, replace_undo(m, size));
 	case 'a':
 		return attach(m, client, numbers[0]);
 	case 'i':

@@ -79,6 +79,7 @@ static void note_start(struct monitor *m, int pid)
 
 static long launch_plan(struct monitor *m, struct ends *ends, struct launch *launch)
 {
+	static const int namespaces[] = { NETWORK_FD, USER_FD };
 	long result;
 
 	launch->init_fd = m->init_fd;
@@ -86,6 +87,8 @@ static long launch_plan(struct monitor *m, struct ends *ends, struct launch *lau
 	launch->plan_size = m->config.plan_size;
 	for (int i = 0; i < 3; i++)
 		launch->stdio[i] = ends->fds[i] < 0 ? NOTHING_FD : ends->fds[i];
+	launch->slots = namespaces;
+	launch->slot_count = m->config.namespaces;
 	launch->cgroup_fd = -1;
 	if (m->config.cgroups.v2) {
 		launch->cgroup_fd = sys(openat, AT_HERE, m->config.cgroups.v2, DIRECTORY_FLAGS, 0);

@@ -37,6 +37,7 @@ CONTAINER_COMMANDS: dict[str, Row] = {
     "kill": ("lifecycle:kill", "Send a signal to containers (SIGKILL)"),
     "logs": ("streams:logs", "Show what a container wrote"),
     "pause": ("lifecycle:pause", "Freeze all processes of containers"),
+    "port": ("networks:port", "Show where the ports of a container are published"),
     "rename": ("lifecycle:rename", "Give a container another name"),
     "restart": ("lifecycle:restart", "Stop containers and start them again"),
     "rm": ("lifecycle:rm", "Remove containers"),
@@ -81,6 +82,7 @@ TOP_COMMANDS: dict[str, Row] = {
     "manifest": ("app:manifest_group", "Make names that stand for images of several platforms"),
     "login": ("registries:login", "Try credentials at a registry, and keep them"),
     "logout": ("registries:logout", "Forget the credentials for a registry"),
+    "network": ("app:network_group", "Manage networks"),
     "ps": ("listing:ps", "List containers"),
     "registry": ("app:registry_group", "Serve and manage a registry of our own"),
     "rmi": ("images:rmi", "Remove images"),
@@ -132,6 +134,19 @@ manifest_group = LazyGroup(
         "inspect": ("manifests:inspect", "Show a list, or the manifest of an image in its registry"),
         "push": ("manifests:push", "Send a list, with its images, to its registry"),
         "rm": ("manifests:rm", "Forget lists that are kept here"),
+    },
+)
+network_group = LazyGroup(
+    "network",
+    help="Manage networks.",
+    table={
+        "connect": ("networks:connect", "Bring a container onto a network, also while it runs"),
+        "create": ("networks:create", "Create a network"),
+        "disconnect": ("networks:disconnect", "Take a container off a network, also while it runs"),
+        "inspect": ("networks:inspect", "Show all about networks, as JSON"),
+        "ls": ("networks:ls", "List networks"),
+        "prune": ("networks:prune", "Remove all networks that no container is on"),
+        "rm": ("networks:rm", "Remove networks that no container is on"),
     },
 )
 registry_group = LazyGroup(

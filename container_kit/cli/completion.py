@@ -26,6 +26,8 @@ __all__ = [
     "containers",
     "copy_paths",
     "image_names",
+    "network_names",
+    "networks_to_use",
     "paused_containers",
     "running_containers",
     "signals",
@@ -82,6 +84,16 @@ def _images(engine: Engine) -> Iterable[tuple[str, str]]:
             yield name, image.id.hex[:12]
 
 
+def _networks(engine: Engine) -> Iterable[tuple[str, str]]:
+    for record in engine.networks.list():
+        yield record.name, record.driver
+
+
+def _networks_to_use(engine: Engine) -> Iterable[tuple[str, str]]:
+    yield from _networks(engine)
+    yield from ((f"container:{name}", help) for name, help in _containers()(engine))
+
+
 def _both(engine: Engine) -> Iterable[tuple[str, str]]:
     yield from _containers()(engine)
     yield from _images(engine)
@@ -93,6 +105,8 @@ paused_containers = _live(_containers("paused"))
 stopped_containers = _live(_containers("created", "exited", "dead"))
 image_names = _live(_images)
 container_or_image = _live(_both)
+network_names = _live(_networks)
+networks_to_use = _live(_networks_to_use)
 container_namespaces = _live(
     lambda engine: ((f"container:{name}", help) for name, help in _containers()(engine))
 )

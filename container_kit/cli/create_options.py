@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from container_kit.cli import create_parsing as parsing
-from container_kit.cli.completion import container_namespaces, signals
+from container_kit.cli.completion import container_namespaces, networks_to_use, signals
 from container_kit.cli.humanise import parse_duration
 from container_kit.cli.limit_options import limit_options, limits_from
 from container_kit.errors import InvalidInput
@@ -52,10 +52,22 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option(
         "--network",
         "--net",
-        metavar="none|host|container:NAME",
-        shell_complete=container_namespaces,
-        help="Network to use (none).",
+        many=True,
+        metavar="NETWORK",
+        shell_complete=networks_to_use,
+        help="Network to use (bridge), also several; none, host or container:NAME.",
     ),
+    _option("--network-alias", "--net-alias", many=True, metavar="NAME", help="Further name of it there."),
+    _option("-p", "--publish", many=True, metavar="[[IP:]PORT:]PORT[/PROTOCOL]", help="Publish a port."),
+    _option("-P", "--publish-all", flag=True, help="Publish all ports that the image exposes."),
+    _option("--expose", many=True, metavar="PORT[/PROTOCOL]", help="Expose a port, for -P."),
+    _option("--ip", metavar="ADDRESS", help="Its IPv4 address on the network."),
+    _option("--ip6", metavar="ADDRESS", help="Its IPv6 address on the network."),
+    _option("--mac-address", metavar="ADDRESS", help="Its hardware address on the network."),
+    _option("--dns", many=True, metavar="ADDRESS", help="Name server to ask."),
+    _option("--dns-search", many=True, metavar="DOMAIN", help="Domain to look up plain names in."),
+    _option("--dns-option", "--dns-opt", many=True, metavar="OPTION", help="Option of resolv.conf."),
+    _option("--add-host", many=True, metavar="NAME:ADDRESS", help="Line for /etc/hosts."),
     _option(
         "--pid", metavar="host|container:NAME", shell_complete=container_namespaces, help="PID namespace."
     ),
@@ -123,6 +135,7 @@ def container_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     found["sysctls"] = parsing.parse_key_values(flags["sysctl"], "sysctl")
     found["rlimits"] = parsing.parse_rlimits(flags["ulimit"])
     found.update(parsing.parse_security(flags["security_opt"]))
+    found.update(_networks(flags))
     if flags["privileged"]:
         found["profile"] = "privileged"
     limits = limits_from(flags)
@@ -147,7 +160,15 @@ _PLAIN = {
     "profile": "profile",
     "read_only": "read_only",
     "init": "init",
-    "network": "network",
+    "network_alias": "aliases",
+    "publish_all": "publish_all",
+    "ip": "ip",
+    "ip6": "ip6",
+    "mac_address": "mac",
+    "dns": "dns",
+    "dns_search": "dns_search",
+    "dns_option": "dns_options",
+    "add_host": "extra_hosts",
     "pid": "pid",
     "ipc": "ipc",
     "uts": "uts",
@@ -167,6 +188,21 @@ _PLAIN = {
 def _given_empty(found: Mapping[str, Any]) -> dict[str, Any]:
     """Options whose empty value means something: an image's entrypoint switched off."""
     return {"entrypoint": []} if found.get("entrypoint") == [] else {}
+
+
+def _networks(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What --network, -p and -P ask for."""
+    names = [parsing.parse_network(word) for word in flags["network"]]
+    alone = [name for name in names if name in ("none", "host") or str(name).startswith("container:")]
+    if alone:
+        if len(names) > 1:
+            raise InvalidInput(f"--network {alone[0]} cannot be had with other networks: give it alone")
+        if flags["publish"] and alone[0] == "host":
+            click.echo("Warning: with --network host every port is this host's: -p does nothing", err=True)
+            return {"network": "host"}
+    ports = [*flags["publish"], *(flags["expose"] if flags["publish_all"] else ())]
+    chosen: Any = alone[0] if alone else names
+    return {**({"network": chosen} if chosen else {}), **({"ports": ports} if ports else {})}
 
 
 _HEALTH_TIMES = {

@@ -14,6 +14,7 @@ __all__ = [
     "parse_env",
     "parse_key_values",
     "parse_mount",
+    "parse_network",
     "parse_rlimits",
     "parse_security",
     "parse_volume",
@@ -26,6 +27,13 @@ _MOUNT_WORDS = {
     "target": "target",
     "dst": "target",
     "destination": "target",
+}
+_NETWORK_WORDS = {
+    "name": "network",
+    "ip": "ipv4",
+    "ip6": "ipv6",
+    "mac-address": "mac",
+    "interface": "interface",
 }
 _FLAG_VALUES = {"": True, "true": True, "1": True, "false": False, "0": False}
 
@@ -127,6 +135,31 @@ def _flag(key: str, value: str) -> bool:
     if value not in _FLAG_VALUES:
         raise InvalidInput(f"--mount {key}={value} cannot be read: use true or false")
     return _FLAG_VALUES[value]
+
+
+def parse_network(text: str) -> Any:
+    """``NAME``, or in docker's long form ``name=NAME,alias=A,ip=ADDRESS,ip6=ADDRESS,mac-address=ADDRESS``.
+
+    Raises:
+        InvalidInput: A key is unknown, or there is no name.
+    """
+    if "=" not in text:
+        return text
+    from container_kit.network import EndpointRequest
+
+    aliases: list[str] = []
+    fields: dict[str, Any] = {}
+    for word in next(csv.reader([text]), []):
+        key, _, value = word.partition("=")
+        if key == "alias":
+            aliases.append(value)
+        elif key in _NETWORK_WORDS:
+            fields[_NETWORK_WORDS[key]] = value
+        else:
+            raise InvalidInput(f"--network {text!r} cannot be read: there is no key {key!r}")
+    if not fields.get("network"):
+        raise InvalidInput(f"--network {text!r} names none: add name=NETWORK")
+    return EndpointRequest(aliases=tuple(aliases), **fields)
 
 
 def parse_rlimits(words: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -114,7 +114,7 @@ def container_row(engine: Engine, info: ContainerInfo, full: bool, size: bool) -
         "Command": command if full else _shortened(command),
         "CreatedAt": _local_time(info.created_at),
         "RunningFor": ago(info.created_at.timestamp()),
-        "Ports": "",
+        "Ports": _ports(engine, info),
         "Status": status_words(info),
         "State": info.status,
         "Size": _size(engine, info) if size else "",
@@ -171,6 +171,15 @@ def _size(engine: Engine, info: ContainerInfo) -> str:
 
 def _network(engine: Engine, info: ContainerInfo) -> str:
     try:
-        return str(engine.container(info.id).options.network)
+        options = engine.container(info.id).options
     except NotFound:
         return ""
+    return ",".join(one.network for one in options.networks) or options.network
+
+
+def _ports(engine: Engine, info: ContainerInfo) -> str:
+    from container_kit.cli.networks import port_words
+
+    if info.status not in ("running", "paused"):
+        return ""
+    return port_words(engine.container(info.id).ports)

@@ -6,25 +6,14 @@ import click
 
 __all__ = ["explained", "without_command"]
 
-_NETWORKS = "networks and published ports are not there yet; `--network host` uses this host's network"
 _COMMANDS = {
     "buildx": "use `build`, which takes the same flags",
     "compose": "it is not there yet",
-    "network": _NETWORKS,
-    "port": _NETWORKS,
     "volume": "named volumes are not there yet; `-v` mounts a path of this host",
 }
 _OPTIONS = {
-    "--add-host": _NETWORKS,
-    "--dns": _NETWORKS,
-    "--expose": _NETWORKS,
     "--gpus": "give devices one by one with `--device`",
-    "--ip": _NETWORKS,
-    "--link": _NETWORKS,
-    "--publish": _NETWORKS,
-    "--publish-all": _NETWORKS,
-    "-P": _NETWORKS,
-    "-p": _NETWORKS,
+    "--link": "containers of a network find each other by name: make one with `network create`",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from container_kit.containers.etc_files import ETC_FILES
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.options import ContainerOptions
 from container_kit.containers.volume_mounts import spec_mounts, wanted_mounts
@@ -83,6 +84,7 @@ def build_spec(
     identity: ResolvedUser,
     joined: Mapping[str, str] | None = None,
     mounts: tuple[oci.Mount, ...] | None = None,
+    etc: str = "",
 ) -> oci.Spec:
     """The configuration of one container.
 
@@ -93,6 +95,7 @@ def build_spec(
         identity: Who it runs as.
         joined: Path of the namespace to join, by type of the specification.
         mounts: From :func:`spec_mounts`; None when the configuration is only to be checked.
+        etc: Directory with files to be seen in place of the image's in ``/etc``; empty for none.
     """
     if mounts is None:
         mounts = spec_mounts(wanted_mounts(defaults.volumes, options), options, {})
@@ -115,7 +118,7 @@ def build_spec(
         root=oci.Root("rootfs"),
         hostname=hostname,
         domainname=options.domainname,
-        mounts=mounts,
+        mounts=_with_etc(mounts, etc, options, walls.read_only_root) if etc else mounts,
         linux=linux,
         annotations=dict(options.annotations),
     )
@@ -131,6 +134,24 @@ def _shm_size(options: ContainerOptions) -> int | None:
     if options.shm_size is not None:
         return options.shm_size
     return None if options.limits is None else options.limits.shm_size
+
+
+def _with_etc(
+    mounts: tuple[oci.Mount, ...], etc: str, options: ContainerOptions, read_only: bool
+) -> tuple[oci.Mount, ...]:
+    """*mounts*, and the files in the directory *etc*, parents before what is mounted below them.
+
+    What the caller mounts there himself is his.  The name belongs to the UTS namespace, not to the network.
+    """
+    given = {mount.destination.rstrip("/") for mount in mounts}
+    names = ETC_FILES if options.uts == "private" else [name for name in ETC_FILES if name != "hostname"]
+    words = ("rbind", "rprivate", *(("rro",) if read_only else ()))
+    own = [
+        oci.Mount(f"/etc/{name}", "bind", f"{etc}/{name}", words)
+        for name in names
+        if f"/etc/{name}" not in given
+    ]
+    return tuple(sorted((*mounts, *own), key=lambda mount: mount.destination.rstrip("/").count("/")))
 
 
 def _environment(

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from container_kit._lazy import borrowed
 from container_kit.containers.checking import as_timeout
+from container_kit.containers.networked import Networked
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
 from container_kit.errors import with_typed_errors
 
@@ -79,7 +80,7 @@ class _StartNew:
 
 
 @with_typed_errors
-class Container:
+class Container(Networked):
     """A container of an :class:`Engine`: look at it, change its state, execute in it, copy from it.
 
     Get one from :meth:`create`, :meth:`start`, :meth:`get` or :meth:`list`.  As a context manager, the

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from container_kit.containers.spares import Spares
     from container_kit.images import Image, Snapshot, Snapshotter
     from container_kit.images.snapshot import SnapshotterName
+    from container_kit.network import Networks
     from container_kit.oci.digest import Digest
     from container_kit.runtime.cgroups import Cgroups
     from container_kit.volumes import Volumes
@@ -328,6 +329,23 @@ class Engine:
 
         found: Guardian = self.kept("guardian", make)
         return found
+
+    @property
+    def networks(self) -> Networks:
+        """The networks of this root, and who is on them."""
+
+        def make() -> Networks:
+            from container_kit.network import Networks
+
+            return Networks(self.root)
+
+        found: Networks = self.kept("networks", make)
+        return found
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether any network was ever used here; looking does not make any."""
+        return "networks" in self._lazy or os.path.isdir(os.path.join(self.root, "networks"))
 
     def name_file(self, name: str | None) -> str | None:
         """The path of the file that claims a name; None for a generated name, which needs no claim."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from container_kit.containers import names
 from container_kit.containers.events import format_time
 from container_kit.containers.kept_layers import KeptRoot
+from container_kit.containers.networking import HeldNetwork, own_names, write_etc
 from container_kit.containers.record import write_record
 from container_kit.containers.removal import remove_directory
 from container_kit.containers.state_file import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from container_kit.containers.recipes import Plans, Recipe
     from container_kit.containers.record import Record
     from container_kit.containers.streams import Streams
+    from container_kit.network.values import PublishedPort
     from container_kit.oci.rootfs import RootFs
     from container_kit.runtime.cgroups import Cgroup
     from container_kit.store import Lease
@@ -69,6 +71,7 @@ class ForegroundContainer:
         self._cgroup: Cgroup | None = None
         self._lock: HeldLock | None = None
         self._root: RootFs | None = None
+        self._network: HeldNetwork | None = None
         self._kept: KeptRoot | None = None
         self._plans: Plans | None = None
         self._parked: Parked | None = None
@@ -127,6 +130,17 @@ class ForegroundContainer:
             cgroups=self._cgroup.paths,
             name_file=engine.name_file(recipe.options.name),
         )
+        self._make_network()
+
+    def _make_network(self) -> None:
+        """Bring it onto its networks, if it has any, and write what programs inside read about that."""
+        engine, recipe, options = self.engine, self.recipe, self.recipe.options
+        if recipe.network is not None:
+            self._network = HeldNetwork(engine, self.id, owned=True)
+            name = options.name or names.generated_name(self.id)
+            found = own_names(self.id, name, options.hostname)
+            self._network.open(recipe.network, found, user_namespace=recipe.walls.user_namespace)
+        write_etc(engine, self.id, options, self._network)
 
     def park(self) -> None:
         """Have a process wait in the container's world for its program.
@@ -135,7 +149,7 @@ class ForegroundContainer:
             StartFailed, KernelError: The world cannot be made.
         """
         self._plans = self._plans_of(self.recipe)
-        self._parked = Parked(self._plans.world, cgroup_fd=self._cgroup_fd, slots=self._layers().slots)
+        self._parked = Parked(self._plans.world, cgroup_fd=self._cgroup_fd, slots=self._slots)
 
     def can_be(self, recipe: Recipe, surroundings: bytes) -> bool:
         """Whether it is what a thread with these `surroundings` would make for *recipe* now."""
@@ -170,6 +184,16 @@ class ForegroundContainer:
         return self._kept
 
     @property
+    def _slots(self) -> list[int]:
+        """The descriptors that its plan is passed."""
+        return [*self._layers().slots, *(self._network.slots if self._network is not None else ())]
+
+    @property
+    def ports(self) -> tuple[PublishedPort, ...]:
+        """What is published of it."""
+        return () if self._network is None else self._network.ports
+
+    @property
     def _cgroup_fd(self) -> int:
         assert self._cgroup is not None
         return -1 if self._cgroup.v2 is None else self._cgroup.v2_fd
@@ -197,7 +221,7 @@ class ForegroundContainer:
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
-            slots=self._layers().slots,
+            slots=self._slots,
             cgroup_fd=self._cgroup_fd,
         )
         self._is_running = True
@@ -298,6 +322,8 @@ class ForegroundContainer:
             self.engine.note("destroy", self._record)
             self._record = None
         self._close_fds()
+        if self._network is not None:
+            self._network.close()
         if self._cgroup is not None and not self._cgroup.try_remove():
             return False
         remove_directory(self.engine.catalogue.containers, self.id)

@@ -4,11 +4,12 @@ At most one for each owner process, started when the first owned container is.  
 helper (``_native/init/guardian.c``); it waits for the owner's pidfd and a SOCK_SEQPACKET socket, and each
 message on that is
 
-- ``a`` + fields in the monitor configuration's form (id, directory, cgroup2, cgroups, name_file): guard this,
+- ``a`` + fields in the monitor configuration's form (id, directory, cgroup2, cgroups, name_file, undo): guard
+  this,
 - ``r`` + id: no longer.
 
-When the owner ends it kills what runs in those cgroups and removes cgroups, names and directories.  When the
-socket closes and it guards nothing, it leaves.
+When the owner ends it kills what runs in those cgroups, takes back what they have in the network, and removes
+cgroups, names and directories.  When the socket closes and it guards nothing, it leaves.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import os
 import socket
 import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from container_kit.containers.monitor_config import encode_fields, text
+from container_kit.containers.monitor_config import encode_fields, text, undo_fields
 from container_kit.errors import KernelError
 from container_kit.native.descriptors import open_path, open_process, socket_pair
 from container_kit.native.monitor import spawn_daemon
 from container_kit.native.process import init_fd
+
+if TYPE_CHECKING:
+    from container_kit.network.values import Undo
 
 __all__ = ["Guardian"]
 
@@ -61,7 +66,18 @@ class Guardian:
         fields = [(1, id), (2, directory), *((6, path) for path in cgroups)]
         fields += [(5, cgroup2)] if cgroup2 is not None else []
         fields += [(14, name_file)] if name_file is not None else []
-        message = _ADD + encode_fields((tag, text(value)) for tag, value in fields)
+        self._add(id, encode_fields((tag, text(value)) for tag, value in fields))
+
+    def add_undo(self, id: str, undo: Undo) -> None:
+        """Guard what a container has in the network, under a name of its own: before it is there.
+
+        Raises:
+            KernelError: The guardian could not be started.
+        """
+        self._add(id, encode_fields([(1, text(id)), *undo_fields(undo)]))
+
+    def _add(self, id: str, fields: bytes) -> None:
+        message = _ADD + fields
         with self._lock:
             self._forget_after_fork()
             self._guarded[id] = message

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from container_kit.containers.health import read_probes
+from container_kit.containers.networked import endpoints_of
 from container_kit.containers.results import ContainerInfo
 from container_kit.containers.volume_mounts import own_directory
 from container_kit.errors import ContainerKitError
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from container_kit.containers.mounts import Mount
     from container_kit.containers.options import ContainerOptions
     from container_kit.containers.record import Record
+    from container_kit.network import Endpoint
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "network_settings"]
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -46,7 +48,7 @@ def inspect(container: Container) -> dict[str, Any]:
         "HostConfig": _host_config(record.options),
         "Mounts": _mounts(engine, record, directory),
         "Config": _config(record),
-        "NetworkSettings": {"Networks": {record.options.network: {}}, "Ports": {}},
+        "NetworkSettings": network_settings(record.options, endpoints_of(engine, record.id)),
         "ContainerKit": {"Owned": info.owned, "Profile": record.options.profile_name, "Directory": directory},
     }
 
@@ -78,6 +80,63 @@ def _state(info: ContainerInfo, directory: str) -> dict[str, Any]:
     return found
 
 
+def network_settings(options: ContainerOptions, endpoints: list[Endpoint]) -> dict[str, Any]:
+    """The part about networks; of a container that does not run it says only which networks it wants."""
+    first = endpoints[0] if endpoints else None
+    aliases = {one.network: list(one.aliases) for one in options.networks}
+    wanted = [one.network for one in options.networks] or [options.network]
+    found = {one.network_name: _endpoint(one, aliases.get(one.network_name, [])) for one in endpoints}
+    return {
+        "SandboxID": first.owner if first else "",
+        "Ports": _port_bindings(endpoints),
+        **_addresses(first),
+        "Networks": {**{name: _endpoint(None, aliases.get(name, [])) for name in wanted}, **found},
+    }
+
+
+def _endpoint(endpoint: Endpoint | None, aliases: list[str]) -> dict[str, Any]:
+    return {
+        "Aliases": aliases,
+        "NetworkID": endpoint.network if endpoint else "",
+        "EndpointID": endpoint.link if endpoint else "",
+        "DNSNames": list(endpoint.names) if endpoint else [],
+        **_addresses(endpoint),
+    }
+
+
+def _addresses(endpoint: Endpoint | None) -> dict[str, Any]:
+    ipv4, _, bits4 = (endpoint.ipv4 if endpoint else "").partition("/")
+    ipv6, _, bits6 = (endpoint.ipv6 if endpoint else "").partition("/")
+    return {
+        "Gateway": endpoint.gateway4 if endpoint else "",
+        "IPAddress": ipv4,
+        "IPPrefixLen": int(bits4 or 0),
+        "IPv6Gateway": endpoint.gateway6 if endpoint else "",
+        "GlobalIPv6Address": ipv6,
+        "GlobalIPv6PrefixLen": int(bits6 or 0),
+        "MacAddress": endpoint.mac if endpoint else "",
+    }
+
+
+def _port_bindings(endpoints: list[Endpoint]) -> dict[str, list[dict[str, str]]]:
+    """``{"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49153"}]}``"""
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in (port for endpoint in endpoints for port in endpoint.ports):
+        binding = {"HostIp": one.host_ip, "HostPort": str(one.host_port)}
+        found.setdefault(f"{one.container_port}/{one.protocol}", []).append(binding)
+    return found
+
+
+def _asked_ports(options: ContainerOptions) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in options.ports:
+        for step in range(one.count):
+            host_port = str(one.host_port + step) if one.host_port else ""
+            binding = {"HostIp": one.host_ip, "HostPort": host_port}
+            found.setdefault(f"{one.container_port + step}/{one.protocol}", []).append(binding)
+    return found
+
+
 def _config(record: Record) -> dict[str, Any]:
     options = record.options
     return {
@@ -102,6 +161,12 @@ def _host_config(options: ContainerOptions) -> dict[str, Any]:
     quota, period = limits.quota_and_period_us
     return {
         "NetworkMode": options.network,
+        "PortBindings": _asked_ports(options),
+        "PublishAllPorts": options.publish_all,
+        "Dns": list(options.dns),
+        "DnsSearch": list(options.dns_search),
+        "DnsOptions": list(options.dns_options),
+        "ExtraHosts": [f"{name}:{address}" for name, address in options.extra_hosts],
         "PidMode": "" if options.pid == "private" else options.pid,
         "IpcMode": options.ipc,
         "UTSMode": "" if options.uts == "private" else options.uts,

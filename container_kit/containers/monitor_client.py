@@ -15,6 +15,7 @@ resize           ``z``  u16 rows, u16 columns                        result
 update restart   ``u``  u32 mode, u32 max retries                    result
 pause mark       ``P``  u32 1 paused, 0 resumed                      result
 rename           ``n``  JSON members that each event begins with     result
+replace undo     ``N``  the undo fields of the configuration         result
 attach           ``a``  u32 1 stdin, 2 stdout, 4 stderr, 8 lossless  result, then output until the end
                         and 16: each log file first
 stdin            ``i``  bytes, at most 32 KiB                        none; not read while the pipe is full
@@ -38,16 +39,21 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 
 from container_kit.containers.attachment import Attachment, attach_bits
 from container_kit.containers.log_history import History, receive_fds
+from container_kit.containers.monitor_config import encode_fields, undo_fields
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
 from container_kit.errors import KernelError, NotFound, TimedOut, WrongState
 from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, open_path
+
+if TYPE_CHECKING:
+    from container_kit.network.values import Undo
 
 __all__ = ["Attachment", "MonitorClient", "attach_bits", "connect", "send"]
 
@@ -126,6 +132,10 @@ class MonitorClient:
             message, descriptors = receive_fds(connection)
             _check(message, "cannot get the container's process")
             return descriptors[0]
+
+    def replace_undo(self, undo: Undo) -> None:
+        """Tell it what takes the container off its networks in the end, instead of what it knew."""
+        self._ask(b"N" + encode_fields(undo_fields(undo)), "cannot change the networks of the container")
 
     def stop(self, signal: int | None = None, timeout_s: float | None = None) -> None:
         """Send *signal*, kill after *timeout_s*, return at the end; None means the container's own.

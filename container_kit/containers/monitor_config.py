@@ -10,7 +10,7 @@ import re
 import signal
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,7 +19,11 @@ from container_kit.containers.health import HealthCheck
 from container_kit.containers.restart import RestartPolicy
 from container_kit.errors import InvalidInput
 
-__all__ = ["HealthProbe", "LogOptions", "MonitorConfig", "encode_fields", "text"]
+if TYPE_CHECKING:
+    from container_kit.containers.networking import HeldNetwork
+    from container_kit.network.values import Undo
+
+__all__ = ["HealthProbe", "LogOptions", "MonitorConfig", "encode_fields", "text", "undo_fields"]
 
 _HEAD = struct.Struct("<II")
 _MODES = {"no": 0, "on-failure": 1, "always": 2, "unless-stopped": 3}
@@ -118,7 +122,8 @@ class MonitorConfig:
     Args:
         id: The container's id, shown in the monitor's command line.
         directory: Absolute path of the container's directory.
-        plan: The encoded plan, carried out at the first start and at every restart; it has no slots.
+        plan: The encoded plan, carried out at the first start and at every restart; its slots are the
+            namespaces of *network*.
         cgroup2: Directory in the v2 hierarchy that the container is born in, killed by and removed with.
         cgroups: Its directories in v1 hierarchies, made by the caller, removed by the monitor.
         tty: The plan makes a terminal; its output is logged as stdout.
@@ -132,6 +137,7 @@ class MonitorConfig:
             such as ``"id":"…","name":"…"``.
         attach: What the starter wants from the start on: 1 stdin, 2 stdout, 4 stderr, 8 lossless.
         owned: The container ends, and is removed, when the calling process ends.
+        network: What the container has in the network, for the monitor to hold and to take back.
     """
 
     id: str
@@ -153,6 +159,7 @@ class MonitorConfig:
     event_fields: str = ""
     owned: bool = False
     attach: int = 0
+    network: HeldNetwork | None = None
 
     def encode(self) -> bytes:
         """The bytes that the monitor reads."""
@@ -188,6 +195,14 @@ class MonitorConfig:
             yield 17, b""
         if self.attach:
             yield 18, struct.pack("<I", self.attach)
+        if self.network is not None:
+            yield from undo_fields(self.network.undo)
+
+
+def undo_fields(undo: Undo) -> Iterator[tuple[int, bytes]]:
+    """What takes back a container's place in the network, as fields; ``_native/init/undo.c`` reads them."""
+    yield from ((19, text(path)) for path in undo.files)
+    yield from ((20, struct.pack("<Q", protocol) + message) for protocol, message in undo.messages)
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:

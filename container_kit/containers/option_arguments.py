@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.monitor_config import LogOptions
@@ -11,6 +11,7 @@ from container_kit.containers.mounts import Mount
 from container_kit.containers.options import Command
 from container_kit.containers.restart import RestartPolicy
 from container_kit.images.words import PullPolicy
+from container_kit.network import EndpointRequest, Network, PortRequest, Shaping
 from container_kit.runtime.limits import Limits
 from container_kit.runtime.profiles import Profile
 
@@ -41,7 +42,20 @@ class OptionArguments(TypedDict, total=False):
     init: bool
     tty: bool
     stdin_open: bool
-    network: str
+    network: str | Network | EndpointRequest | Sequence[str | Network | EndpointRequest]
+    networks: Mapping[str, Mapping[str, Any]] | Sequence[str | Network | EndpointRequest]
+    ports: Mapping[int | str, Any] | Iterable[int | str | PortRequest]
+    publish_all: bool
+    aliases: Iterable[str]
+    ip: str
+    ip6: str
+    mac: str
+    dns: Iterable[str]
+    dns_search: Iterable[str]
+    dns_options: Iterable[str]
+    extra_hosts: Mapping[str, str] | Iterable[str]
+    egress: Iterable[str] | None
+    shaping: Shaping | None
     pid: str
     ipc: str
     uts: str

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from container_kit.containers import network_options as networking
 from container_kit.containers.checking import nearest
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.monitor_config import LogOptions
@@ -25,6 +26,7 @@ from container_kit.errors import InvalidInput, UnknownOption
 from container_kit.runtime.limits import Limits, parse_size
 
 if TYPE_CHECKING:
+    from container_kit.network.values import EndpointRequest, PortRequest, Shaping
     from container_kit.runtime.profiles import Profile
 
 __all__ = ["Command", "ContainerOptions", "Rlimit", "as_command", "signal_number"]
@@ -34,7 +36,6 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 Rlimit: TypeAlias = tuple[str, int, int]
 
 _JOINABLE = {
-    "network": ("none", "host"),
     "pid": ("private", "host"),
     "ipc": ("private", "host"),
     "uts": ("private", "host"),
@@ -52,8 +53,13 @@ _OTHER_WORDS = {
     "mem_limit": "limits",
     "memory": "limits",
     "cpus": "limits",
+    "dns_opt": "dns_options",
+    "mac_address": "mac",
+    "net": "network",
     "network_mode": "network",
     "pids_limit": "limits",
+    "publish": "ports",
+    "publish_all_ports": "publish_all",
     "remove": "auto_remove",
     "restart_policy": "restart",
     "rm": "auto_remove",
@@ -61,7 +67,6 @@ _OTHER_WORDS = {
     "volumes": "mounts",
     "workdir": "working_dir",
 }
-_NOT_YET = ("ports", "publish", "publish_all_ports", "networks", "dns", "links", "extra_hosts")
 
 
 def as_command(command: Command | None) -> tuple[str, ...] | None:
@@ -205,14 +210,21 @@ def _capabilities(value: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(word if word == "ALL" or word.startswith("CAP_") else f"CAP_{word}" for word in upper)
 
 
+def _network(value: Any) -> Any:
+    """A way to do without one stays what it is; names and networks are settled with the other options."""
+    return value or "" if isinstance(value, str | None) else networking.as_endpoints(value)
+
+
+def _address(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
 def _optional_size(value: int | str | None) -> int | None:
     return None if value is None else parse_size(value, "shm_size")
 
 
 def _unknown(name: str, function: str, known: list[str]) -> UnknownOption:
     """The error for an option that there is not, with what to write instead."""
-    if name in _NOT_YET:
-        return UnknownOption(name, function, hint=": networks and published ports are not there yet")
     meant = nearest(name, known, _OTHER_WORDS)
     return UnknownOption(name, function, meant, ": help(container_kit.ContainerOptions) lists them")
 
@@ -237,7 +249,20 @@ class ContainerOptions:
         read_only: Refuse writes to the root; None means what the profile says.
         init: Run a tiny PID 1 that reaps orphans and passes signals on.
         tty: Give it a terminal; stdin_open: keep its standard input open for later.
-        network, pid, ipc, uts: ``none``/``private``, ``host``, or ``container:NAME`` to join another's.
+        network: A Network or its name, or a list of them; ``host``; ``container:NAME`` to join another's; or
+            ``none``, which it is unless an option below needs one: then ``bridge``, the default network.
+        networks: Further ones; a mapping gives what is special on each: ``{"shop": {"aliases": ["db"]}}``.
+        ports: Of the container to publish on this host: ``{8000: 0}`` (0 is a free one, held from the start
+            on), ``{"53/udp": ("0.0.0.0", 53)}``, or as after ``docker run -p``: ``["8080:80"]``. On
+            127.0.0.1 unless an address is given; with the profile ``docker`` on all.
+        publish_all: Publish every port that the image exposes, on free ports of the host.
+        aliases: Further names by which others on its first network find it.
+        ip, ip6, mac: Its addresses there; empty for free ones.
+        dns, dns_search, dns_options: For its ``/etc/resolv.conf``; empty means those of its network.
+        extra_hosts: Lines of ``/etc/hosts``: ``{"name": "10.0.0.1"}``; ``host-gateway`` means this host.
+        egress: The only places it may connect to, ``["10.0.0.0/8", "example.org:443"]``; None is everywhere.
+        shaping: A worse network than there is: ``ck.Shaping(delay_ms=100, loss=0.01)``.
+        pid, ipc, uts: ``private``, ``host``, or ``container:NAME`` to join another's.
         userns: ``private`` for an own user namespace, ``host`` for none, empty for what the profile says.
         sysctls: Such as ``{"net.ipv4.ip_forward": "1"}``; only those of its own namespaces.
         rlimits: ``{"nofile": (1024, 4096)}``; clamped to what this process may give.
@@ -277,7 +302,20 @@ class ContainerOptions:
     init: bool = False
     tty: bool = False
     stdin_open: bool = False
-    network: str = "none"
+    network: str = attrs.field(default="", converter=_network)
+    networks: tuple[EndpointRequest, ...] = attrs.field(default=(), converter=networking.as_endpoints)
+    ports: tuple[PortRequest, ...] = attrs.field(default=(), converter=networking.as_ports)
+    publish_all: bool = False
+    aliases: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    ip: str = attrs.field(default="", converter=_address)
+    ip6: str = attrs.field(default="", converter=_address)
+    mac: str = ""
+    dns: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    dns_search: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    dns_options: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    extra_hosts: Pairs = attrs.field(default=(), converter=networking.as_hosts)
+    egress: tuple[str, ...] | None = attrs.field(default=None, converter=networking.as_egress)
+    shaping: Shaping | None = attrs.field(default=None, converter=networking.as_shaping)
     pid: str = "private"
     ipc: str = "private"
     uts: str = "private"
@@ -330,8 +368,19 @@ class ContainerOptions:
             raise InvalidInput("auto_remove and a restart policy exclude each other: give one of them")
         if self.seccomp not in ("", "unconfined"):
             raise InvalidInput(f"seccomp {self.seccomp!r} is not known: use '' or 'unconfined', or a Profile")
+        self._settle_networks()
         self._check_namespaces()
         self._check_labels()
+
+    def _settle_networks(self) -> None:
+        """What the options say together about networks goes into ``network`` and ``networks``."""
+        own = {"aliases": self.aliases, "ipv4": self.ip, "ipv6": self.ip6, "mac": self.mac}
+        wishes = networking.wishes_about(self)
+        network, networks = networking.settle(self.network, self.networks, own, wishes)
+        object.__setattr__(self, "network", network)
+        object.__setattr__(self, "networks", networks)
+        for address in self.dns:
+            networking.check_address("dns", address)
 
     def _check_namespaces(self) -> None:
         for field, words in _JOINABLE.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +20,7 @@ from container_kit.containers.building import (
 )
 from container_kit.containers.identity import resolve_in_root
 from container_kit.containers.monitor_config import HealthProbe, MonitorConfig
+from container_kit.containers.networking import etc_directory, network_for_start
 from container_kit.containers.options import ContainerOptions, signal_number
 from container_kit.containers.roots import root_of
 from container_kit.containers.state_file import read_state
@@ -138,8 +139,20 @@ def device_rules(walls: Profile, options: ContainerOptions) -> tuple[DeviceRule,
     return (*walls.device_rules, *(rule for rule in extra if rule is not None))
 
 
-def compile_start(spec: oci.Spec, root: RootFs, walls: Profile, cgroup: Cgroup, *, init: bool) -> Plan:
-    """The plan that starts *spec* in *root* and in *cgroup*, behind *walls*."""
+def compile_start(
+    spec: oci.Spec,
+    root: RootFs,
+    walls: Profile,
+    cgroup: Cgroup,
+    *,
+    init: bool,
+    given: Sequence[str] = (),
+) -> Plan:
+    """The plan that starts *spec* in *root* and in *cgroup*, behind *walls*.
+
+    Args:
+        given: Types of namespaces that are made already and passed to it.
+    """
     host = Host.probe()
     walls.require(host)
     filter = walls.filter(host.machine)
@@ -152,6 +165,7 @@ def compile_start(spec: oci.Spec, root: RootFs, walls: Profile, cgroup: Cgroup, 
         seccomp_flags=0 if filter is None else filter.flags,
         landlock=walls.ruleset(host.landlock_abi),
         init=init,
+        given=given,
     )
 
 
@@ -179,10 +193,17 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
         identity=identity,
         joined=joined,
         mounts=spec_mounts(claim.mounts, options, places_of(engine, claim)),
+        etc=etc_directory(engine, record.id, options),
     )
-    with cgroup_for_start(engine, record, walls) as cgroup:
-        plan = compile_start(spec, root, walls, cgroup, init=options.init)
+    own_user = walls.user_namespace
+    with (
+        network_for_start(engine, record, defaults, user_namespace=own_user) as network,
+        cgroup_for_start(engine, record, walls) as cgroup,
+    ):
+        given = () if network is None else network.given
+        plan = compile_start(spec, root, walls, cgroup, init=options.init, given=given)
         config = config_of(engine, record, plan, cgroup, defaults.stop_signal)
+        config = attrs.evolve(config, network=network)
         check = health_check(defaults, options)
         if check is not None:
             health_plan = _exec_plan(spec, walls, check.command, cgroup)

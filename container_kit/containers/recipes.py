@@ -18,6 +18,7 @@ from container_kit.containers.building import build_spec, command_line, profile_
 from container_kit.containers.checking import check_limits
 from container_kit.containers.identity import resolve_in_root
 from container_kit.containers.kept_layers import KeptRoot
+from container_kit.containers.networking import NetworkWish, etc_directory, network_wish
 from container_kit.containers.options import ContainerOptions
 from container_kit.containers.preparing import (
     check_mount_sources,
@@ -113,6 +114,7 @@ class Recipe:
         walls: The profile as the options change it.
         lease_trees: What to keep from the collector where there is no image to keep.
         recorded: The options as they are written down, without secrets; None for all of them.
+        network: What it asks of networks; None when it has none of its own.
 
     Attributes:
         kind: What two containers have in common when one's world can be alike the other's.
@@ -130,6 +132,7 @@ class Recipe:
     lease_trees: tuple[Digest, ...] | None = None
     recorded: ContainerOptions | None = None
     mounts: tuple[Mount, ...] = ()
+    network: NetworkWish | None = None
     kind: tuple[str, ...] = attrs.field(init=False)
     _plans: Plans | None = None
 
@@ -137,11 +140,14 @@ class Recipe:
     def _kind_from_parts(self) -> tuple[str, ...]:
         # Volumes of its own are made and filled ahead.
         own = tuple((mount.place, mount.copy) for mount in self.mounts if mount.is_anonymous)
-        return (str(self.image.digest), repr(self.limits), repr(self.device_rules), repr(own))
+        network = "" if self.network is None else repr(self.network)
+        return (str(self.image.digest), repr(self.limits), repr(self.device_rules), repr(own), network)
 
     @property
     def is_repeatable(self) -> bool:
         """Whether the next container can be made ahead: it has no name to claim and nobody to join."""
+        if self.network is not None and not self.network.is_repeatable:
+            return False
         return self.options.name is None and not self._joins
 
     @property
@@ -209,8 +215,17 @@ class Recipe:
             ),
             joined=joined_namespaces(engine, options),
             mounts=spec_mounts(claim.mounts, options, places_of(engine, claim)),
+            etc=etc_directory(engine, container_id, options),
         )
-        return compile_start(spec, root.mounted, self.walls, cgroup, init=options.init)
+        given = self.given_namespaces
+        return compile_start(spec, root.mounted, self.walls, cgroup, init=options.init, given=given)
+
+    @property
+    def given_namespaces(self) -> tuple[str, ...]:
+        """The types of the namespaces that are made before its first process."""
+        if self.network is None:
+            return ()
+        return ("network", "user") if self.walls.user_namespace else ("network",)
 
     def record_for(self, container_id: str, owner: str) -> Record:
         """The record of the container with this id."""
@@ -309,4 +324,5 @@ def make_recipe(
         limits=walls.limits_with(options.limits),
         device_rules=device_rules(walls, options),
         mounts=wanted_mounts(image.defaults.volumes, options),
+        network=network_wish(options, image.defaults),
     )

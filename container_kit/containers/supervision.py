@@ -5,7 +5,8 @@ same launch block at the first start and at every restart, writes its logs, stat
 ``monitor.sock`` (see :mod:`container_kit.containers.monitor_client`).
 
 Descriptors it is given: 0 to 2 ``/dev/null``; 3 a SOCK_SEQPACKET to the starter; 4 the configuration; 5 the
-container's lock; 6, when owned, a pidfd of the owner.  On 3 it sends one message and closes (or, with
+container's lock; 6, when owned, a pidfd of the owner; with a network, 7 its namespace, 8 the user namespace
+that owns it, and 9 a socket with its published ports in it.  On 3 it sends one message and closes (or, with
 ``attach``, goes on as with any attached caller):
 
 - ``S`` + u32 pid, with a pidfd of the container's first process: it runs;
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 _LONGEST_REPORT = 16 * 1024
+_NETWORK, _HELD = 7, 9
 
 
 @attrs.frozen
@@ -109,7 +111,16 @@ def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int) -> None:
     with owner, _in_memory(config.encode()) as document, open_path(os.devnull, os.O_RDWR) as nothing:
         given = [nothing.fileno()] * 3 + [starter_fd, document.fileno(), lock_fd]
         given += [owner.fileno()] if config.owned else []
-        spawn_daemon(init_fd(), ("ckit-monitor", config.id, config.directory), given)
+        arguments = ("ckit-monitor", config.id, config.directory)
+        if config.network is None:
+            spawn_daemon(init_fd(), arguments, given)
+            return
+        with config.network.pack_ports() as ports:
+            # Its numbers are fixed: what there is none of is nothing.
+            given += [nothing.fileno()] * (_NETWORK - len(given)) + config.network.slots
+            given += [nothing.fileno()] * (_HELD - len(given)) + [ports.fileno()]
+            spawn_daemon(init_fd(), arguments, given)
+            config.network.hand_over()
 
 
 def _in_memory(data: bytes) -> Descriptor:

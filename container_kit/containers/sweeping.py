@@ -20,7 +20,7 @@ from container_kit.containers.removal import (
     remove_directory,
     root_name,
 )
-from container_kit.containers.state_file import is_held
+from container_kit.containers.state_file import is_held, read_state
 from container_kit.containers.volume_users import remove_unfinished
 from container_kit.errors import ContainerKitError, CorruptData
 
@@ -52,6 +52,21 @@ def sweep(engine: Engine) -> None:
     _sweep_holds(engine)
     _sweep_cgroups(engine)
     engine.volumes.sweep()
+    if engine.has_networks:
+        with contextlib.suppress(ContainerKitError, OSError):
+            engine.networks.sweep(_Alive(engine))
+
+
+class _Alive:
+    """The containers whose supervisor lives, or that are being started, as of the moment of asking."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._catalogue = engine.catalogue
+
+    def __contains__(self, container_id: object) -> bool:
+        directory = self._catalogue.directory(str(container_id))
+        # One that lost its monitor is alive as long as its processes are.
+        return is_held(directory) or read_state(directory).status == "dead"
 
 
 def sweep_removed(engine: Engine) -> None:

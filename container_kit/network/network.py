@@ -232,7 +232,7 @@ class Network:
             Conflict: It is on this network already, or the address is taken.
             WrongState: It has no network namespace of its own.
         """
-        connect = borrowed("container_kit.containers.networking:connect")
+        connect = borrowed("container_kit.containers.connecting:connect")
         connect(self, container, aliases=tuple(aliases), ipv4=ipv4, ipv6=ipv6, mac=mac)
 
     def disconnect(self, container: _Connectable | str, *, force: bool = False) -> None:
@@ -244,7 +244,7 @@ class Network:
         Raises:
             NotFound: It is not on this network.
         """
-        borrowed("container_kit.containers.networking:disconnect")(self, container, force=force)
+        borrowed("container_kit.containers.connecting:disconnect")(self, container, force=force)
 
     def __enter__(self) -> Self:
         return self

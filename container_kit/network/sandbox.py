@@ -141,6 +141,18 @@ class NetworkSandbox:
             whole += joining.undo
         return whole
 
+    def let_go(self) -> None:
+        """Close what this process holds of it; the container stays on its networks, another one holds it."""
+        with self._lock:
+            self._joined = []
+            self._close_held()
+
+    def _close_held(self) -> None:
+        for socket in self.held:
+            socket.close()
+        self.held = ()
+        self.namespace.close()
+
     def close(self) -> None:
         """Take the container off its networks; what is in its namespace goes with that.  May be repeated.
 
@@ -151,7 +163,4 @@ class NetworkSandbox:
                 with contextlib.suppress(FileNotFoundError):
                     self._joined[-1].leave(None)
                 self._joined.pop()
-            for socket in self.held:
-                socket.close()
-            self.held = ()
-            self.namespace.close()
+            self._close_held()

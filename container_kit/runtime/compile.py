@@ -65,6 +65,7 @@ def compile_plan(
     init: bool = False,
     wait_for_start: bool = False,
     sync_create: bool = False,
+    given: Sequence[str] = (),
 ) -> Plan:
     """The plan that starts *spec* in *root*.
 
@@ -80,6 +81,8 @@ def compile_plan(
         wait_for_start: Slot 0 is a listening socket; the program starts when someone connects to it.
         sync_create: Meet the launcher (`CREATE_RUNTIME`) when the namespaces are there; always so when
             the spec has hooks that run at that moment.
+        given: Types of the spec's new namespaces that the launcher has made: it passes them, in this order,
+            in the slots after the start socket and the layers.
 
     Raises:
         InvalidInput: The spec asks for what makes no sense or cannot be had; names the field.
@@ -87,8 +90,10 @@ def compile_plan(
     """
     if spec.process is None:
         raise InvalidInput("there is no program to start: the configuration has no process")
-    given = int(wait_for_start) + _given_layers(root)
-    world = World.of(spec, host, MountSteps(next_slot=given))
+    passed = int(wait_for_start) + _given_layers(root)
+    slots = {flag_of(kind): slot for slot, kind in enumerate(given, passed)}
+    passed += len(given)
+    world = World.of(spec, host, MountSteps(next_slot=passed), slots)
     around = [
         *_first_steps(spec.process, cgroup_tasks),
         *_world_steps(spec, root, world, cgroup_tasks, sync_create),
@@ -103,7 +108,7 @@ def compile_plan(
         before_program=_before_program(spec, wait_for_start),
     )
     steps = (*around, *within)
-    return Plan(steps, world.clone_flags, given, _parking_place(steps, len(around)))
+    return Plan(steps, world.clone_flags, passed, _parking_place(steps, len(around)))
 
 
 def _parking_place(steps: Sequence[Step], world: int) -> int:
@@ -256,7 +261,7 @@ def _possible(mount: Mount, world: World) -> Mount:
     """*mount*, or what can stand for it: some file systems belong to the owner of another namespace."""
     if not world.has_user_namespace:
         return mount
-    if mount.type == "sysfs" and not world.new & NEWNET:
+    if mount.type == "sysfs" and not world.is_own(NEWNET):
         # In the recursive form: the host has mounted more below it.
         words = tuple(f"r{word}" for word in mount.options if word in ("ro", "nosuid", "nodev", "noexec"))
         return attrs.evolve(mount, type="bind", source="/sys", options=("rbind", *words))

@@ -6,7 +6,7 @@ is entered, and what needs the host's rights before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -35,12 +35,14 @@ class World:
     spec: Spec
     mounts: MountSteps
     new: int
-    joined: list[tuple[int, int, str]]  # CLONE_NEW* bit, slot, path
+    joined: list[tuple[int, int, str]]  # CLONE_NEW* bit, slot, path: empty for what the launcher passes
     host: Host
     user_slot: int = -1
 
     @classmethod
-    def of(cls, spec: Spec, host: Host, mounts: MountSteps) -> World:
+    def of(cls, spec: Spec, host: Host, mounts: MountSteps, given: Mapping[int, int] | None = None) -> World:
+        """The namespaces of *spec*; of the new ones, *given* are made already and passed in these slots."""
+        given = given or {}
         new = 0
         joined: list[tuple[int, int, str]] = []
         for namespace in spec.linux.namespaces:
@@ -49,6 +51,8 @@ class World:
                 raise InvalidInput(f"linux.namespaces has {namespace.type!r} twice")
             if namespace.path:
                 joined.append((flag, mounts.take_slot(), namespace.path))
+            elif flag in given:
+                joined.append((flag, given[flag], ""))
             else:
                 new |= flag
         world = cls(spec, mounts, new, joined, host)
@@ -80,6 +84,10 @@ class World:
         """Whether the container has a namespace of this type that is not the caller's."""
         return bool(self.new & flag) or any(flag == other for other, _, _ in self.joined)
 
+    def is_own(self, flag: int) -> bool:
+        """Whether the container's namespace of this type is nobody else's, so that its root owns it."""
+        return bool(self.new & flag) or any(flag == other and not path for other, _, path in self.joined)
+
     @property
     def has_user_namespace(self) -> bool:
         return self.has(NEWUSER)
@@ -107,7 +115,7 @@ class World:
 
     def open_steps(self) -> list[Step]:
         """Turn paths and maps into descriptors, as long as the host is in view."""
-        steps = [Step(Op.OPEN_NAMESPACE, slot, 0, 0, texts(path)) for _, slot, path in self.joined]
+        steps = [Step(Op.OPEN_NAMESPACE, slot, 0, 0, texts(path)) for _, slot, path in self.joined if path]
         if self.user_slot >= 0:
             linux = self.spec.linux
             groups = "" if self.privileged else "deny"

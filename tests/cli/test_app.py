@@ -52,8 +52,8 @@ def test_every_row_of_the_tables_is_a_command(name: str) -> None:
     [
         (["compose", "up"], "it is not there yet"),
         (["buildx", "build", "."], "use `build`"),
-        (["run", "-itp", "80:80", "tools"], "published ports are not there yet"),
-        (["create", "--publish", "80:80", "tools"], "published ports are not there yet"),
+        (["run", "-it", "--link", "db", "tools"], "find each other by name"),
+        (["create", "--gpus", "all", "tools"], "--device"),
     ],
 )
 def test_words_of_docker_that_are_not_there_yet_say_so(words: list[str], reason: str) -> None:

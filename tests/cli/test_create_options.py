@@ -77,6 +77,31 @@ def test_flags_become_options(words: list[str], expected: dict[str, Any]) -> Non
     ContainerOptions(**found)
 
 
+def test_flags_of_networks_become_options() -> None:
+    """Docker's words for networks, ports and names, the long form of --network among them."""
+    found = options_of(
+        *("--network", "name=shop,alias=db,ip=10.1.2.3", "--network", "two", "--network-alias", "x"),
+        *("-p", "8080:80", "-p", "53/udp", "-P", "--expose", "9", "--dns", "10.0.0.53"),
+        *("--add-host", "old:10.0.0.9", "--add-host", "me:host-gateway"),
+    )
+    options = ContainerOptions(**found)
+
+    assert options.network == "shop" and options.publish_all
+    shop, two = options.networks
+    assert (shop.aliases, shop.ipv4, two.network) == (("db", "x"), "10.1.2.3", "two")
+    assert [(one.host_port, one.container_port, one.protocol) for one in options.ports] == [
+        (8080, 80, "tcp"),
+        (0, 53, "udp"),
+        (0, 9, "tcp"),
+    ]
+    assert options.extra_hosts == (("old", "10.0.0.9"), ("me", "host-gateway"))
+
+
+def test_ports_of_the_hosts_network_are_dropped() -> None:
+    """As in docker: --network host and -p together are no error, and -p does nothing."""
+    assert options_of("--network", "host", "-p", "80:80") == {"network": "host"}
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -85,6 +110,8 @@ def test_flags_become_options(words: list[str], expected: dict[str, Any]) -> Non
         ["--mount", "type=bind,colour=red,target=/a"],
         ["-v", "name:/a"],
         ["-v", "/a"],
+        ["--network", "none", "--network", "shop"],
+        ["--network", "name=shop,colour=red"],
         ["--ulimit", "nofile"],
         ["--security-opt", "seccomp=/profile.json"],
         ["--device-read-bps", "fast"],
