@@ -121,7 +121,7 @@ int ck_net_bridge(int route, const struct ck_net_bridge *bridge, char *words)
 	result = talk(route, &b, words);
 	if (result < 0 && result != -EEXIST)
 		return result;
-	result = ck_net_link(route, bridge->name, &made);
+	result = ck_net_link(route, bridge->name, 0, &made);
 	if (result == 0 && strcmp(made.kind, "bridge") != 0)
 		return -EEXIST; /* somebody's link of another kind */
 	if (result < 0)
@@ -150,19 +150,33 @@ static void put_peer(struct netlink_buffer *b, const struct ck_net_pair *pair)
 	netlink_close_nest(b, place);
 }
 
-/* A member of a bridge that may only speak with members that are not isolated, such as the bridge itself. */
-static void put_isolated(struct netlink_buffer *b, const char *name)
+/* A member of a bridge may be isolated: it speaks only with members that are not, such as the bridge itself. */
+static void put_isolated(struct netlink_buffer *b)
 {
-	unsigned int outer, inner;
+	unsigned int outer = netlink_nest(b, IFLA_LINKINFO), inner;
 
-	begin_link(b, RTM_NEWLINK, NLM_F_ACK, 0, 0);
-	put_name(b, name);
-	outer = netlink_nest(b, IFLA_LINKINFO);
 	netlink_put(b, IFLA_INFO_SLAVE_KIND, "bridge", 6);
 	inner = netlink_nest(b, IFLA_INFO_SLAVE_DATA);
 	netlink_put_u8(b, IFLA_BRPORT_ISOLATED, 1);
 	netlink_close_nest(b, inner);
 	netlink_close_nest(b, outer);
+}
+
+/* Set up the end of a pair that is here.  It belongs to the bridge: no address of its own, by which a container could
+ * speak with the host beside the bridge, is made for it. */
+static void put_outer_up(struct netlink_buffer *b, const struct ck_net_pair *pair)
+{
+	unsigned int outer, inner;
+
+	begin_link(b, RTM_NEWLINK, NLM_F_ACK, 0, 1);
+	put_name(b, pair->name);
+	outer = netlink_nest(b, IFLA_AF_SPEC);
+	inner = netlink_nest(b, AF_INET6);
+	netlink_put_u8(b, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	netlink_close_nest(b, inner);
+	netlink_close_nest(b, outer);
+	if (pair->isolated)
+		put_isolated(b);
 }
 
 int ck_net_pair(int route, const struct ck_net_pair *pair, char *words)
@@ -172,7 +186,7 @@ int ck_net_pair(int route, const struct ck_net_pair *pair, char *words)
 	unsigned int places[2];
 
 	netlink_begin(&b, data, sizeof data);
-	begin_link(&b, RTM_NEWLINK, NEW, 0, 1);
+	begin_link(&b, RTM_NEWLINK, NEW, 0, 0);
 	put_name(&b, pair->name);
 	netlink_put_u32(&b, IFLA_MASTER, pair->bridge);
 	netlink_put_u32(&b, IFLA_NUM_TX_QUEUES, 1);
@@ -182,8 +196,7 @@ int ck_net_pair(int route, const struct ck_net_pair *pair, char *words)
 	begin_kind(&b, "veth", places);
 	put_peer(&b, pair);
 	end_kind(&b, places);
-	if (pair->isolated)
-		put_isolated(&b, pair->name);
+	put_outer_up(&b, pair);
 	return talk(route, &b, words);
 }
 
@@ -226,7 +239,7 @@ int ck_net_vlan(int route, const char *name, int parent, unsigned short tag, cha
 static long index_of(int route, const char *name)
 {
 	struct ck_net_link link;
-	long result = ck_net_link(route, name, &link);
+	long result = ck_net_link(route, name, 0, &link);
 
 	return result < 0 ? result : link.index;
 }

@@ -39,15 +39,15 @@ static void take_counters(const struct nlattr *attribute, struct ck_net_link *li
 	link->sent_dropped = s.tx_dropped;
 }
 
-static void take_kind(const struct nlattr *info, struct ck_net_link *link)
+/* A word of at most 15 letters, with or without NUL at its end. */
+static void take_word(const struct nlattr *attribute, char word[16])
 {
-	const struct nlattr *kind = netlink_find(netlink_value(info), netlink_length(info), IFLA_INFO_KIND);
-	unsigned int size = kind ? netlink_length(kind) : 0;
+	unsigned int size = attribute ? netlink_length(attribute) : 0;
 
-	if (size < sizeof link->kind) {
-		memcpy(link->kind, kind ? netlink_value(kind) : "", size);
-		link->kind[size] = 0;
-	}
+	if (size > 15)
+		size = 15;
+	memcpy(word, attribute ? netlink_value(attribute) : "", size);
+	word[size] = 0;
 }
 
 static int take_link(const struct nlmsghdr *message, struct ck_net_link *link)
@@ -71,16 +71,17 @@ static int take_link(const struct nlmsghdr *message, struct ck_net_link *link)
 	found = netlink_find(attributes, size, IFLA_STATS64);
 	if (found)
 		take_counters(found, link);
+	take_word(netlink_find(attributes, size, IFLA_IFNAME), link->name);
 	found = netlink_find(attributes, size, IFLA_LINKINFO);
 	if (found)
-		take_kind(found, link);
+		take_word(netlink_find(netlink_value(found), netlink_length(found), IFLA_INFO_KIND), link->kind);
 	return 0;
 }
 
-int ck_net_link(int route, const char *name, struct ck_net_link *link)
+int ck_net_link(int route, const char *name, int index, struct ck_net_link *link)
 {
 	char question[QUESTION] __attribute__((aligned(8))), answer[ANSWER] __attribute__((aligned(8)));
-	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = name ? 0 : index };
 	const struct nlmsghdr *message;
 	struct netlink_buffer b;
 	long n;
@@ -88,8 +89,9 @@ int ck_net_link(int route, const char *name, struct ck_net_link *link)
 	memset(link, 0, sizeof *link);
 	netlink_begin(&b, question, sizeof question);
 	netlink_message(&b, RTM_GETLINK, 0, &head, sizeof head);
-	netlink_put_text(&b, IFLA_IFNAME, name);
-	n = b.full || ck_strlen(name) >= IFNAMSIZ ? -ENODEV : netlink_send(route, b.data, b.used);
+	if (name)
+		netlink_put_text(&b, IFLA_IFNAME, name);
+	n = b.full || (name && ck_strlen(name) >= IFNAMSIZ) ? -ENODEV : netlink_send(route, b.data, b.used);
 	while (n >= 0) {
 		unsigned int at = 0;
 

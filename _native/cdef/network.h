@@ -72,10 +72,10 @@ struct ck_net_link {
 	unsigned char mac[6];
 	unsigned long long received_bytes, received_packets, received_errors, received_dropped;
 	unsigned long long sent_bytes, sent_packets, sent_errors, sent_dropped;
-	char kind[16]; /* "bridge", "veth", ...; empty for hardware */
+	char name[16], kind[16]; /* "bridge", "veth", ...; empty for hardware */
 };
-/* -ENODEV: there is no link of this name. */
-int ck_net_link(int route, const char *name, struct ck_net_link *link);
+/* By its name; when that is NULL, by its index.  -ENODEV: there is none. */
+int ck_net_link(int route, const char *name, int index, struct ck_net_link *link);
 
 int ck_net_delete(int route, const char *name, char *words);
 /* The message that does this, for somebody else to send; its length. */

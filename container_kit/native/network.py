@@ -47,6 +47,7 @@ class Link:
     up: bool
     mtu: int
     mac: str
+    name: str
     kind: str
     received_bytes: int
     received_packets: int
@@ -182,11 +183,12 @@ def delete_message(name: str) -> tuple[int, bytes]:
     return NETLINK_ROUTE, bytes(ffi.buffer(data, length))
 
 
-def find_link(place: NetworkNamespace, name: str) -> Link | None:
-    """The link of this name, or None."""
+def find_link(place: NetworkNamespace, name: str | int) -> Link | None:
+    """The link of this name, or with this index; None when there is none."""
     link = ffi.new("struct ck_net_link *")
+    wanted = (ffi.NULL, name) if isinstance(name, int) else (name.encode(), 0)
     with place.routing() as route:
-        result = lib.ck_net_link(route, name.encode(), link)
+        result = lib.ck_net_link(route, *wanted, link)
     if result == -errno.ENODEV:
         return None
     check(result, f"cannot look up the link {name}")
@@ -195,7 +197,8 @@ def find_link(place: NetworkNamespace, name: str) -> Link | None:
         bool(link.up),
         link.mtu,
         bytes(link.mac).hex(":"),
-        bytes(ffi.string(link.kind)).decode("ascii", "replace"),
+        bytes(ffi.string(link.name)).decode("utf-8", "replace"),
+        bytes(ffi.string(link.kind)).decode("utf-8", "replace"),
         *(getattr(link, f"{way}_{what}") for way in ("received", "sent") for what in _COUNTERS),
     )
 

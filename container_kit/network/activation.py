@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from container_kit.native.network import routes
+from container_kit.native.network import find_link, routes
 from container_kit.network.drivers import driver
 
 if TYPE_CHECKING:
@@ -28,7 +28,13 @@ def deactivate(site: Site, network: NetworkRecord) -> None:
     driver(network.driver).tear_down(network, site)
 
 
-def subnets_in_use(site: Site) -> list[tuple[str, str]]:
-    """Where the host's routes lead to, with words for people."""
+def subnets_in_use(site: Site, own: str = "") -> list[tuple[str, str]]:
+    """Where the host's routes lead to, with words for people; those by the link *own* are left out."""
     found = [*routes(site.host), *routes(site.host, socket.AF_INET6)]
-    return [(route.target, f"a route of this host (interface {route.link})") for route in found]
+    links = {index: find_link(site.host, index) for index in {route.link for route in found}}
+    names = {index: link.name for index, link in links.items() if link is not None}
+    return [
+        (route.target, f"a route of this host (by {names.get(route.link, 'no link')})")
+        for route in found
+        if names.get(route.link) != own
+    ]

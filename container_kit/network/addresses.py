@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -10,7 +11,7 @@ from itertools import chain
 from container_kit.errors import Conflict, InvalidInput, LimitExceeded
 from container_kit.network.record import NetworkOptions, Subnet
 
-__all__ = ["checked_address", "choose_subnets", "claim_name", "free_addresses", "mac_of"]
+__all__ = ["checked_address", "choose_subnets", "claim_name", "free_addresses", "is_apart", "mac_of"]
 
 # The default network gets one of these, others one from the second.  Neither is where routers for homes and
 # other container engines put theirs.
@@ -47,6 +48,12 @@ def choose_subnets(
     if options.ipv6 and not any(subnet.version == 6 for subnet in chosen):
         chosen.append(_free_ipv6(used, seed))
     return tuple(_with_gateway(subnet, options) for subnet in chosen)
+
+
+def is_apart(subnets: Iterable[Subnet], taken: Iterable[tuple[str, str]]) -> bool:
+    """Whether none of *subnets* overlaps one that is *taken*; see `choose_subnets`."""
+    used = [ip_network(subnet, strict=False) for subnet, _ in taken]
+    return not any(_overlap(ip_network(one.subnet), other) for one in subnets for other in used)
 
 
 def _refuse_overlap(subnet: Network, used: Iterable[tuple[Network, str]]) -> None:
@@ -120,6 +127,7 @@ def free_addresses(subnet: Subnet, claimed: Collection[str], last: str) -> Itera
             yield socket.inet_ntop(family, number.to_bytes(size))
 
 
+@functools.lru_cache(maxsize=256)
 def _bounds(subnet: Subnet) -> tuple[int, int]:
     """The first address to give, and the one behind the last."""
     whole, part = ip_network(subnet.subnet), ip_network(subnet.ip_range or subnet.subnet)

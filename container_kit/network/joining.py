@@ -6,6 +6,7 @@ In this order, so that at every moment a crash leaves nothing that nobody knows 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,8 +18,11 @@ from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
 from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkRecord, Subnet
-from container_kit.network.site import Member, Site
+from container_kit.network.site import Member
 from container_kit.network.values import EndpointRequest, PublishedPort, Undo, check_mac, dns_name
+
+if TYPE_CHECKING:
+    from container_kit.network.state import Networks
 
 __all__ = ["Joining"]
 
@@ -37,7 +41,7 @@ class Joining:
 
     def __init__(
         self,
-        site: Site,
+        networks: Networks,
         network: NetworkRecord,
         owner: str,
         request: EndpointRequest,
@@ -46,8 +50,8 @@ class Joining:
         others: Sequence[Endpoint] = (),
         with_gateway: bool = True,
     ) -> None:
-        self.site, self.network, self.request = site, network, request
-        self.membership = Membership(site, network)
+        self.networks, self.network, self.request = networks, network, request
+        self.membership = Membership(networks.site, network)
         self._driver = driver(network.driver)
         self._with_gateway = with_gateway and not network.options.internal
         self.endpoint = Endpoint(
@@ -60,13 +64,22 @@ class Joining:
             names=_all_names(names, request.aliases, owner),
         )
 
+    @classmethod
+    def of(cls, networks: Networks, endpoint: Endpoint) -> Joining:
+        """The way off for a container that is on a network, as its endpoint says."""
+        network = networks.get(endpoint.network)
+        found = cls(networks, network, endpoint.owner, EndpointRequest(network=network.id))
+        found.endpoint = endpoint
+        return found
+
     def decide(self, ports: Sequence[PublishedPort] = ()) -> None:
         """Choose and claim what the container gets; nothing else is done yet."""
         self.endpoint = attrs.evolve(self.endpoint, ports=tuple(ports))
         if self._driver.gives_addresses or self.network.driver in ("host", "none"):
             return
-        owner, request, network = self.endpoint.owner, self.request, self.network
+        owner, request = self.endpoint.owner, self.request
         with self.membership.locked() as lock:
+            network = self.network = self.networks.settled(self.network)
             ipv4 = self.membership.claim(owner, network.ipv4, request.ipv4, lock)
             self._take(network.ipv4, ipv4)
             ipv6 = self.membership.claim(owner, network.ipv6, request.ipv6, lock)
@@ -93,7 +106,7 @@ class Joining:
         """Write it down and make it."""
         with self.membership.locked():
             self.membership.write(self.endpoint)
-            activate(self.site, self.network)
+            activate(self.networks.site, self.network)
         made = self._driver.attach(self._member(namespace))
         if made != self.endpoint:
             self.endpoint = made
@@ -106,7 +119,7 @@ class Joining:
 
     def _member(self, namespace: NetworkNamespace | None) -> Member:
         return Member(
-            site=self.site,
+            site=self.networks.site,
             network=self.network,
             request=self.request,
             endpoint=self.endpoint,

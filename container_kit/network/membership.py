@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Container, Iterator
+from itertools import chain
 
 from container_kit.errors import Conflict, LimitExceeded, NotFound
 from container_kit.native.descriptors import Descriptor, open_path
@@ -59,6 +60,12 @@ class Membership:
             return [name for name in os.listdir(f"{self.directory}/endpoints") if _OWNER.fullmatch(name)]
         except FileNotFoundError:
             return []
+
+    def is_deserted(self) -> bool:
+        """Whether nobody is on it, or on the way; the lock is held."""
+        return not self.owners() and all(
+            self._is_abandoned(claim) for claim in os.listdir(f"{self.directory}/addresses")
+        )
 
     def endpoints(self) -> list[Endpoint]:
         """The endpoints of all of them."""
@@ -113,11 +120,13 @@ class Membership:
         memory = 64 if subnet.is_ipv6 else 0  # where in the lock's file the last address stands
         last = os.pread(lock.fileno(), 32, memory).rstrip(b"\0 ").decode("ascii", "replace")
         claimed = set(os.listdir(f"{self.directory}/addresses"))
-        for claims in (claimed, {name for name in claimed if not self._is_abandoned(name)}):
-            for address in free_addresses(subnet, claims, last):
-                if self._take(address, owner):
-                    os.pwrite(lock.fileno(), claim_name(address).ljust(32).encode(), memory)
-                    return address
+        for address in chain(
+            free_addresses(subnet, claimed, last),
+            free_addresses(subnet, (), last),  # none: but some may be claimed by nobody any more
+        ):
+            if self._take(address, owner):
+                os.pwrite(lock.fileno(), claim_name(address).ljust(32).encode(), memory)
+                return address
         raise LimitExceeded(
             f"all addresses of {subnet.ip_range or subnet.subnet} of network {self.network.name!r} are in "
             "use: remove containers, or make a network with a larger subnet"

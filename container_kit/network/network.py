@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -39,12 +40,10 @@ class Network:
     In a ``with`` block it is removed at the end, when it was made by :meth:`create` here.
     Two are equal when they are the same network.
 
-    Attributes:
-        record: What it is.
     """
 
     def __init__(self, networks: Networks, record: NetworkRecord, *, is_made: bool = False) -> None:
-        self._networks, self.record, self._is_made = networks, record, is_made
+        self._networks, self._record, self._is_made = networks, record, is_made
 
     @classmethod
     def create(
@@ -74,7 +73,7 @@ class Network:
             ip_range: Part of a subnet from which addresses are given.
             internal: Whether it has no way out.
             ipv6: Whether it has IPv6 too, when *subnets* does not say.
-            mtu: Largest packet in bytes; None for 1500.
+            mtu: Largest packet in bytes; None for that of the host's way out.
             labels: Yours; nothing here reads them.
             options: For the driver.
             dns: Servers that names of the outside are asked of; empty for the host's.
@@ -141,14 +140,21 @@ class Network:
         return [record.name for record in _networks_of(engine).prune(match)]
 
     @property
+    def record(self) -> NetworkRecord:
+        """What it is: subnets that nobody gave may change while no container is on it."""
+        with contextlib.suppress(NotFound):  # removed: what it was
+            self._record = self._networks.get(self._record.id)
+        return self._record
+
+    @property
     def id(self) -> str:
         """64 hex digits."""
-        return self.record.id
+        return self._record.id
 
     @property
     def name(self) -> str:
         """As it was given."""
-        return self.record.name
+        return self._record.name
 
     @property
     def driver(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -11,9 +12,10 @@ from typing import Any
 import attrs
 
 from container_kit.errors import CorruptData, InvalidInput
+from container_kit.native.descriptors import open_path
 from container_kit.network.values import check_mac
 
-__all__ = ["NetworkOptions", "NetworkRecord", "Subnet", "check_name"]
+__all__ = ["NetworkOptions", "NetworkRecord", "Subnet", "check_name", "write_record"]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _ID = re.compile("[0-9a-f]{64}")
@@ -173,7 +175,7 @@ class NetworkRecord:
         created_ns: Nanoseconds since the epoch.
         options: What was asked for.
         subnets: What it has; at most one of IPv4 and one of IPv6 are given to containers.
-        mtu: Largest packet in bytes.
+        mtu: Largest packet in bytes; 0 for that of the host's way out.
     """
 
     id: str
@@ -181,7 +183,7 @@ class NetworkRecord:
     created_ns: int = 0
     options: NetworkOptions = attrs.field(factory=NetworkOptions)
     subnets: tuple[Subnet, ...] = ()
-    mtu: int = 1500
+    mtu: int = 0
 
     @property
     def driver(self) -> str:
@@ -224,3 +226,11 @@ class NetworkRecord:
             return cls(options=options, subnets=subnets, **fields)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptData(f"a network's network.json cannot be read: {error}; remove it") from None
+
+
+def write_record(directory: str, record: NetworkRecord) -> None:
+    """Replace the definition in the network's directory, whose lock is held."""
+    path = f"{directory}/network.json"
+    with open_path(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) as file:
+        os.write(file.fileno(), record.to_json())
+    os.rename(f"{path}.new", path)

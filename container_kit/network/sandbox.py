@@ -105,7 +105,7 @@ class NetworkSandbox:
             if any(one.network.id == network.id for one in self._joined):
                 raise InvalidInput(f"a container is on network {network.name!r} once: it was asked for twice")
             joining = Joining(
-                self.networks.site,
+                self.networks,
                 network,
                 self.owner,
                 request,

@@ -15,15 +15,17 @@ import shutil
 import time
 from collections.abc import Callable, Container, Iterator
 
+import attrs
+
 from container_kit.errors import Conflict, InvalidInput, NameInUse, NotFound
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
 from container_kit.network.activation import deactivate, subnets_in_use
-from container_kit.network.addresses import choose_subnets
+from container_kit.network.addresses import choose_subnets, is_apart
 from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
 from container_kit.network.membership import Membership
-from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet, check_name
+from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet, check_name, write_record
 from container_kit.network.site import Site
 from container_kit.store import files
 
@@ -93,13 +95,17 @@ class Networks:
             self._make(record)
         return record
 
-    def _subnets_for(self, name: str, options: NetworkOptions) -> tuple[Subnet, ...]:
+    def _subnets_for(self, name: str, options: NetworkOptions, own: str = "") -> tuple[Subnet, ...]:
+        """What a network gets beside the others and the host's routes, but for those by its *own* link."""
         if options.driver != "bridge" and not options.subnets:
             return ()
         taken = [
-            (one.subnet, f"network {known.name!r}") for known in self._defined() for one in known.subnets
+            (one.subnet, f"network {known.name!r}")
+            for known in self._defined()
+            for one in known.subnets
+            if known.name != name and known.driver == "bridge"
         ]
-        taken += subnets_in_use(self.site)
+        taken += subnets_in_use(self.site, own) if options.driver == "bridge" else []
         seed = self.site.root_id
         return choose_subnets(options, taken, seed=seed, is_default=name == DEFAULT)
 
@@ -110,18 +116,11 @@ class Networks:
                 for path in (directory, f"{directory}/endpoints", f"{directory}/addresses"):
                     os.mkdir(path, 0o700)
                 open_path(f"{directory}/lock", os.O_CREAT | os.O_RDWR, 0o600).close()
-                self.write(record)
+                write_record(directory, record)
                 os.symlink(f"../networks/{record.id}", f"{self._names}/{record.name}")
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise
-
-    def write(self, record: NetworkRecord) -> None:
-        """Replace the definition; the network's lock, or the directory's, is held."""
-        path = f"{self.site.directory(record.id)}/network.json"
-        with open_path(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) as file:
-            os.write(file.fileno(), record.to_json())
-        os.rename(f"{path}.new", path)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -203,6 +202,24 @@ class Networks:
             with contextlib.suppress(NotFound):
                 found.append(self._read(self._id_of(name) or ""))
         return found
+
+    def settled(self, record: NetworkRecord) -> NetworkRecord:
+        """The definition as it is now, for somebody who comes onto the network; its lock is held.
+
+        Subnets that the host has begun to use otherwise, while nobody was on the network, are chosen anew
+        when they were chosen here.
+
+        Raises:
+            Conflict: They were given.
+        """
+        now = self._read(record.id)
+        if now.driver != "bridge" or not Membership(self.site, now).is_deserted():
+            return now
+        if is_apart(now.subnets, subnets_in_use(self.site, now.link)):
+            return now
+        changed = attrs.evolve(now, subnets=self._subnets_for(now.name, now.options, own=now.link))
+        write_record(self.site.directory(now.id), changed)
+        return changed
 
     def membership(self, name: str) -> Membership:
         """Who is on the network of this name, id, or unique beginning of an id."""

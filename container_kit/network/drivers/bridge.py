@@ -16,6 +16,7 @@ from container_kit.native.network import (
     delete_message,
     ensure_bridge,
     find_link,
+    routes,
 )
 from container_kit.network.values import Undo
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Bridge"]
 
 _OPTIONS = ("bridge_name", "icc")
+_USUAL_MTU, _LEAST_MTU = 1500, 1280  # IPv6 needs the second
 # No router speaks to a container but its gateway; its addresses are its own without asking around.
 _IPV6_INSIDE = {"accept_ra": "0", "accept_redirects": "0", "accept_dad": "0", "disable_ipv6": "0"}
 
@@ -61,7 +63,7 @@ class Bridge:
             site.host,
             network.link,
             mac=network.link_mac,
-            mtu=network.mtu,
+            mtu=network.mtu or _way_out_mtu(network, site),
             addresses=[_with_prefix(subnet) for subnet in network.subnets],
         )
         site.host.set(_settings(network))
@@ -105,6 +107,15 @@ class Bridge:
         # The kernel takes the pair away with the namespace, in the background and many at once.
         if member.namespace is not None:
             delete_link(member.site.host, member.endpoint.link)
+
+
+def _way_out_mtu(network: NetworkRecord, site: Site) -> int:
+    """Of the link by which the host's default route leads; 1500 when there is none."""
+    for route in routes(site.host) if not network.options.internal else ():
+        if route.target == "0.0.0.0/0":
+            link = find_link(site.host, route.link)
+            return max(link.mtu, _LEAST_MTU) if link is not None else _USUAL_MTU
+    return _USUAL_MTU
 
 
 def _with_prefix(subnet: Subnet) -> str:
