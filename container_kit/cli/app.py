@@ -90,6 +90,7 @@ TOP_COMMANDS: dict[str, Row] = {
     "search": ("registries:search", "Look through the catalogue of a registry"),
     "system": ("app:system_group", "Manage the store"),
     "version": ("system:version", "Show the versions of this program"),
+    "volume": ("app:volume_group", "Manage volumes"),
 }
 
 container_group = LazyGroup(
@@ -156,6 +157,20 @@ registry_group = LazyGroup(
         "gc": ("registry:gc", "Remove what no image of the registry needs"),
         "ls": ("registry:ls", "List the images of the registry"),
         "serve": ("registry:serve", "Serve a registry"),
+    },
+)
+volume_group = LazyGroup(
+    "volume",
+    help="Manage volumes.",
+    table={
+        "create": ("volumes:create", "Create a volume"),
+        "export": ("volumes:export", "Write the content of a volume as a tar archive"),
+        "import": ("volumes:import_", "Create a volume with what a tar archive has"),
+        "inspect": ("volumes:inspect", "Show all about volumes, as JSON"),
+        "ls": ("volumes:ls", "List volumes"),
+        "prune": ("volumes:prune", "Remove volumes that no container uses"),
+        "rm": ("volumes:rm", "Remove volumes"),
+        "snapshot": ("volumes:snapshot", "Create a volume with the content of another one"),
     },
 )
 system_group = LazyGroup("system", help="Manage the store.", table=SYSTEM_COMMANDS)

@@ -32,6 +32,7 @@ __all__ = [
     "running_containers",
     "signals",
     "stopped_containers",
+    "volume_names",
 ]
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -94,6 +95,11 @@ def _networks_to_use(engine: Engine) -> Iterable[tuple[str, str]]:
     yield from ((f"container:{name}", help) for name, help in _containers()(engine))
 
 
+def _volumes(engine: Engine) -> Iterable[tuple[str, str]]:
+    for record in engine.volumes.records():
+        yield record.name, record.driver
+
+
 def _both(engine: Engine) -> Iterable[tuple[str, str]]:
     yield from _containers()(engine)
     yield from _images(engine)
@@ -104,6 +110,7 @@ running_containers = _live(_containers("running", "paused", "restarting"))
 paused_containers = _live(_containers("paused"))
 stopped_containers = _live(_containers("created", "exited", "dead"))
 image_names = _live(_images)
+volume_names = _live(_volumes)
 container_or_image = _live(_both)
 network_names = _live(_networks)
 networks_to_use = _live(_networks_to_use)

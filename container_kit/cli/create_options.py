@@ -11,6 +11,7 @@ from container_kit.cli import create_parsing as parsing
 from container_kit.cli.completion import container_namespaces, networks_to_use, signals
 from container_kit.cli.humanise import parse_duration
 from container_kit.cli.limit_options import limit_options, limits_from
+from container_kit.cli.mount_parsing import parse_mount, parse_volume
 from container_kit.errors import InvalidInput
 
 __all__ = ["container_arguments", "create_options"]
@@ -38,8 +39,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _option("--entrypoint", metavar="PROGRAM", help="Use this instead of the image's entrypoint."),
     _option("-h", "--hostname", help="Host name that the container sees."),
     _option("--domainname", help="Domain name that the container sees."),
-    _option("-v", "--volume", many=True, metavar="SOURCE:TARGET[:ro]", help="Mount a path of this host."),
-    _option("--mount", many=True, metavar="KEY=VALUE,…", help="Mount a path of this host, or memory."),
+    _option(
+        "-v",
+        "--volume",
+        many=True,
+        metavar="[SOURCE:]TARGET[:ro]",
+        help="Mount a volume or host path.",
+    ),
+    _option("--mount", many=True, metavar="KEY=VALUE,…", help="Mount a volume, path, image or memory."),
     _option("--tmpfs", many=True, metavar="TARGET[:OPTIONS]", help="Mount memory."),
     _option("--device", many=True, metavar="SOURCE[:TARGET[:rwm]]", help="Give it a device of this host."),
     _option("--cap-add", many=True, metavar="CAPABILITY", help="Add a capability."),
@@ -126,8 +133,8 @@ def container_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     words = [line for path in flags["env_file"] for line in parsing.read_env_file(path)]
     found["env"] = parsing.parse_env([*words, *flags["env"]])
     found["mounts"] = [
-        *map(parsing.parse_volume, flags["volume"]),
-        *map(parsing.parse_mount, flags["mount"]),
+        *map(parse_volume, flags["volume"]),
+        *map(parse_mount, flags["mount"]),
     ]
     labels = [line for path in flags["label_file"] for line in parsing.read_env_file(path)]
     found["labels"] = parsing.parse_key_values([*labels, *flags["label"]], "label")

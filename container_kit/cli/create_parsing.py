@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from container_kit.containers import Mount
 from container_kit.errors import InvalidInput
 
 __all__ = [
     "parse_env",
     "parse_key_values",
-    "parse_mount",
     "parse_network",
     "parse_rlimits",
     "parse_security",
-    "parse_volume",
     "read_env_file",
 ]
 
-_MOUNT_WORDS = {
-    "source": "source",
-    "src": "source",
-    "target": "target",
-    "dst": "target",
-    "destination": "target",
-}
 _NETWORK_WORDS = {
     "name": "network",
     "ip": "ipv4",
@@ -82,58 +71,9 @@ def parse_key_values(words: Iterable[str], what: str) -> dict[str, str]:
     return found
 
 
-def parse_volume(text: str) -> Mount:
-    """``-v SOURCE:TARGET[:OPTIONS]``; a source that begins with a dot is relative to this directory.
-
-    Raises:
-        InvalidInput: No target, or a source that is a name: named volumes do not exist here.
-    """
-    source, colon, rest = text.partition(":")
-    if not colon:
-        raise InvalidInput(
-            f"volume {text!r} has no target: write SOURCE:TARGET, or use --tmpfs for scratch space"
-        )
-    if source.startswith((".", "~")):
-        source = os.path.abspath(os.path.expanduser(source))
-    if not source.startswith("/"):
-        raise InvalidInput(
-            f"volume {source!r} is a name: give an absolute path of this host, such as ./{source}"
-        )
-    return Mount.parse(f"{source}:{rest}")
-
-
-def parse_mount(text: str) -> Mount:
-    """``--mount type=bind,source=/a,target=/b,readonly``.
-
-    Raises:
-        InvalidInput: A key is unknown, or the type is neither bind nor tmpfs.
-    """
-    fields: dict[str, Any] = {}
-    options: list[str] = []
-    for word in next(csv.reader([text]), []):
-        key, _, value = word.partition("=")
-        if key in _MOUNT_WORDS:
-            fields[_MOUNT_WORDS[key]] = value
-        elif key == "type":
-            fields["type"] = value
-        elif key in ("readonly", "ro"):
-            fields["read_only"] = _flag(key, value)
-        elif key == "bind-propagation":
-            fields["propagation"] = value
-        elif key in ("tmpfs-size", "tmpfs-mode"):
-            options.append(f"{key.removeprefix('tmpfs-')}={value}")
-        else:
-            raise InvalidInput(f"--mount {text!r} cannot be read: there is no key {key!r}")
-    if "target" not in fields:
-        raise InvalidInput(f"--mount {text!r} has no target: add target=/path")
-    if fields.get("type", "volume") == "volume":
-        raise InvalidInput(f"--mount {text!r}: only type=bind and type=tmpfs exist here")
-    return Mount(**fields, options=tuple(options))
-
-
 def _flag(key: str, value: str) -> bool:
     if value not in _FLAG_VALUES:
-        raise InvalidInput(f"--mount {key}={value} cannot be read: use true or false")
+        raise InvalidInput(f"--security-opt {key}={value} cannot be read: use true or false")
     return _FLAG_VALUES[value]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from container_kit.errors import InvalidInput
 
-__all__ = ["ago", "binary_size", "decimal_size", "duration_words", "parse_duration", "parse_moment"]
+__all__ = ["ago", "binary_size", "decimal_size", "duration_words", "parse_duration", "parse_moment", "share"]
 
 _SECOND_STEPS: tuple[tuple[int, Callable[[int], str]], ...] = (
     (1, lambda s: "Less than a second"),
@@ -39,6 +39,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)")
 def decimal_size(size_bytes: float) -> str:
     """``1.23kB``: powers of 1000 with three digits, as docker prints images and layers."""
     return _scaled(size_bytes, 1000.0, ("B", "kB", "MB", "GB", "TB", "PB"), 3)
+
+
+def share(part: int, whole: int) -> str:
+    """``1.2MB (40%)``: a size, and how much of another one it is."""
+    return f"{decimal_size(part)} ({100 * part // whole if whole else 0}%)"
 
 
 def binary_size(size_bytes: float) -> str:

@@ -1,4 +1,4 @@
-"""``inspect``: everything about containers and images, in docker's shape."""
+"""``inspect``: everything about containers, images and volumes, in docker's shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from container_kit.cli.completion import container_or_image, containers, image_names
 from container_kit.cli.session import pass_engine, print_error
 from container_kit.cli.tables import show
-from container_kit.errors import ContainerKitError, NotFound
+from container_kit.errors import ContainerKitError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
@@ -25,11 +25,13 @@ _format = click.option(
 @click.command()
 @click.argument("names", nargs=-1, required=True, shell_complete=container_or_image)
 @_format
-@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look only for these.")
+@click.option(
+    "--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look only for these."
+)
 @click.option("-s", "--size", is_flag=True, help="Also how much a container has written.")
 @pass_engine
 def inspect(engine: Engine, names: tuple[str, ...], format: str | None, kind: str | None, size: bool) -> None:
-    """Show all about containers and images, as JSON."""
+    """Show all about containers, images and volumes, as JSON."""
     _inspect(lambda name: _document(engine, name, kind, size), names, format)
 
 
@@ -66,7 +68,7 @@ def _inspect(find: Callable[[str], dict[str, Any]], names: tuple[str, ...], form
 
 
 def _document(engine: Engine, name: str, kind: str | None, size: bool) -> dict[str, Any]:
-    if kind != "image":
+    if kind in (None, "container"):
         try:
             document = engine.container(name).inspect()
         except NotFound:
@@ -74,12 +76,24 @@ def _document(engine: Engine, name: str, kind: str | None, size: bool) -> dict[s
                 raise
         else:
             return _with_size(engine, document) if size else document
-    from container_kit.images import Image
+    if kind in (None, "image"):
+        from container_kit.images import Image
+
+        try:
+            return Image.get(name, engine=engine).inspect()
+        except NotFound:
+            if kind == "image":
+                raise NotFound("image", name) from None
+    return _volume(engine, name, kind)
+
+
+def _volume(engine: Engine, name: str, kind: str | None) -> dict[str, Any]:
+    from container_kit.volumes import Volume
 
     try:
-        return Image.get(name, engine=engine).inspect()
-    except NotFound:
-        raise NotFound("object" if kind is None else kind, name) from None
+        return Volume.get(name, engine=engine).inspect()
+    except (NotFound, InvalidInput):
+        raise NotFound(kind or "object", name) from None
 
 
 def _with_size(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:

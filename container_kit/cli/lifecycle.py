@@ -93,14 +93,14 @@ def restart(engine: Engine, names: tuple[str, ...], timeout_s: float | None) -> 
 @click.command()
 @click.argument("names", nargs=-1, required=True, shell_complete=containers)
 @click.option("-f", "--force", is_flag=True, help="Kill them first if they run; a missing one is no error.")
-@click.option("-v", "--volumes", is_flag=True, hidden=True, help="No effect: containers own no volumes here.")
+@click.option("-v", "--volumes", is_flag=True, help="Also their anonymous volumes.")
 @pass_engine
 def rm(engine: Engine, names: tuple[str, ...], force: bool, volumes: bool) -> None:
     """Remove containers with their files and logs."""
 
     def remove(name: str) -> None:
         try:
-            engine.container(name).remove(force=force)
+            engine.container(name).remove(force=force, volumes=volumes)
         except NotFound:
             if not force:
                 raise

@@ -18,7 +18,7 @@ from container_kit.cli.tables import Listing, print_rows
 from container_kit.errors import ContainerKitError, NotFound
 
 if TYPE_CHECKING:
-    from container_kit.containers import ContainerInfo, Engine
+    from container_kit.containers import ContainerInfo, Engine, Mount
 
 __all__ = ["container_row", "ps", "status_words", "written_bytes"]
 
@@ -54,6 +54,7 @@ _TESTS = {
     "health": lambda info, value: (info.health or "none") == value,
     "before": lambda info, value: True,  # need the other container: see _around
     "since": lambda info, value: True,
+    "volume": lambda info, value: True,  # needs what is mounted: see _mounting
 }
 
 
@@ -83,7 +84,7 @@ def ps(
     count = 1 if latest else last
     in_any_state = show_all or count is not None or chosen.asks_for("status") or chosen.asks_for("exited")
     found = engine.infos(all=in_any_state, match=chosen.accepts)
-    found = _around(engine, chosen, found)
+    found = _mounting(engine, chosen, _around(engine, chosen, found))
     found.sort(key=lambda info: info.created_at, reverse=True)
     listing = _with_size(_LISTING) if size else _LISTING
     rows = (container_row(engine, info, no_trunc, size) for info in found[: count if count else None])
@@ -98,6 +99,23 @@ def _around(engine: Engine, chosen: Filters[Any], found: list[ContainerInfo]) ->
         limit = engine.container(name).info().created_at
         found = [info for info in found if info.created_at > limit]
     return found
+
+
+def _mounting(engine: Engine, chosen: Filters[Any], found: list[ContainerInfo]) -> list[ContainerInfo]:
+    """Those that mount one of the volumes or paths that a filter names, by source or target."""
+    wanted = set(chosen.wanted.get("volume", ()))
+    if not wanted:
+        return found
+    return [
+        info for info in found if any({mount.source, mount.place} & wanted for mount in _mounts(engine, info))
+    ]
+
+
+def _mounts(engine: Engine, info: ContainerInfo) -> tuple[Mount, ...]:
+    try:
+        return engine.record(info.id).mounts
+    except NotFound:
+        return ()
 
 
 def _with_size(listing: Listing) -> Listing:
@@ -121,7 +139,7 @@ def container_row(engine: Engine, info: ContainerInfo, full: bool, size: bool) -
         "Names": info.name,
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         "Label": lambda name: labels.get(name, ""),
-        "Mounts": "",
+        "Mounts": ",".join(mount.source for mount in _mounts(engine, info) if mount.source),
         "Networks": _network(engine, info),
     }
 

@@ -9,7 +9,6 @@ __all__ = ["explained", "without_command"]
 _COMMANDS = {
     "buildx": "use `build`, which takes the same flags",
     "compose": "it is not there yet",
-    "volume": "named volumes are not there yet; `-v` mounts a path of this host",
 }
 _OPTIONS = {
     "--gpus": "give devices one by one with `--device`",

@@ -10,12 +10,13 @@ import click
 
 from container_kit._version import __version__
 from container_kit.cli.filters import Filters, has_label
-from container_kit.cli.humanise import decimal_size, parse_moment
+from container_kit.cli.humanise import decimal_size, parse_moment, share
 from container_kit.cli.listing import written_bytes
 from container_kit.cli.progress import progress
 from container_kit.cli.session import Session, pass_engine
 from container_kit.cli.tables import Listing, print_rows
 from container_kit.cli.templates import Template
+from container_kit.cli.volumes import volumes_row
 from container_kit.errors import CorruptData
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ _DF = Listing(
 def df(engine: Engine, format: str | None, verbose: bool) -> None:
     """Show what uses space."""
     usage = engine.store.df()
-    rows = [_images_row(engine, usage), _containers_row(engine), _build_cache_row(engine)]
+    rows = [
+        _images_row(engine, usage),
+        _containers_row(engine),
+        volumes_row(engine),
+        _build_cache_row(engine),
+    ]
     print_rows(_DF, rows, format=format)
     if verbose:
         parts = (
@@ -69,7 +75,7 @@ def _images_row(engine: Engine, usage: Any) -> dict[str, str]:
         "TotalCount": str(len(images)),
         "Active": str(sum(str(image.digest) in in_use or str(image.id) in in_use for image in images)),
         "Size": decimal_size(size),
-        "Reclaimable": _share(usage.reclaimable_bytes, size),
+        "Reclaimable": share(usage.reclaimable_bytes, size),
     }
 
 
@@ -82,7 +88,7 @@ def _containers_row(engine: Engine) -> dict[str, str]:
         "TotalCount": str(len(sizes)),
         "Active": str(len(active)),
         "Size": decimal_size(sum(sizes.values())),
-        "Reclaimable": _share(idle, sum(sizes.values())),
+        "Reclaimable": share(idle, sum(sizes.values())),
     }
 
 
@@ -100,22 +106,20 @@ def _build_cache_row(engine: Engine) -> dict[str, str]:
     }
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{decimal_size(part)} ({100 * part // whole if whole else 0}%)"
-
-
 @click.command()
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="Also images with a name that no container uses."
 )
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--volumes", is_flag=True, help="Also anonymous volumes that no container uses.")
 @click.option(
     "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Containers: until=… or label=…"
 )
 @pass_engine
-def prune(engine: Engine, everything: bool, force: bool, filters: tuple[str, ...]) -> None:
+def prune(engine: Engine, everything: bool, force: bool, volumes: bool, filters: tuple[str, ...]) -> None:
     """Remove stopped containers, unused images and what is left of unfinished work."""
     from container_kit.images import Image
+    from container_kit.volumes import PrunedVolumes, Volume
 
     chosen: Filters[Any] = Filters.parse(
         filters,
@@ -125,15 +129,19 @@ def prune(engine: Engine, everything: bool, force: bool, filters: tuple[str, ...
         },
     )
     if not force:
+        also = ", unused anonymous volumes" if volumes else ""
         which = "every image that no container uses" if everything else "images without a name"
-        click.confirm(f"This will remove all stopped containers and {which}. Continue?", abort=True)
+        click.confirm(f"This will remove all stopped containers{also} and {which}. Continue?", abort=True)
     sizes = {info.id: written_bytes(engine, info.id) for info in engine.infos(all=True)}
     containers = engine.prune(match=chosen.accepts)
     images = Image.prune(all=everything, engine=engine)
+    unused = Volume.prune(engine=engine) if volumes else PrunedVolumes()
     rest = engine.store.prune()
     _print_deleted("Containers", containers)
     _print_deleted("Images", [str(digest) for digest in images.deleted])
+    _print_deleted("Volumes", list(unused.deleted))
     total = sum(sizes.get(name, 0) for name in containers) + images.reclaimed_bytes + rest.freed_bytes
+    total += unused.reclaimed_bytes
     click.echo(f"Total reclaimed space: {decimal_size(total)}")
 
 

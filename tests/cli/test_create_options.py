@@ -11,15 +11,21 @@ from click.testing import CliRunner
 from container_kit.cli.create_options import container_arguments, create_options
 from container_kit.cli.create_parsing import (
     parse_env,
-    parse_mount,
     parse_rlimits,
-    parse_volume,
     read_env_file,
 )
+from container_kit.cli.mount_parsing import parse_mount, parse_volume
 from container_kit.containers import HealthCheck, LogOptions, Mount
 from container_kit.containers.options import ContainerOptions
 from container_kit.errors import InvalidInput
 from container_kit.runtime.limits import Limits
+
+SLAVE = Mount(source="/a", target="/b", propagation="rslave", options=("noexec",))
+PART = Mount.volume("data", "/b", subpath="x/y")
+ALONE = Mount(source="/a", target="/b", recursive="disabled")
+FAR = Mount(
+    source="d", target="/b", type="volume", driver="far", driver_options={"size": "1m"}, labels={"a": "b"}
+)
 
 
 def options_of(*words: str) -> dict[str, Any]:
@@ -49,6 +55,16 @@ def options_of(*words: str) -> dict[str, Any]:
         (["--device-read-bps", "8:0:1m"], {"limits": Limits(device_read_bps={"8:0": "1m"})}),
         (["-v", "/a:/b:ro"], {"mounts": [Mount(source="/a", target="/b", read_only=True)]}),
         (["--mount", "type=tmpfs,target=/t,tmpfs-size=1m"], {"mounts": [Mount.tmpfs("/t", size="1m")]}),
+        (["-v", "data:/b:ro,nocopy"], {"mounts": [Mount.volume("data", "/b", read_only=True, copy=False)]}),
+        (["-v", "/b"], {"mounts": [Mount.volume("", "/b")]}),
+        (["-v", "/a:/b:z,rslave,noexec"], {"mounts": [SLAVE]}),
+        (["--mount", "src=data,dst=/b,volume-subpath=x/y"], {"mounts": [PART]}),
+        (["--mount", "type=image,src=tools,dst=/b,readonly"], {"mounts": [Mount.image("tools", "/b")]}),
+        (
+            ["--mount", "type=volume,src=d,dst=/b,volume-driver=far,volume-opt=size=1m,volume-label=a=b"],
+            {"mounts": [FAR]},
+        ),
+        (["--mount", "type=bind,src=/a,dst=/b,bind-recursive=disabled"], {"mounts": [ALONE]}),
         (["--privileged"], {"profile": "privileged"}),
         (["--profile", "sandbox"], {"profile": "sandbox"}),
         (["--entrypoint", ""], {"entrypoint": []}),
@@ -106,12 +122,15 @@ def test_ports_of_the_hosts_network_are_dropped() -> None:
     "words",
     [
         ["--mount", "type=bind,source=/a"],
-        ["--mount", "type=volume,target=/a"],
         ["--mount", "type=bind,colour=red,target=/a"],
-        ["-v", "name:/a"],
-        ["-v", "/a"],
         ["--network", "none", "--network", "shop"],
         ["--network", "name=shop,colour=red"],
+        ["-v", "na me:/a"],
+        ["-v", "name:/a:sideways"],
+        ["--mount", "type=tmpfs,target=/a,volume-nocopy"],
+        ["--mount", "type=bind,source=/b,target=/a,volume-opt=size=1m"],
+        ["--mount", "type=image,target=/a"],
+        ["--mount", "target=/a,volume-subpath=../b"],
         ["--ulimit", "nofile"],
         ["--security-opt", "seccomp=/profile.json"],
         ["--device-read-bps", "fast"],
