@@ -25,9 +25,7 @@ _format = click.option(
 @click.command()
 @click.argument("names", nargs=-1, required=True, shell_complete=container_or_image)
 @_format
-@click.option(
-    "--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look only for these."
-)
+@click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Only these.")
 @click.option("-s", "--size", is_flag=True, help="Also how much a container has written.")
 @pass_engine
 def inspect(engine: Engine, names: tuple[str, ...], format: str | None, kind: str | None, size: bool) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import time
@@ -38,8 +37,7 @@ _DRAFT, _GONE = ".new-", ".gone-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 _LARGEST_RECORD = 1 << 20
-# A draft is locked right after it is made; one without a lock that is older was left by a crash.
-_MAKING_S = 10.0
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 Fill = Callable[[int], object]
 
@@ -123,8 +121,14 @@ class Volumes:
 
     def ensure(self) -> None:
         """Make what is needed for volumes; may be repeated."""
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self.directory, 0o700)
+        if not os.path.exists(self._gate):
+            with files.translated("make the directory of volumes", self.directory):
+                files.ensure_directory(self.directory)
+                open_path(self._gate, os.O_RDWR | os.O_CREAT, 0o600).close()
+
+    @property
+    def _gate(self) -> str:
+        return f"{self.directory}/.gate"
 
     @property
     def empty(self) -> str:
@@ -139,28 +143,33 @@ class Volumes:
     @contextlib.contextmanager
     def _drafted(self, draft: str, record: VolumeRecord) -> Iterator[None]:
         """A volume under the name of a draft, locked for the block."""
-        with files.translated("make a volume", self.directory):
+        with files.translated("make a volume", self.directory), self._new_draft(draft):
+            os.mkdir(f"{draft}/{_USERS}", 0o700)
+            driver_named(record.driver).create(record, draft)
+            with open_path(f"{draft}/{_RECORD}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as file:
+                files.write_all(file.fileno(), record.to_json(), "volume.write")
+                files.sync_file(file.fileno(), "volume.sync")
+            yield
+
+    def _new_draft(self, draft: str) -> Descriptor:
+        """The lock of a new draft, held; behind the gate a sweeper never sees one before it is locked."""
+        with locks.held(self._gate, exclusive=False):
             os.mkdir(draft, 0o700)
-            with open_path(f"{draft}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                os.mkdir(f"{draft}/{_USERS}", 0o700)
-                driver_named(record.driver).create(record, draft)
-                with open_path(f"{draft}/{_RECORD}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as file:
-                    files.write_all(file.fileno(), record.to_json(), "volume.write")
-                    files.sync_file(file.fileno(), "volume.sync")
-                yield
+            lock = files.new(f"{draft}/{_LOCK}", "volume.draft")
+            locks.try_lock(lock.fileno())
+            return lock
 
     def _fill_draft(self, draft: str, record: VolumeRecord, fill: Fill) -> None:
         with opened(driver_named(record.driver).source(record, draft), record.name) as content:
             fill(content.fileno())
             files.sync_file_system(content.fileno(), "volume.sync-content")
-        open_path(f"{draft}/{_FILLED}", os.O_WRONLY | os.O_CREAT, 0o600).close()
+        files.new(f"{draft}/{_FILLED}", "volume.filled").close()
 
     def _publish(self, draft: str, record: VolumeRecord) -> None:
         try:
             files.rename(draft, f"{self.directory}/{record.name}", "volume.rename")
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno in _NOT_EMPTY:
                 raise NameInUse("volume", record.name) from None
             raise
         files.sync_directory(self.directory, "volume.sync-dir")
@@ -193,8 +202,8 @@ class Volumes:
         path = f"{self.place(name)}/{_USERS}/{user}"
         if os.path.exists(path):
             return  # the container exists, so since then nobody can have removed the volume
-        with self._locked(name):
-            open_path(path, os.O_WRONLY | os.O_CREAT, 0o600).close()
+        with self._locked(name), files.translated("use a volume", path):
+            files.new(path, "volume.hold").close()
 
     def release(self, name: str, user: str) -> None:
         """The container *user* needs it no longer; also of a volume that is gone."""
@@ -241,7 +250,7 @@ class Volumes:
         place = self.place(name)
         if os.path.exists(f"{place}/{_FILLED}"):
             return
-        with self._locked(name):
+        with self._locked(name), files.translated("fill a volume", place):
             source = self.source(name)
             if os.path.exists(f"{place}/{_FILLED}") or source.file_system:
                 return
@@ -250,7 +259,7 @@ class Volumes:
             else:
                 with opened(source, name) as content:
                     _fill_in_place(place, content.fileno(), fill)
-            open_path(f"{place}/{_FILLED}", os.O_WRONLY | os.O_CREAT, 0o600).close()
+            files.new(f"{place}/{_FILLED}", "volume.filled").close()
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -290,7 +299,7 @@ class Volumes:
             driver.remove(record, self.place(name))
             gone = files.unique(_GONE)
             with files.translated("remove a volume", self.directory):
-                os.rename(self.place(name), f"{self.directory}/{gone}")
+                files.rename(self.place(name), f"{self.directory}/{gone}", "volume.gone")
         self._remove(gone)
 
     def _remove(self, entry: str) -> None:
@@ -303,23 +312,21 @@ class Volumes:
             entries = os.listdir(self.directory)
         except FileNotFoundError:
             return
-        for entry in entries:
-            if entry.startswith(_GONE) or (entry.startswith(_DRAFT) and self._is_abandoned(entry)):
-                with contextlib.suppress(OSError):  # another process may be at it
-                    self._remove(entry)
+        drafts = [entry for entry in entries if entry.startswith(_DRAFT)]
+        if drafts:
+            with locks.held(self._gate):
+                drafts = [entry for entry in drafts if self._is_abandoned(entry)]
+        for entry in (*drafts, *(entry for entry in entries if entry.startswith(_GONE))):
+            with contextlib.suppress(OSError):  # another process may be at it
+                self._remove(entry)
 
     def _is_abandoned(self, draft: str) -> bool:
-        path = f"{self.directory}/{draft}"
+        """Whether its maker died; at the closed gate."""
         try:
-            with open_path(f"{path}/{_LOCK}", os.O_RDWR | os.O_NOFOLLOW) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-        except BlockingIOError:
-            return False
+            with open_path(f"{self.directory}/{draft}/{_LOCK}", os.O_RDWR | os.O_NOFOLLOW) as lock:
+                return locks.try_lock(lock.fileno())
         except FileNotFoundError:
-            with contextlib.suppress(FileNotFoundError):
-                return abs(time.time() - os.stat(path).st_ctime) > _MAKING_S
-            return False
+            return True
 
 
 class VolumeInUse(Conflict):
@@ -363,8 +370,13 @@ def _fill_beside(place: str, fill: Fill) -> None:
             fill(content.fileno())
             if os.listdir(content.fileno()):
                 files.sync_file_system(content.fileno(), "volume.sync-content")
-        with contextlib.suppress(OSError):  # somebody has written to the volume meanwhile: that counts
-            os.rename(f"{place}/{_FILLING}", f"{place}/{CONTENT}")
+        try:
+            files.rename(f"{place}/{_FILLING}", f"{place}/{CONTENT}", "volume.take-place")
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:
+                raise
+            # Somebody has written to the volume meanwhile: that counts.
+            remove_tree(folder.fileno(), _FILLING)
 
 
 def _fill_in_place(place: str, content: int, fill: Fill) -> None:
