@@ -25,6 +25,7 @@ from container_kit.errors import Conflict, NotFound, WrongState
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
 from container_kit.network import EndpointRequest, Joining, Network, Undo
+from container_kit.network.joining import lead_out
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
@@ -123,7 +124,7 @@ def _join(container: Container, record: Record, network: Network, request: Endpo
     engine = container.engine
     there = endpoints_of(engine, container.id)
     joining = Joining(
-        engine.networks.site,
+        engine.networks,
         network.record,
         container.id,
         request,
@@ -152,16 +153,14 @@ def _leave(container: Container, record: Record, network: Network) -> None:
         if one.network == network.id:
             with contextlib.closing(_namespace(container)) as namespace:
                 _joined(engine, one).leave(namespace)
+                left = lead_out(engine.networks, left, namespace)
     MonitorClient(_directory(container)).replace_undo(_undo(engine, left))
     write_etc_for(engine, container.id, record.options, left)
 
 
 def _joined(engine: Engine, endpoint: Endpoint) -> Joining:
     """The joining that led to an endpoint."""
-    record = engine.networks.get(endpoint.network)
-    joining = Joining(engine.networks.site, record, endpoint.owner, EndpointRequest(network=record.id))
-    joining.endpoint = endpoint
-    return joining
+    return Joining.of(engine.networks, endpoint)
 
 
 def _undo(engine: Engine, endpoints: list[Endpoint]) -> Undo:

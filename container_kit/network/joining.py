@@ -12,6 +12,7 @@ import attrs
 
 from container_kit.errors import InvalidInput
 from container_kit.native.namespaces import NetworkNamespace
+from container_kit.native.network import set_default_route
 from container_kit.network.activation import activate
 from container_kit.network.addresses import mac_of
 from container_kit.network.drivers import driver
@@ -24,7 +25,7 @@ from container_kit.network.values import EndpointRequest, PublishedPort, Undo, c
 if TYPE_CHECKING:
     from container_kit.network.state import Networks
 
-__all__ = ["Joining"]
+__all__ = ["Joining", "lead_out"]
 
 # One digit of the name of a link on the host, which has room for no more.
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -151,3 +152,31 @@ def _all_names(names: Iterable[str], aliases: Iterable[str], owner: str) -> tupl
         except InvalidInput:
             continue  # such as a container's name that ends in a dot
     return tuple({**given, **found, owner[:_SHORT_ID]: None})
+
+
+def lead_out(
+    networks: Networks, endpoints: Sequence[Endpoint], namespace: NetworkNamespace
+) -> list[Endpoint]:
+    """Give a running container a way out by another network when it has lost the one that it had.
+
+    Returns:
+        Its endpoints as they are now.
+    """
+    if any(endpoint.gateway4 or endpoint.gateway6 for endpoint in endpoints):
+        return list(endpoints)
+    changed = list(endpoints)
+    for number, endpoint in enumerate(endpoints):
+        record = networks.get(endpoint.network)
+        if record.subnets and not record.options.internal:
+            changed[number] = _with_way_out(record, endpoint)
+            for gateway in filter(None, (changed[number].gateway4, changed[number].gateway6)):
+                set_default_route(namespace, endpoint.interface, gateway)
+            Membership(networks.site, record).write(changed[number])
+            break
+    return changed
+
+
+def _with_way_out(record: NetworkRecord, endpoint: Endpoint) -> Endpoint:
+    gateway4 = record.ipv4.gateway if record.ipv4 is not None and endpoint.ipv4 else ""
+    gateway6 = record.ipv6.gateway if record.ipv6 is not None and endpoint.ipv6 else ""
+    return attrs.evolve(endpoint, gateway4=gateway4, gateway6=gateway6)
