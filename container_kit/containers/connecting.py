@@ -152,21 +152,16 @@ def _leave(container: Container, record: Record, network: Network) -> None:
     for one in there:
         if one.network == network.id:
             with contextlib.closing(_namespace(container)) as namespace:
-                _joined(engine, one).leave(namespace)
+                Joining.of(engine.networks, one).leave(namespace)
                 left = lead_out(engine.networks, left, namespace)
     MonitorClient(_directory(container)).replace_undo(_undo(engine, left))
     write_etc_for(engine, container.id, record.options, left)
 
 
-def _joined(engine: Engine, endpoint: Endpoint) -> Joining:
-    """The joining that led to an endpoint."""
-    return Joining.of(engine.networks, endpoint)
-
-
 def _undo(engine: Engine, endpoints: list[Endpoint]) -> Undo:
     whole = Undo()
     for endpoint in endpoints:
-        whole += _joined(engine, endpoint).undo
+        whole += Joining.of(engine.networks, endpoint).undo
     return whole
 
 

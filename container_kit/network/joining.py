@@ -5,6 +5,7 @@ In this order, so that at every moment a crash leaves nothing that nobody knows 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Joining", "lead_out"]
 
-# One digit of the name of a link on the host, which has room for no more.
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+# Of the owner's id in the name of a link on the host, which may have 15 characters.
+_LINK_DIGITS = 9
+_MOST_NETWORKS = 36
 _SHORT_ID = 12
 
 
@@ -134,12 +136,13 @@ def _free_interface(others: Sequence[Endpoint]) -> str:
 
 
 def _free_link(owner: str, others: Sequence[Endpoint]) -> str:
+    """Another one at each start: that of an earlier one goes some time after its namespace has ended."""
+    if len(others) == _MOST_NETWORKS:
+        raise InvalidInput(f"container {owner[:_SHORT_ID]} is on {len(others)} networks: more cannot be had")
     taken = {endpoint.link for endpoint in others}
-    for digit in _DIGITS:
-        name = f"ck{digit}{owner[:_SHORT_ID]}"
-        if name not in taken:
-            return name
-    raise InvalidInput(f"container {owner[:_SHORT_ID]} is on {len(taken)} networks: more cannot be had")
+    while (name := f"ck{owner[:_LINK_DIGITS]}{os.urandom(2).hex()}") in taken:
+        pass
+    return name
 
 
 def _all_names(names: Iterable[str], aliases: Iterable[str], owner: str) -> tuple[str, ...]:

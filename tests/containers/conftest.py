@@ -66,7 +66,7 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
 
 @pytest.fixture(scope="session")
 def stocked_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A root directory with the image ``tools``, to be copied and not to be used."""
+    """A root directory with the images ``tools`` and ``box``, to be copied and not to be used."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     root = tmp_path_factory.mktemp("stocked") / "root"
@@ -75,6 +75,7 @@ def stocked_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     resource_tracker.ensure_running()
     with Engine(root) as engine:
         Image.from_host(*PROGRAMS, tag="tools", engine=engine)
+        Image.from_host("busybox", tag="box", engine=engine)  # has the tools of networks
     yield root
     shutil.rmtree(root, ignore_errors=True)
 

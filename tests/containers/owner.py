@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 
 from container_kit.containers.engine import Engine
 
@@ -41,6 +42,15 @@ def main(root: str, what: str, count: int = 1) -> None:
         while len(engine.infos()) < count:
             pass
         _print(owned=[info.id for info in engine.infos()])
+    elif what == "networks":
+        owned = [engine.start("box", ["busybox", "sleep", "600"], network="shop").id for _ in range(count)]
+        kept = engine.start("box", ["busybox", "sleep", "600"], network="shop", detach=True).id
+        run = partial(engine.run, "box", ["busybox", "sleep", "600"], network="shop")
+        threading.Thread(target=run, daemon=True).start()
+        while len(engine.networks.endpoints("shop")) < count + 2 or len(engine.infos()) < count + 2:
+            pass
+        found = [info.id for info in engine.infos()]
+        _print(owned=[one for one in found if one != kept], detached=[kept], started=owned)
     elif what == "spares":
         while not engine.spares._ready:
             engine.run("tools", ["true"])
