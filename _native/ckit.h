@@ -9,6 +9,7 @@
 #include "cdef/descriptors.h"
 #include "cdef/image_mount.h"
 #include "cdef/monitor.h"
+#include "cdef/net_filter.h"
 #include "cdef/layers.h"
 #include "cdef/listing.h"
 #include "cdef/layers_inflate.h"

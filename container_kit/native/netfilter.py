@@ -1,0 +1,64 @@
+"""Sockets by which the kernel is told what to do with packets, and those that keep a port of the host.
+
+Thin: what the messages mean is the network layer's business.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address
+
+from container_kit.errors import KernelError
+from container_kit.native._binding import check, ffi, lib
+from container_kit.native.descriptors import Descriptor
+
+__all__ = ["ask", "hold_port", "tell"]
+
+_MOST = 1 << 24
+
+
+def tell(asked: Descriptor, messages: bytes, doing: str) -> None:
+    """Send netlink *messages* through a socket of theirs.
+
+    Raises:
+        KernelError: The first error that the kernel gave, and the number of the message it is about.
+    """
+    about = ffi.new("unsigned int *")
+    result = lib.ck_netlink_tell(asked.fileno(), messages, len(messages), about)
+    if result < 0:
+        raise KernelError.of(-result, f"{doing} (message {about[0]})")
+
+
+def ask(asked: Descriptor, messages: bytes, doing: str) -> bytes:
+    """The same, for messages that ask for something: all that was answered, message behind message.
+
+    Raises:
+        KernelError: An error of the kernel; EMSGSIZE when the answer is longer than 16 MiB.
+    """
+    room = 1 << 16
+    while True:
+        answers = ffi.new("char[]", room)
+        result = lib.ck_netlink_ask(asked.fileno(), messages, len(messages), answers, room)
+        if result != -90 or room >= _MOST:  # EMSGSIZE
+            check(result, doing)
+            return bytes(ffi.buffer(answers, result))
+        room *= 8
+
+
+def hold_port(
+    address: IPv4Address | IPv6Address, port: int, kind: socket.SocketKind, protocol: int
+) -> tuple[Descriptor, int]:
+    """A socket that keeps *port* of *address* and hears nothing; 0 lets the kernel choose the port.
+
+    Returns:
+        The socket, and its port.
+
+    Raises:
+        OSError: It cannot be had: EADDRINUSE, EADDRNOTAVAIL, EACCES, EPROTONOSUPPORT.
+    """
+    held, number = Descriptor(), ffi.new("unsigned short *", port)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    result = lib.ck_port_hold(held._cell, family, kind, protocol, address.packed, number)
+    if result < 0:
+        raise KernelError.of(-result, f"cannot hold port {port} of {address}")
+    return held, number[0]
