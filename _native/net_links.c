@@ -150,14 +150,16 @@ static void put_peer(struct netlink_buffer *b, const struct ck_net_pair *pair)
 	netlink_close_nest(b, place);
 }
 
-/* A member of a bridge may be isolated: it speaks only with members that are not, such as the bridge itself. */
-static void put_isolated(struct netlink_buffer *b)
+/* What is special about the bridge's port: isolated, it speaks only with members that are not, such as the bridge
+ * itself; with hairpin, packets may leave by it that came in by it. */
+static void put_port(struct netlink_buffer *b, const struct ck_net_pair *pair)
 {
 	unsigned int outer = netlink_nest(b, IFLA_LINKINFO), inner;
 
 	netlink_put(b, IFLA_INFO_SLAVE_KIND, "bridge", 6);
 	inner = netlink_nest(b, IFLA_INFO_SLAVE_DATA);
-	netlink_put_u8(b, IFLA_BRPORT_ISOLATED, 1);
+	netlink_put_u8(b, IFLA_BRPORT_ISOLATED, pair->isolated != 0);
+	netlink_put_u8(b, IFLA_BRPORT_MODE, pair->hairpin != 0);
 	netlink_close_nest(b, inner);
 	netlink_close_nest(b, outer);
 }
@@ -175,8 +177,8 @@ static void put_outer_up(struct netlink_buffer *b, const struct ck_net_pair *pai
 	netlink_put_u8(b, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	netlink_close_nest(b, inner);
 	netlink_close_nest(b, outer);
-	if (pair->isolated)
-		put_isolated(b);
+	if (pair->isolated || pair->hairpin)
+		put_port(b, pair);
 }
 
 int ck_net_pair(int route, const struct ck_net_pair *pair, char *words)

@@ -41,6 +41,7 @@ struct ck_net_pair {
 	unsigned char mac[6]; /* of the inner one */
 	unsigned int mtu;
 	int isolated; /* whether members of the bridge that are isolated, too, are out of reach */
+	int hairpin; /* whether it may reach itself by an address that is translated to its own */
 };
 int ck_net_pair(int route, const struct ck_net_pair *pair, char *words);
 

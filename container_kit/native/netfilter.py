@@ -17,19 +17,19 @@ __all__ = ["ask", "hold_port", "tell"]
 _MOST = 1 << 24
 
 
-def tell(asked: Descriptor, messages: bytes, doing: str) -> None:
-    """Send netlink *messages* through a socket of theirs.
+def tell(asked: int, messages: bytes, doing: str) -> None:
+    """Send netlink *messages* through *asked*, the descriptor of a socket of theirs.
 
     Raises:
         KernelError: The first error that the kernel gave, and the number of the message it is about.
     """
     about = ffi.new("unsigned int *")
-    result = lib.ck_netlink_tell(asked.fileno(), messages, len(messages), about)
+    result = lib.ck_netlink_tell(asked, messages, len(messages), about)
     if result < 0:
         raise KernelError.of(-result, f"{doing} (message {about[0]})")
 
 
-def ask(asked: Descriptor, messages: bytes, doing: str) -> bytes:
+def ask(asked: int, messages: bytes, doing: str) -> bytes:
     """The same, for messages that ask for something: all that was answered, message behind message.
 
     Raises:
@@ -38,7 +38,7 @@ def ask(asked: Descriptor, messages: bytes, doing: str) -> bytes:
     room = 1 << 16
     while True:
         answers = ffi.new("char[]", room)
-        result = lib.ck_netlink_ask(asked.fileno(), messages, len(messages), answers, room)
+        result = lib.ck_netlink_ask(asked, messages, len(messages), answers, room)
         if result != -90 or room >= _MOST:  # EMSGSIZE
             check(result, doing)
             return bytes(ffi.buffer(answers, result))

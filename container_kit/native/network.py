@@ -102,8 +102,13 @@ def add_pair(
     mac: str,
     mtu: int,
     isolated: bool = False,
+    hairpin: bool = False,
 ) -> None:
     """A pair of interfaces: *name* here, in the bridge with that index, up; *inner* inside, down.
+
+    Args:
+        isolated: Whether other members that are isolated, too, are out of reach.
+        hairpin: Whether it may reach itself by an address that is translated to its own.
 
     Raises:
         KernelError: In the kernel's words; with EEXIST when one of the names is taken.
@@ -111,7 +116,8 @@ def add_pair(
     texts = ffi.new("char[]", name.encode()), ffi.new("char[]", inner.encode())
     pair = ffi.new("struct ck_net_pair *")
     pair.name, pair.inner = texts
-    pair.bridge, pair.namespace, pair.mtu, pair.isolated = bridge, inside.held.fileno(), mtu, isolated
+    pair.bridge, pair.namespace, pair.mtu = bridge, inside.held.fileno(), mtu
+    pair.isolated, pair.hairpin = isolated, hairpin
     pair.mac = list(_mac(mac))
     _talk(place, lib.ck_net_pair, pair, doing=f"cannot make the interface {inner}")
 

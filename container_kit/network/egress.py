@@ -73,6 +73,11 @@ class Wall:
     allowed: tuple[Allowed, ...]
     hosts: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that it speaks of."""
+        return tuple(dict.fromkeys(name for name, _ in self.hosts))
+
     def build(self, namespace: NetworkNamespace) -> None:
         """Put the wall up in a container's *namespace*, before its program runs.
 

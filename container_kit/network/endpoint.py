@@ -1,7 +1,7 @@
 """An endpoint: one container's place on one network, as a file that C can read too.
 
 Lines of ``key value``.  A line with a key that is not known here is passed over, so that a later version may
-add some; keys that may come several times are ``name`` and ``port``.
+add some; keys that may come several times are ``name``, ``port`` and ``resolve``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Endpoint:
         gateway4, gateway6: Where the default route leads; empty when there is none.
         names: By which others on the network find it, lower case.
         ports: What is published of it on the host.
+        resolve: The names of the outside that it may ask for, if not all.
 
     Empty strings stand for what is not there, because that is how the file leaves it out.
     """
@@ -45,6 +46,7 @@ class Endpoint:
     gateway6: str = ""
     names: tuple[str, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
+    resolve: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -56,6 +58,7 @@ class Endpoint:
         lines = [f"{key} {value}" for key in _SINGLE if (value := getattr(self, key))]
         lines += [f"name {name}" for name in self.names]
         lines += [f"port {port}" for port in self.ports]
+        lines += [f"resolve {name}" for name in self.resolve]
         return "".join(f"{line}\n" for line in lines)
 
     @classmethod
@@ -66,7 +69,7 @@ class Endpoint:
             CorruptData: A line cannot be understood.
         """
         single: dict[str, str] = {}
-        names, ports = [], []
+        names, ports, resolve = [], [], []
         for line in text.splitlines():
             key, _, value = line.partition(" ")
             if key in _SINGLE:
@@ -75,12 +78,15 @@ class Endpoint:
                 names.append(value)
             elif key == "port":
                 ports.append(_port(value, owner))
+            elif key == "resolve":
+                resolve.append(value)
         return cls(
             owner=owner,
             network=network,
             network_name=network_name,
             names=tuple(names),
             ports=tuple(ports),
+            resolve=tuple(resolve),
             **single,
         )
 

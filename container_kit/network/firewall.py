@@ -22,7 +22,6 @@ from container_kit.network.record import NetworkRecord
 from container_kit.network.values import Undo
 
 if TYPE_CHECKING:
-    from container_kit.native.descriptors import Descriptor
     from container_kit.native.namespaces import NetworkNamespace
 
 __all__ = [
@@ -57,7 +56,7 @@ def set_up(network: NetworkRecord, host: NetworkNamespace) -> Undo:
     return set_up_undo(network)
 
 
-def _is_made(asked: Descriptor, rules: BridgeFilter) -> bool:
+def _is_made(asked: int, rules: BridgeFilter) -> bool:
     try:
         tell(asked, questions(table.get() for table in rules.tables), "")
     except KernelError as error:
@@ -67,7 +66,7 @@ def _is_made(asked: Descriptor, rules: BridgeFilter) -> bool:
     return True
 
 
-def _make_all(asked: Descriptor, rules: BridgeFilter, doing: str) -> None:
+def _make_all(asked: int, rules: BridgeFilter, doing: str) -> None:
     """Make the tables that are missing."""
     for messages in rules.make():
         try:
@@ -106,7 +105,7 @@ def admit(network: NetworkRecord, endpoint: Endpoint, host: NetworkNamespace) ->
 
 
 def _tell_until_free(
-    asked: Descriptor, messages: bytes, doing: str, rules: BridgeFilter, endpoint: Endpoint
+    asked: int, messages: bytes, doing: str, rules: BridgeFilter, endpoint: Endpoint
 ) -> None:
     """Send *messages*, and again while something is in the way: ours alone, as the ports are held."""
     end = time.monotonic() + _PATIENCE_S
@@ -172,7 +171,7 @@ def _carry_out(undo: Undo, host: NetworkNamespace) -> None:
             _tell_anyway(asked, message)
 
 
-def _tell_anyway(asked: Descriptor, message: bytes) -> None:
+def _tell_anyway(asked: int, message: bytes) -> None:
     try:
         tell(asked, message, "")
     except KernelError as error:
@@ -181,7 +180,7 @@ def _tell_anyway(asked: Descriptor, message: bytes) -> None:
 
 
 @contextmanager
-def _netfilter(host: NetworkNamespace) -> Iterator[Descriptor]:
+def _netfilter(host: NetworkNamespace) -> Iterator[int]:
     try:
         with netfilter_socket(host) as asked:
             yield asked

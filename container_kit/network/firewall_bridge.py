@@ -175,7 +175,7 @@ class BridgeFilter:
         walls, bridge = self.walls, self.network.link
         yield walls.base_chain("postrouting", _SOURCE_NAT, kind="nat")
         for subnet in self._subnets:
-            if not self._is_internal and not self._has("masquerade", "no"):
+            if not self._is_internal and not self._has("masquerade", "false"):
                 away = nft.outgoing(bridge, equal=False)
                 yield walls.rule("postrouting", nft.source_in(subnet), away, nft.masquerade())
             # From one container to another by way of a published port: answers must come back that way.

@@ -59,7 +59,9 @@ def batch(messages: Iterable[Message]) -> bytes:
 def questions(messages: Iterable[Message]) -> bytes:
     """*messages* that ask for something; these are in no transaction."""
     numbered = enumerate(messages, 1)
-    return b"".join(_packed(_NFTABLES << 8 | one.kind, _REQUEST, number, one.body) for number, one in numbered)
+    return b"".join(
+        _packed(_NFTABLES << 8 | one.kind, _REQUEST, number, one.body) for number, one in numbered
+    )
 
 
 def _packed(kind: int, flags: int, number: int, body: bytes) -> bytes:

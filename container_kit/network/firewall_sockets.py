@@ -31,19 +31,19 @@ _LINGER_S = 0.7
 
 
 @contextmanager
-def netfilter_socket(namespace: NetworkNamespace) -> Iterator[Descriptor]:
-    """A socket of NETLINK_NETFILTER in *namespace*, nobody else's for as long as the block lasts.
+def netfilter_socket(namespace: NetworkNamespace) -> Iterator[int]:
+    """The descriptor of a socket of NETLINK_NETFILTER in *namespace*, nobody else's for the block.
 
     One whose block is left by an error is closed: there may be answers in it that nobody has heard.
     """
     if not namespace.is_own:
         with _open(namespace) as asked:
-            yield asked
+            yield asked.fileno()
         return
     place = os.stat("/proc/thread-self/ns/net").st_ino
     pool = _pool
     asked = pool.take(place) or _open(namespace)
-    yield asked
+    yield asked.fileno()
     pool.give_back(place, asked)
 
 

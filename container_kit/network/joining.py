@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -18,10 +18,11 @@ from container_kit.network.activation import activate
 from container_kit.network.addresses import mac_of
 from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
+from container_kit.network.firewall import admission_undo
 from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkRecord, Subnet
 from container_kit.network.site import Member
-from container_kit.network.values import EndpointRequest, PublishedPort, Undo, check_mac, dns_name
+from container_kit.network.values import EndpointRequest, Undo, check_mac, dns_name
 
 if TYPE_CHECKING:
     from container_kit.network.state import Networks
@@ -75,9 +76,12 @@ class Joining:
         found.endpoint = endpoint
         return found
 
-    def decide(self, ports: Sequence[PublishedPort] = ()) -> None:
+    def change(self, **fields: Any) -> None:
+        """Give fields of the endpoint other values, before anything is made."""
+        self.endpoint = attrs.evolve(self.endpoint, **fields)
+
+    def decide(self) -> None:
         """Choose and claim what the container gets; nothing else is done yet."""
-        self.endpoint = attrs.evolve(self.endpoint, ports=tuple(ports))
         if self._driver.gives_addresses or self.network.driver in ("host", "none"):
             return
         owner, request = self.endpoint.owner, self.request
@@ -103,7 +107,10 @@ class Joining:
     @property
     def undo(self) -> Undo:
         """What takes the container off the network when nobody who knew it is left."""
-        return Undo(self.membership.files_of(self.endpoint.owner, self.endpoint.addresses))
+        files = Undo(self.membership.files_of(self.endpoint.owner, self.endpoint.addresses))
+        if self.network.driver != "bridge":
+            return files
+        return files + admission_undo(self.network, self.endpoint)
 
     def join(self, namespace: NetworkNamespace) -> None:
         """Write it down and make it."""

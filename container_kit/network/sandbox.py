@@ -11,9 +11,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from container_kit.errors import InvalidInput, UnsupportedFeature
+from container_kit.errors import InvalidInput
 from container_kit.native.namespaces import NetworkNamespace, new_network
+from container_kit.network.egress import Wall, resolve
 from container_kit.network.joining import Joining
+from container_kit.network.ports import hold
+from container_kit.network.shaping import shape
 from container_kit.network.values import EndpointRequest, PortRequest, PublishedPort, Shaping, Undo
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ _SETTINGS = (
     ("net/ipv6/conf/all/accept_ra", "0"),
 )
 
+# A name that nobody has (RFC 6761): with it alone, no name of the outside can be asked for.
+_NO_NAME = "invalid"
+
 
 class NetworkSandbox:
     """The network of one container, from before its program runs to after its end.
@@ -40,6 +46,7 @@ class NetworkSandbox:
         endpoints: Its places on networks, in the order asked for.
         ports: What is published.
         held: Descriptors that keep the published ports from others: whoever outlives the caller gets copies.
+        hosts: Names and addresses for its ``/etc/hosts``: where its allow-list lets it connect to.
         dns: Addresses that answer for names of the networks; empty when the host's servers are to be asked.
         undo: What takes the container off all of it when nobody who knew it is left.
     """
@@ -49,6 +56,7 @@ class NetworkSandbox:
         self.namespace = NetworkNamespace()
         self.ports: tuple[PublishedPort, ...] = ()
         self.held: tuple[Descriptor, ...] = ()
+        self.hosts: tuple[tuple[str, str], ...] = ()
         self._joined: list[Joining] = []
         self._lock = threading.Lock()
 
@@ -86,19 +94,17 @@ class NetworkSandbox:
         """
         sandbox = cls(networks, owner)
         try:
-            sandbox._prepare(requests, tuple(names), ports)
+            sandbox._prepare(requests, tuple(names))
+            sandbox._publish(ports)
+            wall = None if egress is None else sandbox._wall(egress)
             announce(sandbox.undo)
-            sandbox._establish(user_namespace)
+            sandbox._establish(user_namespace, wall, shaping)
         except BaseException:
             sandbox.close()
             raise
         return sandbox
 
-    def _prepare(
-        self, requests: Sequence[EndpointRequest], names: Sequence[str], ports: Sequence[PortRequest]
-    ) -> None:
-        if ports:
-            raise UnsupportedFeature("published ports are not there yet")
+    def _prepare(self, requests: Sequence[EndpointRequest], names: Sequence[str]) -> None:
         has_gateway = False
         for request in requests:
             network = self.networks.get(request.network)
@@ -114,13 +120,49 @@ class NetworkSandbox:
                 with_gateway=not has_gateway,
             )
             self._joined.append(joining)
-            joining.decide(self.ports if joining is self._joined[0] else ())
+            joining.decide()
             has_gateway = has_gateway or bool(joining.endpoint.gateway4 or joining.endpoint.gateway6)
 
-    def _establish(self, user_namespace: int | None) -> None:
+    def _publish(self, ports: Sequence[PortRequest]) -> None:
+        """Hold the ports, and let the first network that can publish them do so."""
+        if not ports:
+            return
+        able = (
+            one for one in self._joined if one.network.driver == "bridge" and not one.network.options.internal
+        )
+        joining = next(able, None)
+        if joining is None:
+            raise InvalidInput(
+                "ports are published by a bridge network that is not internal: add one, or drop them"
+            )
+        found = hold(ports, self.networks.site.root)
+        self.held = tuple(one.socket for one in found)
+        self.ports = tuple(one.port for one in found)
+        joining.change(ports=self.ports)
+
+    def _wall(self, egress: Sequence[str]) -> Wall:
+        """Where the container may connect to; its name servers tell it these names alone."""
+        members = {
+            name: endpoint.addresses
+            for joining in self._joined
+            for endpoint in joining.membership.endpoints()
+            for name in endpoint.names
+        }
+        subnets = [subnet.subnet for joining in self._joined for subnet in joining.network.subnets]
+        wall = resolve(egress, members=members, servers=self.dns, subnets=subnets)
+        self.hosts = wall.hosts
+        for joining in self._joined:
+            joining.change(resolve=wall.names or (_NO_NAME,))
+        return wall
+
+    def _establish(self, user_namespace: int | None, wall: Wall | None, shaping: Shaping | None) -> None:
         self.namespace = new_network(user_namespace, _SETTINGS)
+        if wall is not None:
+            wall.build(self.namespace)
         for joining in self._joined:
             joining.join(self.namespace)
+            if shaping is not None:
+                shape(shaping, joining.endpoint, self.namespace, self.networks.site.host)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -27,7 +27,6 @@ from container_kit.network.firewall_sockets import netfilter_socket
 from container_kit.network.values import Shaping
 
 if TYPE_CHECKING:
-    from container_kit.native.descriptors import Descriptor
     from container_kit.native.namespaces import NetworkNamespace
 
 __all__ = ["delay_message", "loss_messages", "rate_message", "shape"]
@@ -57,16 +56,21 @@ def shape(shaping: Shaping, endpoint: Endpoint, inside: NetworkNamespace, host: 
             _tell(asked, batch(loss_messages(shaping.loss, endpoint.interface)), "loss")
     inner = _index(inside, endpoint.interface)
     if shaping.delay_ms:
-        _tell(inside.route, delay_message(shaping, inner), "delay")
+        _schedule(inside, delay_message(shaping, inner), "delay")
     elif shaping.rate is not None:
-        _tell(inside.route, rate_message(shaping.rate, inner), "rate")
+        _schedule(inside, rate_message(shaping.rate, inner), "rate")
     if shaping.rate is not None:
         if not endpoint.link:
             raise UnsupportedFeature(
                 f"the rate of what is received cannot be limited on network {endpoint.network_name!r}: its "
                 "driver leaves no link on the host; use a bridge network"
             )
-        _tell(host.route, rate_message(shaping.rate, _index(host, endpoint.link)), "rate")
+        _schedule(host, rate_message(shaping.rate, _index(host, endpoint.link)), "rate")
+
+
+def _schedule(namespace: NetworkNamespace, message: bytes, what: str) -> None:
+    with namespace.routing() as asked:
+        _tell(asked, message, what)
 
 
 def _index(namespace: NetworkNamespace, name: str) -> int:
@@ -76,7 +80,7 @@ def _index(namespace: NetworkNamespace, name: str) -> int:
     return link.index
 
 
-def _tell(asked: Descriptor, message: bytes, what: str) -> None:
+def _tell(asked: int, message: bytes, what: str) -> None:
     try:
         tell(asked, message, f"cannot give the network a {what}")
     except KernelError as error:

@@ -1,7 +1,9 @@
 """The driver ``bridge``: a bridge on the host, and for each container a pair of interfaces.
 
-Options: ``bridge_name`` (name of the link on the host) and ``icc`` (``false``: its containers do not reach
-each other).
+Options: ``bridge_name`` (name of the link on the host), ``icc`` (``false``: its containers do not reach each
+other), ``masquerade`` (``false``: packets leave with the containers' own addresses, to which the outside must
+know the way), ``metadata`` (``allow``: link-local addresses, where clouds have credentials, are reached) and
+``spoofing`` (``allow``: containers may use addresses that they were not given).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from container_kit.native.network import (
     find_link,
     routes,
 )
+from container_kit.network import firewall
 from container_kit.network.values import Undo
 
 if TYPE_CHECKING:
@@ -27,8 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge"]
 
-_OPTIONS = ("bridge_name", "icc")
 _USUAL_MTU, _LEAST_MTU = 1500, 1280  # IPv6 needs the second
+_OPTIONS = {
+    "bridge_name": (),
+    "icc": ("true", "false"),
+    "masquerade": ("true", "false"),
+    "metadata": ("allow", "block"),
+    "spoofing": ("allow", "block"),
+}
 # No router speaks to a container but its gateway; its addresses are its own without asking around.
 _IPV6_INSIDE = {"accept_ra": "0", "accept_redirects": "0", "accept_dad": "0", "disable_ipv6": "0"}
 
@@ -43,8 +52,8 @@ class Bridge:
         for key, value in options.options.items():
             if key not in _OPTIONS:
                 raise InvalidInput(f"driver 'bridge' has no option {key!r}: it has {', '.join(_OPTIONS)}")
-            if key == "icc" and value not in ("true", "false"):
-                raise InvalidInput(f"option icc={value!r} is neither true nor false")
+            if _OPTIONS[key] and value not in _OPTIONS[key]:
+                raise InvalidInput(f"option {key}={value!r} is neither {' nor '.join(_OPTIONS[key])}")
         name = options.options.get("bridge_name", "ck")
         if (
             not 0 < len(name) < 16
@@ -67,11 +76,12 @@ class Bridge:
             addresses=[_with_prefix(subnet) for subnet in network.subnets],
         )
         site.host.set(_settings(network))
-        return Undo(messages=(delete_message(network.link),))
+        return Undo(messages=(delete_message(network.link),)) + firewall.set_up(network, site.host)
 
     def tear_down(self, network: NetworkRecord, site: Site) -> None:
         """See `Driver`."""
         delete_link(site.host, network.link)
+        firewall.tear_down(network, site.host)
 
     def attach(self, member: Member) -> Endpoint:
         """See `Driver`."""
@@ -81,6 +91,7 @@ class Bridge:
         bridge = find_link(member.site.host, network.link)
         if bridge is None:
             raise KernelError(19, f"the bridge {network.link} of network {network.name!r} is gone: try again")
+        firewall.admit(network, endpoint, member.site.host)
         add_pair(
             member.site.host,
             endpoint.link,
@@ -90,6 +101,7 @@ class Bridge:
             mac=endpoint.mac,
             mtu=bridge.mtu,
             isolated=network.options.options.get("icc") == "false",
+            hairpin=bool(endpoint.ports),
         )
         if endpoint.ipv6:
             prefix = f"net/ipv6/conf/{endpoint.interface}"
@@ -107,6 +119,7 @@ class Bridge:
         # The kernel takes the pair away with the namespace, in the background and many at once.
         if member.namespace is not None:
             delete_link(member.site.host, member.endpoint.link)
+        firewall.expel(member.network, member.endpoint, member.site.host)
 
 
 def _way_out_mtu(network: NetworkRecord, site: Site) -> int:
@@ -126,6 +139,8 @@ def _settings(network: NetworkRecord) -> dict[str, str]:
     """What the kernel has to know of the bridge and, for a way out, of the host."""
     prefix = f"net/ipv6/conf/{network.link}"
     settings = {f"{prefix}/accept_ra": "0", f"{prefix}/disable_ipv6": "0" if network.ipv6 else "1"}
+    if network.ipv4 is not None:  # for ports of 127.0.0.1; the firewall keeps everything else from it
+        settings[f"net/ipv4/conf/{network.link}/route_localnet"] = "1"
     if not network.options.internal and network.ipv4 is not None:
         settings["net/ipv4/ip_forward"] = "1"
     if not network.options.internal and network.ipv6 is not None:
