@@ -16,6 +16,7 @@
 #include "cdef/layers_deflate.h"
 #include "cdef/network.h"
 #include "cdef/process.h"
+#include "cdef/resolver.h"
 #include "cdef/sha256.h"
 #include "cdef/socket_in.h"
 #include "cdef/surroundings.h"

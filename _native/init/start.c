@@ -5,6 +5,7 @@ int init_main(int argc, char **argv);
 /* The other roles stand in files of their own. */
 __attribute__((weak)) int monitor_main(int argc, char **argv);
 __attribute__((weak)) int guardian_main(int argc, char **argv);
+__attribute__((weak)) int keeper_main(int argc, char **argv);
 
 /* Without this the compiler would turn the loops below into calls of themselves; clang does not with -fno-builtin. */
 #if defined(__clang__)
@@ -68,6 +69,8 @@ static int main_of(int argc, char **argv)
 		return monitor_main(argc, argv);
 	if (ck_starts(argv[0], "ckit-guardian") && guardian_main)
 		return guardian_main(argc, argv);
+	if (ck_starts(argv[0], "ckit-keeper") && keeper_main)
+		return keeper_main(argc, argv);
 	return init_main(argc, argv);
 }
 

@@ -1,7 +1,7 @@
 """An endpoint: one container's place on one network, as a file that C can read too.
 
 Lines of ``key value``.  A line with a key that is not known here is passed over, so that a later version may
-add some; keys that may come several times are ``name``, ``port`` and ``resolve``.
+add some; keys that may come several times are ``name``, ``port``, ``dns`` and ``resolve``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Endpoint:
         gateway4, gateway6: Where the default route leads; empty when there is none.
         names: By which others on the network find it, lower case.
         ports: What is published of it on the host.
-        resolve: The names of the outside that it may ask for, if not all.
+        dns: Servers that are asked of names of the outside for it; empty for the network's.  At most three.
+        resolve: Names of the outside that it may ask for; None for all, because its names can carry anything
+            out, also where nothing else gets through.
 
     Empty strings stand for what is not there, because that is how the file leaves it out.
     """
@@ -46,7 +48,8 @@ class Endpoint:
     gateway6: str = ""
     names: tuple[str, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
-    resolve: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    resolve: tuple[str, ...] | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -58,7 +61,9 @@ class Endpoint:
         lines = [f"{key} {value}" for key in _SINGLE if (value := getattr(self, key))]
         lines += [f"name {name}" for name in self.names]
         lines += [f"port {port}" for port in self.ports]
-        lines += [f"resolve {name}" for name in self.resolve]
+        lines += [f"dns {server}" for server in self.dns]
+        if self.resolve is not None:
+            lines += [f"resolve {name}" for name in self.resolve or ("",)]
         return "".join(f"{line}\n" for line in lines)
 
     @classmethod
@@ -69,24 +74,21 @@ class Endpoint:
             CorruptData: A line cannot be understood.
         """
         single: dict[str, str] = {}
-        names, ports, resolve = [], [], []
+        several: dict[str, list[str]] = {"name": [], "port": [], "dns": [], "resolve": []}
         for line in text.splitlines():
             key, _, value = line.partition(" ")
             if key in _SINGLE:
                 single[key] = value
-            elif key == "name":
-                names.append(value)
-            elif key == "port":
-                ports.append(_port(value, owner))
-            elif key == "resolve":
-                resolve.append(value)
+            elif key in several:
+                several[key].append(value)
         return cls(
             owner=owner,
             network=network,
             network_name=network_name,
-            names=tuple(names),
-            ports=tuple(ports),
-            resolve=tuple(resolve),
+            names=tuple(several["name"]),
+            ports=tuple(_port(text, owner) for text in several["port"]),
+            dns=tuple(several["dns"]),
+            resolve=tuple(name for name in several["resolve"] if name) if several["resolve"] else None,
             **single,
         )
 

@@ -116,8 +116,10 @@ class Joining:
         """Write it down and make it."""
         with self.membership.locked():
             self.membership.write(self.endpoint)
-            activate(self.networks.site, self.network)
+            keeper = activate(self.networks.site, self.network)
         made = self._driver.attach(self._member(namespace))
+        if keeper is not None:
+            keeper.wait()
         if made != self.endpoint:
             self.endpoint = made
             self.membership.write(made)

@@ -20,10 +20,11 @@ import attrs
 from container_kit.errors import Conflict, InvalidInput, NameInUse, NotFound
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
-from container_kit.network.activation import deactivate, subnets_in_use
+from container_kit.network.activation import activate, deactivate, subnets_in_use
 from container_kit.network.addresses import choose_subnets, is_apart
 from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
+from container_kit.network.keeper import has_keeper
 from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet, check_name, write_record
 from container_kit.network.site import Site
@@ -295,7 +296,11 @@ class Networks:
             membership = Membership(self.site, record)
             with contextlib.suppress(NotFound), membership.locked():
                 membership.sweep(live_owners)
-                if not membership.owners():
+                if has_keeper(membership.directory):
+                    continue  # which ends the network when it is time
+                if membership.owners():
+                    activate(self.site, record)
+                else:
                     deactivate(self.site, record)
 
     def _sweep_unfinished(self, directory: str) -> None:
