@@ -11,6 +11,7 @@ from container_kit._lazy import resolver
 from container_kit._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
+    from container_kit import aio as aio
     from container_kit import wait as wait
     from container_kit.containers.container import Container as Container
     from container_kit.containers.engine import Engine as Engine
@@ -74,7 +75,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 # Modules that are used by their name: `ck.wait.port(80)`.
-_HOME |= dict.fromkeys(("wait",), "")
+_HOME |= dict.fromkeys(("aio", "wait"), "")
 
 __all__ = ["__version__", *_HOME]
 
