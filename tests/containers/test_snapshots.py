@@ -91,7 +91,8 @@ def test_an_image_below_a_snapshot_is_in_use(engine: Engine, warm: ck.Container)
     """Pruning images leaves what a snapshot with a name needs; removing it is refused, and says why."""
     warm.snapshot("based")
     warm.close()
-    assert ck.Image.prune(all=True, engine=engine).deleted == ()
+    tools = ck.Image.get("tools", engine=engine)
+    assert str(tools.id) not in ck.Image.prune(all=True, engine=engine).deleted
     with pytest.raises(Conflict, match="snapshot:based"):
         ck.Image.get("tools", engine=engine).remove()
 
