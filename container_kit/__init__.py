@@ -61,7 +61,7 @@ _HOMES = {
     "container_kit.errors": """
         AccessDenied BuildFailed CommandFailed Conflict ContainerEnded ContainerKitError CorruptData
         InvalidInput KernelError LimitExceeded NameInUse NotFound PermissionMissing StartFailed
-        StoreFull StoreTooNew TimedOut Unreachable UnsupportedFeature Untrusted WrongState
+        StoreFull StoreTooNew TimedOut UnknownOption Unreachable UnsupportedFeature Untrusted WrongState
     """,
     "container_kit.images": "Image ManifestList Secret Snapshot sign verify",
     "container_kit.network": "EndpointRequest Network Shaping",

@@ -40,10 +40,11 @@ class Guardian:
 
     Args:
         label: What the process list shows beside ``ckit-guardian``, such as the store's root.
+        owner_pid: Guard until that process ends, instead of this one.
     """
 
-    def __init__(self, label: str = "") -> None:
-        self._label = label
+    def __init__(self, label: str = "", *, owner_pid: int | None = None) -> None:
+        self._label, self._owner_pid = label, owner_pid
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._guarded: dict[str, bytes] = {}
@@ -119,7 +120,11 @@ class Guardian:
     def _spawn(self) -> socket.socket:
         ours, theirs = socket_pair()
         try:
-            with theirs, open_process(os.getpid()) as owner, open_path(os.devnull, os.O_RDWR) as nothing:
+            with (
+                theirs,
+                open_process(self._owner_pid or os.getpid()) as owner,
+                open_path(os.devnull, os.O_RDWR) as nothing,
+            ):
                 given = [nothing.fileno()] * 3 + [theirs.fileno(), owner.fileno()]
                 spawn_daemon(init_fd(), ("ckit-guardian", self._label), given)
         except BaseException:

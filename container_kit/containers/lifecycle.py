@@ -73,8 +73,12 @@ def _state(container: Container) -> ContainerState:
     return read_state(_directory(container))
 
 
-def start(container: Container) -> None:
-    """Start it under a monitor; see :meth:`Container.start`."""
+def start(container: Container, *, owner_pid: int | None = None) -> None:
+    """Start it under a monitor; see :meth:`Container.start`.
+
+    Args:
+        owner_pid: The process that it is to end with, if it is owned; None means this one.
+    """
     engine = container.engine
     engine.check_open()
     record = engine.record(container.id)
@@ -88,7 +92,7 @@ def start(container: Container) -> None:
     lock = hold_lock(_directory(container))
     try:
         with monitor_config(engine, record) as config:
-            handle = start_monitor(config, lock)
+            handle = start_monitor(config, lock, owner_pid=owner_pid)
     finally:
         lock.close()
     handle.close()

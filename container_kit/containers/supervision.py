@@ -79,11 +79,14 @@ class MonitorHandle:
             self.attachment.close()
 
 
-def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> MonitorHandle:
+def start_monitor(
+    config: MonitorConfig, lock: HeldLock | None = None, *, owner_pid: int | None = None
+) -> MonitorHandle:
     """Start the container that *config* describes and leave a monitor with it.
 
     Returns when the program has been executed.  *lock* is the container's lock if the caller holds it
-    already; it is let go here, the monitor holds it from then on.
+    already; it is let go here, the monitor holds it from then on.  One that is owned ends with the process
+    *owner_pid*, or with this one.
 
     Raises:
         StartFailed: The program could not be executed; ``exit_code`` is 125, 126 or 127.  Nothing runs then;
@@ -96,7 +99,7 @@ def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> Monito
     ours, theirs = socket_pair()
     try:
         with theirs:
-            _spawn(config, theirs.fileno(), lock.fileno())
+            _spawn(config, theirs.fileno(), lock.fileno(), owner_pid or os.getpid())
         lock.hand_over()
         return _await_start(config, ours)
     except BaseException:
@@ -106,8 +109,8 @@ def start_monitor(config: MonitorConfig, lock: HeldLock | None = None) -> Monito
         lock.close()
 
 
-def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int) -> None:
-    owner = open_process(os.getpid()) if config.owned else Descriptor()
+def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int, owner_pid: int) -> None:
+    owner = open_process(owner_pid) if config.owned else Descriptor()
     with owner, _in_memory(config.encode()) as document, open_path(os.devnull, os.O_RDWR) as nothing:
         given = [nothing.fileno()] * 3 + [starter_fd, document.fileno(), lock_fd]
         given += [owner.fileno()] if config.owned else []

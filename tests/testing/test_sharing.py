@@ -1,0 +1,179 @@
+"""Services of a whole run: one container for all workers of pytest-xdist, whatever ends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from container_kit.containers.engine import Engine
+from tests.containers.waiting import wait_for
+from tests.testing.sessions import Session
+
+pytestmark = pytest.mark.root
+
+# The promise is one second on a machine that is not overloaded.
+PROMISE_S = 10.0
+
+SERVICE = """
+    from container_kit import testing, wait
+
+    shared = testing.service_fixture("tools", command=["sh", "-c", "echo up; sleep 600"],
+                                     wait=wait.log("up"), scope="run")
+    other = testing.service_fixture("tools", command=["sh", "-c", "echo up; sleep 600"],
+                                    wait=wait.log("up"), scope="run")
+"""
+TESTS = """
+    import os, time
+    import pytest
+
+    @pytest.mark.parametrize("turn", range(12))
+    def test_it(shared, turn):
+        with open("ids", "a") as file:
+            file.write(f"{shared.container.id} {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
+        time.sleep(0.05)
+        assert shared.container.exec(["echo", "hi"]).stdout == "hi\\n"
+"""
+
+
+def told(session: Session, name: str = "ids") -> list[list[str]]:
+    path = session.folder / name
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def is_clean(root: Path) -> bool:
+    """Nothing of a run is left: no container, nobody present, no process of ours."""
+    with Engine(root) as engine:
+        runs = [name for name in os.listdir(root / "testing") if (root / "testing" / name).is_dir()]
+        return not engine.containers(all=True) and not runs
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_it_is_started_once(session: Session, workers: int) -> None:
+    """All workers get the same container; it is gone after the run."""
+    session.write({"conftest.py": SERVICE, "test_it.py": TESTS})
+
+    outcome = session.run(*(["-n", str(workers)] if workers else []))
+
+    assert outcome.counts == {"passed": 12}, outcome.output
+    assert len({container for container, _ in told(session)}) == 1
+    assert len({worker for _, worker in told(session)}) == max(1, workers)
+    assert is_clean(session.root)
+
+
+def test_two_fixtures_are_two_containers(session: Session) -> None:
+    """Although they are defined alike."""
+    session.write(
+        {
+            "conftest.py": SERVICE,
+            "test_it.py": """
+                def test_it(shared, other):
+                    assert shared.container != other.container
+            """,
+        }
+    )
+
+    outcome = session.run("-n", "2")
+
+    assert outcome.counts == {"passed": 1}, outcome.output
+    assert is_clean(session.root)
+
+
+def test_it_outlives_the_worker_that_started_it(session: Session) -> None:
+    """A worker that crashes takes its own containers with it, and none that others use."""
+    session.write(
+        {
+            "conftest.py": SERVICE,
+            "test_it.py": """
+                import os, signal, time
+                import pytest
+
+                @pytest.mark.parametrize("turn", range(8))
+                def test_it(shared, container_factory, turn):
+                    container_factory("tools", ["sleep", "600"])
+                    with open("ids", "a") as file:
+                        file.write(shared.container.id + "\\n")
+                    if turn == 0:
+                        time.sleep(0.5)
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    assert shared.container.exec(["echo", "hi"]).stdout == "hi\\n"
+            """,
+        }
+    )
+
+    outcome = session.run("-n", "2")
+
+    assert outcome.counts == {"failed": 1, "passed": 7}, outcome.output
+    assert "crashed while running" in outcome.output
+    assert len({container for (container,) in told(session)}) == 1
+    wait_for(lambda: is_clean(session.root), PROMISE_S)
+
+
+@pytest.mark.parametrize("workers", [0, 4])
+def test_nothing_is_left_when_the_main_process_is_killed(session: Session, workers: int) -> None:
+    """Containers of the run and of single tests are gone soon after, and the workers too."""
+    session.write(
+        {
+            "conftest.py": SERVICE,
+            "test_it.py": """
+                import os, time
+                import pytest
+
+                @pytest.mark.parametrize("turn", range(4))
+                def test_it(shared, container_factory, turn):
+                    container_factory("tools", ["sleep", "600"])
+                    with open("pids", "a") as file:
+                        file.write(f"{os.getpid()}\\n")
+                    time.sleep(600)
+            """,
+        }
+    )
+    main = session.begin(*(["-n", str(workers)] if workers else []))
+    wait_for(lambda: len(told(session, "pids")) == max(1, workers), 60.0)
+    with Engine(session.root) as engine:
+        assert len(engine.containers()) == 1 + max(1, workers)
+
+    main.send_signal(signal.SIGKILL)
+    main.wait()
+
+    with Engine(session.root) as engine:
+        wait_for(lambda: not engine.containers(all=True), PROMISE_S)
+    for (pid,) in told(session, "pids"):
+        wait_for(lambda pid=pid: not os.path.exists(f"/proc/{pid}/exe"), PROMISE_S)  # type: ignore[misc]
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(session: Session) -> None:
+    """The files by which its workers agreed are removed."""
+    test_nothing_is_left_when_the_main_process_is_killed(session, 4)
+    session.write({"test_it.py": "def test_it(shared): pass"})
+
+    assert session.run().counts == {"passed": 1}
+    assert is_clean(session.root)
+
+
+def test_a_failed_start_is_tried_once(session: Session) -> None:
+    """All workers fail at once with the same reason, and say which of them has tried."""
+    session.write(
+        {
+            "conftest.py": """
+                from container_kit import testing, wait
+                shared = testing.service_fixture("tools", command=["sh", "-c", "echo no disk; exit 9"],
+                                                 wait=wait.log("up"), scope="run")
+            """,
+            "test_it.py": """
+                import pytest
+
+                @pytest.mark.parametrize("turn", range(6))
+                def test_it(shared, turn): pass
+            """,
+        }
+    )
+
+    outcome = session.run("-n", "3")
+
+    assert outcome.counts == {"errors": 6}, outcome.output
+    assert "could not be started by gw" in outcome.output
+    assert "no disk" in outcome.output
+    assert is_clean(session.root)
