@@ -4,7 +4,8 @@
  * container.  Two devices on one file would be two file systems that do not know of each other: who mounts looks for
  * the device that is there already, and a lock keeps others from doing so at the same moment.
  *
- * For ckit-init and for the extension, so without a C library. */
+ * Done by who starts a container: inside, the device cgroup stands between it and the loop devices.  For the monitor
+ * and for the extension, so without a C library. */
 #ifndef CKIT_DISK_H
 #define CKIT_DISK_H
 

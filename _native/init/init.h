@@ -129,6 +129,5 @@ long op_init(const struct plan_step *step);
 long op_park(const struct plan_step *step);
 long op_exec(const struct plan_step *step);
 long op_open_file_system(const struct plan_step *step);
-long op_open_disk(const struct plan_step *step);
 
 #endif

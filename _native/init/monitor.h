@@ -33,6 +33,14 @@ enum {
 	FIELD_EVENT_FIELDS,
 	FIELD_OWNED,
 	FIELD_ATTACH,
+	FIELD_DISK = 21,
+};
+
+enum { MOST_DISKS = 8 };
+
+/* The file system of a volume in a file, and the file that orders those who mount it. */
+struct disk {
+	const char *file, *lock;
 };
 
 enum { STDIO_TTY = 1, STDIO_STDIN = 2, STDIO_STDIN_ONCE = 4 };
@@ -48,6 +56,8 @@ struct config {
 	const char *plan, *health_plan;
 	uint32_t plan_size, health_plan_size;
 	struct cgroups cgroups;
+	struct disk disks[MOST_DISKS];
+	uint32_t disk_count;
 	uint32_t stdio;
 	uint64_t log_max_size;
 	uint32_t log_max_files, log_enabled;

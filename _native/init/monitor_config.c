@@ -65,6 +65,23 @@ static int take_pair(const struct field *field, uint32_t *first, uint32_t *secon
 	return error;
 }
 
+/* Two texts in one field. */
+static int take_disk(const struct field *field, struct config *config)
+{
+	const char *file = NULL;
+	uint64_t length;
+
+	if (config->disk_count == MOST_DISKS)
+		return -E2BIG;
+	if (take_text(field, &file) < 0)
+		return -EINVAL;
+	length = ck_strlen(file) + 1;
+	if (length >= field->size)
+		return -EINVAL;
+	config->disks[config->disk_count++] = (struct disk){ file, file + length };
+	return 0;
+}
+
 static int take_field(struct config *config, const struct field *field)
 {
 	switch (field->tag) {
@@ -102,6 +119,8 @@ static int take_field(struct config *config, const struct field *field)
 		return take(field, &config->attach, sizeof config->attach);
 	case FIELD_OWNED:
 		return set_flag(&config->owned);
+	case FIELD_DISK:
+		return take_disk(field, config);
 	case FIELD_UNDO_FILE:
 	case FIELD_UNDO_MESSAGE:
 		return 0; /* `undo` reads them */
@@ -109,14 +128,16 @@ static int take_field(struct config *config, const struct field *field)
 	return -EINVAL;
 }
 
-/* The plan of a container says in its head how many namespaces it is to be passed. */
+/* The plan of a container says in its head how many namespaces and disks it is to be passed. */
 static int count_namespaces(struct config *config)
 {
 	const struct plan_header *header = (const void *)config->plan;
 
-	if (config->plan_size < sizeof *header || header->slots > HELD_FD - NETWORK_FD)
+	if (config->plan_size < sizeof *header || header->slots < config->disk_count)
 		return -EINVAL;
-	config->namespaces = header->slots;
+	if (header->slots - config->disk_count > HELD_FD - NETWORK_FD)
+		return -EINVAL;
+	config->namespaces = header->slots - config->disk_count;
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* Starting the container from its plan: the first time and at every restart the same. */
 #include "monitor.h"
+#include "disk.h"
 #include "spawn.h"
 
 #define SET_NONBLOCKING(fd) sys(fcntl, fd, F_SETFL, O_NONBLOCK)
@@ -77,9 +78,37 @@ static void note_start(struct monitor *m, int pid)
 	m->phase = PHASE_RUNNING;
 }
 
-static long launch_plan(struct monitor *m, struct ends *ends, struct launch *launch)
+/* What the plan is passed: the namespaces, which the monitor keeps, and disks, mounted for this start. */
+struct passed {
+	int fds[HELD_FD - NETWORK_FD + MOST_DISKS];
+	int count, first_disk;
+};
+
+static void close_disks(struct passed *passed)
 {
-	static const int namespaces[] = { NETWORK_FD, USER_FD };
+	while (passed->count > passed->first_disk)
+		close_fd(&passed->fds[--passed->count]);
+}
+
+static long fill_slots(struct monitor *m, struct passed *passed)
+{
+	while (passed->count < m->config.namespaces) {
+		passed->fds[passed->count] = NETWORK_FD + passed->count;
+		passed->count++;
+	}
+	passed->first_disk = passed->count;
+	for (uint32_t i = 0; i < m->config.disk_count; i++) {
+		long disk = disk_mount(m->config.disks[i].file, m->config.disks[i].lock);
+
+		if (disk < 0)
+			return disk;
+		passed->fds[passed->count++] = (int)disk;
+	}
+	return 0;
+}
+
+static long launch_passing(struct monitor *m, struct ends *ends, struct launch *launch, struct passed *passed)
+{
 	long result;
 
 	launch->init_fd = m->init_fd;
@@ -87,8 +116,8 @@ static long launch_plan(struct monitor *m, struct ends *ends, struct launch *lau
 	launch->plan_size = m->config.plan_size;
 	for (int i = 0; i < 3; i++)
 		launch->stdio[i] = ends->fds[i] < 0 ? NOTHING_FD : ends->fds[i];
-	launch->slots = namespaces;
-	launch->slot_count = m->config.namespaces;
+	launch->slots = passed->fds;
+	launch->slot_count = passed->count;
 	launch->cgroup_fd = -1;
 	if (m->config.cgroups.v2) {
 		launch->cgroup_fd = sys(openat, AT_HERE, m->config.cgroups.v2, DIRECTORY_FLAGS, 0);
@@ -101,6 +130,17 @@ static long launch_plan(struct monitor *m, struct ends *ends, struct launch *lau
 		launch_abandon(launch);
 	/* Hooks that run beside the container, and a start on request, need a caller that stays. */
 	return result > 0 && launch->record.kind != STATUS_ERROR ? -EOPNOTSUPP : result;
+}
+
+static long launch_plan(struct monitor *m, struct ends *ends, struct launch *launch)
+{
+	struct passed passed = { 0 };
+	long result = fill_slots(m, &passed);
+
+	if (result == 0)
+		result = launch_passing(m, ends, launch, &passed);
+	close_disks(&passed);
+	return result;
 }
 
 /* 0: it runs.  Positive: init's record says why not.  Negative: a system call of ours failed. */

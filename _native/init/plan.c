@@ -59,7 +59,6 @@ static long (*const operation[OP_COUNT])(const struct plan_step *) = {
 	[OP_TIME_OFFSETS] = op_time_offsets,
 	[OP_PARK] = op_park,
 	[OP_OPEN_FILE_SYSTEM] = op_open_file_system,
-	[OP_OPEN_DISK] = op_open_disk,
 };
 
 uint32_t plan_text_count(const struct plan_step *step)

@@ -84,7 +84,6 @@ enum plan_op {
 	OP_TIME_OFFSETS, /* text: lines for /proc/self/timens_offsets */
 	OP_PARK,	 /* wait for another plan, whose steps follow these */
 	OP_OPEN_FILE_SYSTEM, /* slot; a: MOUNT_ATTR_*; texts: type, source, "", options... */
-	OP_OPEN_DISK,	 /* slot; texts: a file with a file system in it, its lock */
 	OP_COUNT
 };
 

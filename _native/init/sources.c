@@ -1,7 +1,5 @@
-/* Sources of mounts that are more than a path: a part of a tree, a file system of the host's, one in a file. */
+/* Sources of mounts that are more than a path: a part of a tree, a file system that the host mounts. */
 #include "init.h"
-
-#include "disk.h"
 
 /* Whoever writes in a tree may exchange any component of the path at any moment. */
 #define RACE_TRIES 4096
@@ -52,16 +50,6 @@ long op_open_file_system(const struct plan_step *step)
 
 	init.about = plan_text(step, 1);
 	fd = make_file_system(step, plan_text(step, 0));
-	if (fd >= 0)
-		init.slot[step->slot] = fd;
-	return fd;
-}
-
-/* texts: the file, its lock */
-long op_open_disk(const struct plan_step *step)
-{
-	long fd = disk_mount(init.about = plan_text(step, 0), plan_text(step, 1));
-
 	if (fd >= 0)
 		init.slot[step->slot] = fd;
 	return fd;

@@ -26,7 +26,12 @@ from container_kit.containers.state_file import (
     start_ticks,
     write_state,
 )
-from container_kit.containers.volume_users import make_own_volumes, release_volumes, take_volumes
+from container_kit.containers.volume_users import (
+    make_own_volumes,
+    mounted_disks,
+    release_volumes,
+    take_volumes,
+)
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.native.process import send_signal, wait
 from container_kit.runtime.launch import Launched, launch
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from container_kit.containers.recipes import Plans, Recipe
     from container_kit.containers.record import Record
     from container_kit.containers.streams import Streams
+    from container_kit.native.descriptors import Descriptor
     from container_kit.network.values import PublishedPort
     from container_kit.oci.rootfs import RootFs
     from container_kit.runtime.cgroups import Cgroup
@@ -206,25 +212,34 @@ class ForegroundContainer:
             StoreFull: Its record cannot be written; it has been killed.
         """
         if self._parked is None:
-            if self.recipe.mounts:
-                take_volumes(self.engine, self.recipe.claim(self.id, self._directory))
-            self._launch(streams)
+            self._launch(streams, self._take_volumes())
         else:
             self._let_go(self._parked, streams)
         assert self._record is not None
         self.engine.note("create", self._record)
         self.engine.note("start", self._record)
 
-    def _launch(self, streams: Streams) -> None:
+    def _take_volumes(self) -> list[Descriptor]:
+        """Hold the volumes with names; of those with a size, the mounts, to be passed on."""
+        recipe = self.recipe
+        if not recipe.mounts:
+            return []
+        claim = recipe.claim(self.id, self._directory)
+        take_volumes(self.engine, claim)
+        return mounted_disks(self.engine, claim, recipe.options)
+
+    def _launch(self, streams: Streams, disks: list[Descriptor]) -> None:
         self.launched = launch(
             self._plans_of(self.recipe).whole,
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
-            slots=self._slots,
+            slots=[*self._slots, *(disk.fileno() for disk in disks)],
             cgroup_fd=self._cgroup_fd,
         )
         self._is_running = True
+        for disk in disks:
+            disk.close()
         streams.started()
         streams.talkative()
         self._record = self._write_down(self.launched.pid)
@@ -281,9 +296,10 @@ class ForegroundContainer:
             self.ended(wait(self.launched.pidfd))
 
     def _leave(self) -> None:
-        """Free the name, for whoever comes next, and have the rest cleared away."""
+        """Free name and volumes, for whoever comes next, and have the rest cleared away."""
         if self.recipe.options.name:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
+        release_volumes(self.engine, self.id, self.recipe.mounts)
         self._submit()
 
     def discard(self) -> None:

@@ -138,6 +138,8 @@ class MonitorConfig:
         attach: What the starter wants from the start on: 1 stdin, 2 stdout, 4 stderr, 8 lossless.
         owned: The container ends, and is removed, when the calling process ends.
         network: What the container has in the network, for the monitor to hold and to take back.
+        disks: What the monitor mounts before each start and passes in the slots after the namespaces: each
+            the file of a volume with a size, and its lock.
     """
 
     id: str
@@ -160,6 +162,7 @@ class MonitorConfig:
     owned: bool = False
     attach: int = 0
     network: HeldNetwork | None = None
+    disks: tuple[tuple[str, str], ...] = ()
 
     def encode(self) -> bytes:
         """The bytes that the monitor reads."""
@@ -197,6 +200,7 @@ class MonitorConfig:
             yield 18, struct.pack("<I", self.attach)
         if self.network is not None:
             yield from undo_fields(self.network.undo)
+        yield from ((21, text(file) + text(lock)) for file, lock in self.disks)
 
 
 def undo_fields(undo: Undo) -> Iterator[tuple[int, bytes]]:

@@ -34,6 +34,7 @@ from container_kit.runtime.cgroups import Cgroup
 from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.devices import Device, DeviceRule
 from container_kit.runtime.host import Host
+from container_kit.runtime.mount_steps import disks_of
 from container_kit.runtime.plan import Plan
 from container_kit.runtime.profiles import Profile
 from container_kit.runtime.users import ResolvedUser
@@ -203,7 +204,7 @@ def monitor_config(engine: Engine, record: Record) -> Iterator[MonitorConfig]:
         given = () if network is None else network.given
         plan = compile_start(spec, root, walls, cgroup, init=options.init, given=given)
         config = config_of(engine, record, plan, cgroup, defaults.stop_signal)
-        config = attrs.evolve(config, network=network)
+        config = attrs.evolve(config, network=network, disks=disks_of(spec.mounts))
         check = health_check(defaults, options)
         if check is not None:
             health_plan = _exec_plan(spec, walls, check.command, cgroup)

@@ -118,7 +118,10 @@ def _volume(mount: Mount, place: Place) -> oci.Mount:
         kind = Special.HOST + source.file_system
         return oci.Mount(mount.target, kind, source.device, (*words, *source.options))
     fill = ("tmpcopyup",) if mount.copy else ()
-    return _memory(attrs.evolve(mount, options=(*mount.options, *source.options, *fill, "exec")))
+    write = ("ro",) if mount.read_only else ()
+    return oci.Mount(
+        mount.target, "tmpfs", "tmpfs", ("nosuid", "nodev", *mount.options, *source.options, *fill, *write)
+    )
 
 
 def _image(mount: Mount, place: Place) -> oci.Mount:

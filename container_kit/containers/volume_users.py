@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from container_kit.containers.volume_mounts import Place, own_directory
-from container_kit.errors import ContainerKitError, NotFound
+from container_kit.containers.volume_mounts import Place, own_directory, spec_mounts
+from container_kit.errors import ContainerKitError, KernelError, NotFound
 from container_kit.images import Image
 from container_kit.images.snapshot import view
-from container_kit.native.descriptors import open_below, open_path
+from container_kit.native.descriptors import Descriptor, mount_disk, open_below, open_path
 from container_kit.native.trees import copy_tree
 from container_kit.oci.digest import Digest
 from container_kit.oci.rootfs import Directory
+from container_kit.runtime.mount_steps import disks_of
 from container_kit.volumes.drivers import VolumeSource
 from container_kit.volumes.record import VolumeRequest
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.mounts import Mount
+    from container_kit.containers.options import ContainerOptions
     from container_kit.containers.record import Record
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "described",
     "digests_of",
     "make_own_volumes",
+    "mounted_disks",
     "places_of",
     "release_volumes",
     "remove_anonymous",
@@ -239,6 +242,21 @@ def _image_place(engine: Engine, claim: Claim, index: int, mount: Mount) -> Plac
     root = engine.snapshotter.describe(home, layers)
     assert isinstance(root, Directory)
     return Place(VolumeSource(path=root.path))
+
+
+def mounted_disks(engine: Engine, claim: Claim, options: ContainerOptions) -> list[Descriptor]:
+    """The disks among the volumes, mounted, for a start by this process; they end with their last user.
+
+    Raises:
+        KernelError: One cannot be mounted.
+    """
+    if not claim.named:
+        return []
+    found = disks_of(spec_mounts(claim.mounts, options, places_of(engine, claim)))
+    try:
+        return [mount_disk(file, lock) for file, lock in found]
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, "cannot mount the disk of a volume", error.filename) from None
 
 
 # When it has ended.

@@ -22,6 +22,7 @@ from container_kit.runtime.mount_steps import (
     cgroup_steps,
     default_nodes,
     device_step,
+    disks_of,
     mount_steps,
     parse_options,
 )
@@ -82,7 +83,7 @@ def compile_plan(
         sync_create: Meet the launcher (`CREATE_RUNTIME`) when the namespaces are there; always so when
             the spec has hooks that run at that moment.
         given: Types of the spec's new namespaces that the launcher has made: it passes them, in this order,
-            in the slots after the start socket and the layers.
+            in the slots after the start socket and the layers.  After these come the disks (`disks_of`).
 
     Raises:
         InvalidInput: The spec asks for what makes no sense or cannot be had; names the field.
@@ -92,8 +93,9 @@ def compile_plan(
         raise InvalidInput("there is no program to start: the configuration has no process")
     passed = int(wait_for_start) + _given_layers(root)
     slots = {flag_of(kind): slot for slot, kind in enumerate(given, passed)}
-    passed += len(given)
-    world = World.of(spec, host, MountSteps(next_slot=passed), slots)
+    first_disk = passed + len(given)
+    passed = first_disk + len(disks_of(spec.mounts))
+    world = World.of(spec, host, MountSteps(next_slot=passed, next_disk=first_disk), slots)
     around = [
         *_first_steps(spec.process, cgroup_tasks),
         *_world_steps(spec, root, world, cgroup_tasks, sync_create),

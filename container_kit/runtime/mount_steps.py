@@ -25,6 +25,7 @@ __all__ = [
     "Special",
     "default_nodes",
     "device_step",
+    "disks_of",
     "mount_steps",
     "parse_options",
 ]
@@ -50,6 +51,7 @@ _COPY_UP = 1 << 32
 _RECURSIVE_ATTRIBUTES, _RECURSIVE_PROPAGATION = 1 << 32, 1 << 33
 TREE_RECURSIVE, TREE_OF_SLOT = 1, 4
 OVERLAY_USERXATTR = 2
+_MOST_DISKS = 8  # MOST_DISKS in _native/init/monitor.h
 _S_IFCHR, _S_IFBLK, _S_IFIFO = 0o020000, 0o060000, 0o010000
 _DEVICE_TYPES = {"c": _S_IFCHR, "u": _S_IFCHR, "b": _S_IFBLK, "p": _S_IFIFO}
 
@@ -60,7 +62,8 @@ class Special:
     Attributes:
         LAYERS: A type: the layers in the options, uppermost first, merged and read-only; the source is an
             empty directory, which overlay needs below a single layer.
-        DISK: A type: the file system in the file *source*; the option says which file locks it.
+        DISK: A type: the file system in the file *source*, which the launcher mounts; the option says which
+            file locks it.
         HOST: A prefix of types: the file system is mounted with the host's rights.
         LAYER, LOCK, PART: Options with a path; a part is what lies at this path in the source.
         SHIFT: An option: show the owners as the container's user namespace has them, if it has one and
@@ -149,11 +152,29 @@ def _value_of(prefix: str, options: Iterable[str]) -> str:
     return found[-1].removeprefix(prefix) if found else ""
 
 
+def disks_of(mounts: Iterable[Mount]) -> tuple[tuple[str, str], ...]:
+    """The disks that a launcher has to mount and to pass, in this order: each a file, and its lock.
+
+    Raises:
+        InvalidInput: They are more than a monitor can hold.
+    """
+    found = [mount for mount in mounts if mount.type == Special.DISK]
+    if len(found) > _MOST_DISKS:
+        raise InvalidInput(f"{len(found)} volumes with a size in one container: at most {_MOST_DISKS} can be")
+    return tuple((mount.source, _value_of(Special.LOCK, mount.options)) for mount in found)
+
+
 @attrs.define
 class MountSteps:
-    """Steps of all mounts in the making; *next_slot* is the first free place for a descriptor."""
+    """Steps of all mounts in the making.
+
+    Args:
+        next_slot: The first free place for a descriptor.
+        next_disk: The place of the first disk that the launcher passes.
+    """
 
     next_slot: int
+    next_disk: int = -1
     host: list[Step] = attrs.field(factory=list)
     inside: list[Step] = attrs.field(factory=list)
     has_dev: bool = False
@@ -178,10 +199,20 @@ class MountSteps:
         """Attach what *step*, whose slot is set here, mounts while the host is in view; returns its slot."""
         slot = self.take_slot()
         self.host.append(step._replace(slot=slot))
+        self._attach_part(slot, target, options)
+        return slot
+
+    def add_disk(self, target: str, options: MountOptions) -> int:
+        """Attach the next of the disks that are passed; returns its slot."""
+        slot = self.next_disk
+        self.next_disk += 1
+        self._attach_part(slot, target, options)
+        return slot
+
+    def _attach_part(self, slot: int, target: str, options: MountOptions) -> None:
         if options.part:
             self.host.append(Step(Op.OPEN_TREE, slot, TREE_OF_SLOT, 0, texts("", options.part)))
         self.attach(slot, target, options)
-        return slot
 
     def attach(self, slot: int, target: str, options: MountOptions) -> None:
         """Attach the tree in *slot* inside the root."""
@@ -207,7 +238,9 @@ def mount_steps(steps: MountSteps, mount: Mount, id_map: int = -1, *, privileged
     if options.bind or mount.type == "bind":
         _check_source(mount)
         slot = steps.add_tree(mount.source, mount.destination, options)
-    elif mount.type.startswith(Special.HOST) or mount.type in (Special.DISK, Special.LAYERS):
+    elif mount.type == Special.DISK:
+        slot = steps.add_disk(mount.destination, options)
+    elif mount.type.startswith(Special.HOST) or mount.type == Special.LAYERS:
         step = _opening_step(mount, options, id_map, privileged)
         slot = steps.add_opened(step, mount.destination, options)
     else:
@@ -229,8 +262,6 @@ def _file_system_step(mount: Mount) -> Step:
 
 def _opening_step(mount: Mount, options: MountOptions, id_map: int, privileged: bool) -> Step:
     """The step that makes the tree of a mount of ours, for any slot."""
-    if mount.type == Special.DISK:
-        return Step(Op.OPEN_DISK, payload=texts(mount.source, _value_of(Special.LOCK, mount.options)))
     if mount.type == Special.LAYERS:
         layers = [word.removeprefix(Special.LAYER) for word in options.data]
         # The layers themselves are shifted: an overlay cannot be.

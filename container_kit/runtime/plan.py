@@ -75,7 +75,6 @@ class Op(enum.IntEnum):
     TIME_OFFSETS = enum.auto()
     PARK = enum.auto()
     OPEN_FILE_SYSTEM = enum.auto()
-    OPEN_DISK = enum.auto()
 
 
 class Step(NamedTuple):

@@ -58,7 +58,6 @@ _DOING = {
     Op.WAIT_START: "wait on the",
     Op.INIT: "leave behind an",
     Op.OPEN_FILE_SYSTEM: "mount",
-    Op.OPEN_DISK: "mount the disk of a volume",
 }
 _HINTS = {
     (Op.OPEN_TREE, errno.ENOENT): "make it first, or correct the mount's source",
@@ -66,8 +65,6 @@ _HINTS = {
     (Op.OPEN_TREE, errno.EINVAL): "a part of an image needs Linux 6.15: mount all of it",
     (Op.ID_MAP_TREE, errno.EINVAL): "its file system cannot do that: use another, or no user namespace",
     (Op.OPEN_FILE_SYSTEM, errno.ENODEV): "this kernel does not have that file system",
-    (Op.OPEN_DISK, errno.EPERM): "loop devices need root on the host",
-    (Op.OPEN_DISK, errno.ENOENT): "it, or /dev/loop-control, is not there",
     (Op.OPEN_NAMESPACE, errno.ENOENT): "the container whose namespace it is has ended",
     (Op.SET_NAMESPACE, errno.ESRCH): "the container has ended",
     (Op.OVERLAY, errno.EOPNOTSUPP): "layers for a user namespace need Linux 6.13: use the default profile",

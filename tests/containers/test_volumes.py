@@ -1,0 +1,369 @@
+"""Volumes, images and memory in containers: what is seen inside, who may write it, and what stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from container_kit.containers.engine import Engine
+from container_kit.containers.mounts import Mount
+from container_kit.errors import (
+    CommandFailed,
+    Conflict,
+    ContainerKitError,
+    InvalidInput,
+    NotFound,
+    StartFailed,
+)
+from container_kit.images import Image
+from container_kit.volumes import Volume
+from tests.containers.waiting import wait_for
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an image with volumes has in these: files, an owner, a mode, links on the way, and nothing."""
+    root = tmp_path_factory.mktemp("rootfs")
+    (root / "data/sub").mkdir(parents=True)
+    (root / "data/file").write_text("of the image\n")
+    os.link(root / "data/file", root / "data/sub/again")
+    (root / "data/link").symlink_to("sub")
+    os.setxattr(root / "data/file", "user.kind", b"value")
+    os.chown(root / "data", 1234, 4321)
+    os.chmod(root / "data", 0o2770)
+    (root / "empty").mkdir(mode=0o1777)
+    os.chmod(root / "empty", 0o1777)
+    (root / "way").symlink_to("/data")
+    (root / "plain").write_text("no directory")
+    return root
+
+
+@pytest.fixture
+def full(engine: Engine, rootfs: Path) -> Image:
+    """An image of two layers with volumes at /data and /empty."""
+    tools = Image.get("tools", engine=engine)
+    with engine.create("tools", ["true"]) as container:
+        for name in ("data", "empty", "way", "plain"):
+            subprocess.run(
+                ["cp", "-a", rootfs / name, f"{engine.catalogue.directory(container.id)}/upper/"], check=True
+            )
+        changes = ["VOLUME /data /empty"]
+        image = container.commit("full", changes=changes)
+    assert len(image.layers) == len(tools.layers) + 1
+    return image
+
+
+LOOK = "cat /data/file /data/link/again; stat -c %u:%g:%a /data /empty; stat -c %h /data/file; ls /data"
+SEEN = "of the image\nof the image\n1234:4321:2770\n0:0:1777\n2\nfile\nlink\nsub\n"
+
+
+def test_a_volume_is_shared_and_stays(engine: Engine) -> None:
+    """What one container wrote another reads, after the first has gone; read-only means so."""
+    engine.run("tools", ["sh", "-c", "echo shared > /a/file"], mounts=["data:/a"], check=True)
+
+    done = engine.run("tools", ["sh", "-c", "cat /b/file; : > /b/new"], mounts=["data:/b:ro"])
+    assert done.stdout == "shared\n" and "Read-only" in done.stderr
+    assert Volume.get("data", engine=engine).used_by == []
+
+
+def test_a_new_volume_begins_with_the_image(engine: Engine, full: Image) -> None:
+    """Contents, owner and mode of the directory at the target, once; links on the way are followed inside."""
+    asked = ["one:/data", "two:/empty"]
+    assert engine.run(full, ["sh", "-c", LOOK], mounts=asked, check=True).stdout == SEEN
+    engine.run(full, ["sh", "-c", "rm /data/file; echo new > /data/mine"], mounts=asked, check=True)
+    assert engine.run(full, ["ls", "/data"], mounts=asked).stdout == "link\nmine\nsub\n"
+
+    through = engine.run(full, ["ls", "/way"], mounts=["three:/way"])
+    assert through.stdout == "file\nlink\nsub\n"
+    assert os.getxattr(f"{Volume.get('three', engine=engine).path}/file", "user.kind") == b"value"
+
+
+def test_nocopy_leaves_a_volume_empty(engine: Engine, full: Image) -> None:
+    """And what was not asked of the image does not count as the first use."""
+    assert engine.run(full, ["ls", "/data"], mounts=["bare:/data:nocopy"]).stdout == ""
+    assert engine.run(full, ["ls", "/data"], mounts=["bare:/data"]).stdout == "file\nlink\nsub\n"
+
+
+def test_volumes_of_an_image_go_with_a_run(engine: Engine, full: Image) -> None:
+    """Each run has new ones, filled; they are no part of the container's changes and leave nothing."""
+    for _ in range(4):  # later ones are made ahead
+        done = engine.run(full, ["sh", "-c", f"{LOOK}; echo x > /data/new"], check=True)
+        assert done.stdout == SEEN
+    assert Volume.list(engine=engine) == []
+    engine.settle()
+    assert os.listdir(engine.catalogue.containers) == []
+
+
+def test_the_callers_mounts_replace_those_of_the_image(engine: Engine, full: Image, tmp_path: Path) -> None:
+    """At the same target, however it is written."""
+    (tmp_path / "mine").touch()
+    done = engine.run(
+        full, ["ls", "/data"], mounts=[f"{tmp_path}:/data//"], tmpfs={"/empty/": ""}, check=True
+    )
+
+    assert "mine" in done.stdout.split()
+
+
+def test_anonymous_volumes_stay_with_a_detached_container(engine: Engine, full: Image) -> None:
+    """They keep their content over restarts, and go with it only when that is asked for."""
+    kept = engine.start(full, ["sh", "-c", "echo again >> /data/log; cat /data/log"], detach=True)
+    assert kept.wait() == 0
+    kept.start()
+    assert kept.wait() == 0
+    assert [line.text for line in kept.logs()] == ["again", "again", "again"]
+    names = [mount["Name"] for mount in kept.inspect()["Mounts"]]
+    assert sorted(volume.name for volume in Volume.list(engine=engine)) == sorted(names)
+    kept.remove()
+
+    gone = engine.start(full, ["true"], detach=True, mounts=["named:/named"])
+    gone.wait()
+    gone.remove(volumes=True)
+    assert sorted(volume.name for volume in Volume.list(engine=engine)) == sorted([*names, "named"])
+    assert set(Volume.prune(engine=engine).deleted) == set(names)
+
+
+def test_anonymous_volumes_go_with_what_goes_by_itself(engine: Engine, full: Image) -> None:
+    """Of an owned container and of one that removes itself nothing stays."""
+    with engine.start(full, ["sleep", "60"]) as owned:
+        assert owned.exec(["ls", "/data"]).stdout == "file\nlink\nsub\n"
+        owned.restart(timeout=0)
+        assert owned.exec(["ls", "/data"]).stdout == "file\nlink\nsub\n"
+    gone = engine.start(full, ["true"], detach=True, auto_remove=True)
+    wait_for(lambda: not os.path.exists(engine.catalogue.directory(gone.id)))
+    assert Volume.list(engine=engine) == []
+
+
+def test_a_volume_in_use_is_kept(engine: Engine) -> None:
+    """Also by a container that does not run; the error says which, by name."""
+    with engine.create("tools", ["true"], name="holder", mounts=["data:/a"]) as container:
+        with pytest.raises(Conflict, match=f"holder \\({container.short_id}\\)"):
+            Volume.get("data", engine=engine).remove()
+        assert Volume.prune(all=True, engine=engine).deleted == ()
+        container.rename("renamed")
+        with pytest.raises(Conflict, match="renamed"):
+            Volume.get("data", engine=engine).remove()
+    Volume.get("data", engine=engine).remove()
+
+
+def test_what_could_not_be_made_leaves_no_volumes(engine: Engine, full: Image) -> None:
+    """A container that fails half-way takes the anonymous volumes along that were made for it."""
+    Volume.create("other", options={"type": "tmpfs"}, engine=engine)
+    wrong = Mount(
+        target="/x", source="other", type="volume", driver_options={"type": "tmpfs", "o": "size=1m"}
+    )
+
+    with pytest.raises(Conflict, match="other options"):
+        engine.create(full, ["true"], mounts=["/first", wrong])
+    with pytest.raises(NotFound, match="missing"):
+        engine.create(full, ["true"], mounts=[Mount.image("missing", "/i")])
+    with pytest.raises(InvalidInput, match="two mounts"):
+        engine.create(full, ["true"], mounts=["one:/x", "two:/x/"])
+    assert [volume.name for volume in Volume.list(engine=engine)] == ["other"]
+    assert os.listdir(engine.catalogue.containers) == []
+
+
+def test_an_image_is_a_mount(engine: Engine, full: Image) -> None:
+    """All of it or a part, read-only, whichever layers it has; kept as long as the container is there."""
+    mounts = [Mount.image("full", "/all"), Mount.image(full, "/part", subpath="data/link")]
+    done = engine.run("tools", ["sh", "-c", "cat /all/data/file /part/again; : > /all/x"], mounts=mounts)
+    assert done.stdout == "of the image\nof the image\n" and "Read-only" in done.stderr
+
+    with engine.create("tools", ["cat", "/part/again"], mounts=mounts) as container:
+        full.remove(force=True)
+        engine.store.gc()
+        container.start()
+        assert container.wait() == 0
+    with pytest.raises(NotFound):
+        Image.get("full", engine=engine)
+
+
+def test_a_part_of_a_volume(engine: Engine, tmp_path: Path) -> None:
+    """A directory or a file in it, through links that stay in it; those that lead out are refused."""
+    volume = Volume.create("data", engine=engine)
+    place = Path(volume.path)
+    (place / "a/b").mkdir(parents=True)
+    (place / "a/b/file").write_text("inside")
+    (place / "stays").symlink_to("a/b")
+    (place / "leaves").symlink_to(tmp_path)
+    (place / "up").symlink_to("../../..")
+
+    for subpath, path in (("a/b", "/m/file"), ("stays", "/m/file"), ("a/b/file", "/m")):
+        mount = Mount.volume(volume, "/m", subpath=subpath)
+        assert engine.run("tools", ["cat", path], mounts=[mount]).stdout == "inside"
+    for subpath in ("leaves", "up", "a/b/missing"):
+        with pytest.raises(StartFailed):
+            engine.run("tools", ["true"], mounts=[Mount.volume(volume, "/m", subpath=subpath)])
+    for subpath in ("../x", "/etc", "a/../.."):
+        with pytest.raises(InvalidInput):
+            Mount.volume(volume, "/m", subpath=subpath)
+
+
+def test_a_volume_with_a_size_holds_no_more(engine: Engine) -> None:
+    """It is full when that much is written, for every container; it survives restarts without its maker; and
+    no loop device or mount of the host stays.
+    """
+    Volume.create("small", size="4m", engine=engine)
+    done = engine.run("tools", ["sh", "-c", "ls -A /s; head -c 16m /dev/zero > /s/big"], mounts=["small:/s"])
+    assert done.stdout == "" and "No space" in done.stderr
+    engine.run("tools", ["sh", "-c", "rm /s/big; echo start > /s/log"], mounts=["small:/s"], check=True)
+
+    script = "echo again >> /s/log; cat /s/log; exit 1"
+    with engine.start("tools", ["sh", "-c", script], mounts=["small:/s"], restart="on-failure:2") as one:
+        wait_for(lambda: one.status == "exited")
+        assert [line.text for line in one.logs()][-4:] == ["start", "again", "again", "again"]
+    volume = Volume.get("small", engine=engine)
+    assert 0 < volume.size_bytes < 1 << 20
+    assert volume.snapshot("copy").record.options == (("size", "4m"),)
+    wait_for(
+        lambda: engine.root not in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
+    )
+
+
+def test_two_containers_share_a_disk(engine: Engine) -> None:
+    """A file system in a file is mounted once, however many use it at the same time."""
+    Volume.create("small", size="4m", engine=engine)
+    with engine.start("tools", ["sleep", "60"], mounts=["small:/s"]) as one:
+        for number in range(3):
+            engine.run("tools", ["sh", "-c", f"echo {number} >> /s/log"], mounts=["small:/s"], check=True)
+            one.exec(["sh", "-c", f"echo {number} >> /s/log"], check=True)
+        assert one.exec(["cat", "/s/log"]).stdout == "0\n0\n1\n1\n2\n2\n"
+        with engine.start("tools", ["cat", "/s/log"], mounts=["small:/s:ro"]) as two:
+            assert two.wait() == 0
+
+
+def test_a_volume_of_memory(engine: Engine, full: Image) -> None:
+    """`type=tmpfs` is a file system in memory for each container, filled like any volume."""
+    Volume.create("memory", options={"type": "tmpfs", "o": "size=1m,mode=0700"}, engine=engine)
+    script = "cat /data/file; head -c 2m /dev/zero > /data/big"
+
+    done = engine.run(full, ["sh", "-c", script], mounts=["memory:/data"])
+    assert done.stdout == "of the image\n" and "No space" in done.stderr
+
+
+def test_a_directory_of_the_host_as_volume(engine: Engine, tmp_path: Path) -> None:
+    """`o=bind` gives a directory a name."""
+    Volume.create("host", options={"device": str(tmp_path), "o": "bind", "type": "none"}, engine=engine)
+    engine.run("tools", ["sh", "-c", "echo x > /h/new"], mounts=["host:/h"], check=True)
+
+    assert (tmp_path / "new").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("kind", ["volume", "anonymous", "image", "disk"])
+def test_owners_are_right_in_a_user_namespace(engine: Engine, full: Image, kind: str) -> None:
+    """Root inside sees and makes files of root, and the same volume serves containers without one."""
+    mount = {
+        "volume": Mount.volume("data", "/data"),
+        "anonymous": Mount.volume("", "/data"),
+        "image": Mount.image(full, "/data", subpath="data"),
+        "disk": Mount(target="/data", source="disk", type="volume", driver_options={"size": "4m"}),
+    }[kind]
+    script = "stat -c %u:%g /data /data/file; : > /data/new && stat -c %u:%g /data/new"
+
+    inside = engine.run(
+        full, ["sh", "-c", script], mounts=[mount], profile="sandbox", cap_add=["DAC_OVERRIDE"]
+    )
+    outside = engine.run(full, ["stat", "-c", "%u:%g", "/data"], mounts=[mount])
+    assert inside.stdout.split()[:2] == ["1234:4321", "0:0"]
+    assert outside.stdout.split() == ["1234:4321"]
+    if kind != "image":
+        assert inside.stdout.split()[2:] == ["0:4321"], inside  # of the directory's group: it is set-group-id
+
+
+def test_binds_keep_their_owners_unless_asked(engine: Engine, tmp_path: Path) -> None:
+    """In a user namespace a bind shows its files as nobody's; with `idmap` as this namespace has them."""
+    (tmp_path / "file").touch()
+    os.chmod(tmp_path, 0o755)
+    command = ["stat", "-c", "%u", "/b/file"]
+    plain = engine.run("tools", command, mounts=[f"{tmp_path}:/b"], profile="sandbox")
+    mapped = engine.run("tools", command, mounts=[f"{tmp_path}:/b:idmap"], profile="sandbox")
+
+    assert (plain.stdout, mapped.stdout) == ("65534\n", "0\n")
+
+
+def test_a_bind_without_what_is_mounted_below(engine: Engine, tmp_path: Path) -> None:
+    """`recursive` says whether mounts below the source come along, and whether read-only holds for them."""
+    (tmp_path / "below").mkdir()
+    script = (
+        f"mount --make-rprivate / && mount -t tmpfs none {tmp_path}/below && touch {tmp_path}/below/there && "
+        f'exec "$@"'
+    )
+    look = (
+        "import sys; from container_kit import Engine, Mount\n"
+        f"with Engine({engine.root!r}) as engine:\n"
+        "  for word in ('readonly', 'writable', 'disabled'):\n"
+        f"    mount = Mount(source={str(tmp_path)!r}, target='/b', read_only=True, recursive=word)\n"
+        "    done = engine.run('tools', ['sh', '-c', 'ls /b/below; : > /b/below/new && echo written'],\n"
+        "                      mounts=[mount])\n"
+        "    print(word, done.stdout.split())\n"
+    )
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", look]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [
+        "readonly ['there']",
+        "writable ['there', 'written']",
+        "disabled []",
+    ]
+
+
+def test_memory_has_its_size_and_mode(engine: Engine) -> None:
+    """A tmpfs of a mount, and what cannot be."""
+    mount = Mount.tmpfs("/t", size="1m", mode="0711")
+    script = "stat -c %a /t; head -c 2m /dev/zero > /t/big"
+    done = engine.run("tools", ["sh", "-c", script], mounts=[mount])
+
+    assert done.stdout == "711\n" and "No space" in done.stderr
+    for wrong in (
+        {"type": "tmpfs", "target": "/t", "subpath": "x"},
+        {"type": "bind", "source": "/srv", "target": "/t", "driver": "local"},
+        {"type": "bind", "source": "/srv", "target": "/t", "options": ("size=1m",)},
+        {"type": "image", "target": "/t"},
+        {"type": "volume", "source": "a/b", "target": "/t"},
+        {"type": "floppy", "target": "/t"},
+    ):
+        with pytest.raises(InvalidInput):
+            Mount(**wrong)
+
+
+def test_the_mounts_of_a_container_are_told(engine: Engine, full: Image, tmp_path: Path) -> None:
+    """Inspecting names volumes, sources and rights, as docker does."""
+    asked = ["data:/named:ro", f"{tmp_path}:/bind", Mount.image(full, "/image")]
+    with engine.create(full, ["true"], mounts=asked) as container:
+        told = {mount["Destination"]: mount for mount in container.inspect()["Mounts"]}
+        source = Volume.get("data", engine=engine).path
+
+    assert (told["/named"]["Name"], told["/named"]["Source"], told["/named"]["RW"]) == ("data", source, False)
+    assert (told["/bind"]["Type"], told["/bind"]["Source"], told["/bind"]["RW"]) == (
+        "bind",
+        str(tmp_path),
+        True,
+    )
+    assert (told["/image"]["Type"], told["/image"]["RW"]) == ("image", False)
+    assert len(told["/data"]["Name"]) == 64
+
+
+def test_a_stream_of_containers_on_one_volume(engine: Engine) -> None:
+    """Spares, holds and removals of many runs with the same named volume come out even."""
+    for number in range(12):
+        engine.run("tools", ["sh", "-c", f"echo {number} >> /v/log"], mounts=["data:/v"], check=True)
+    engine.settle()
+    volume = Volume.get("data", engine=engine)
+    assert Path(volume.path, "log").read_text().split() == [str(number) for number in range(12)]
+    assert os.listdir(f"{engine.root}/volumes/data/users") == []
+    volume.remove()
+    assert engine.run("tools", ["ls", "/v"], mounts=["data:/v"]).stdout == ""
+
+
+def test_failures_of_a_volume_have_words(engine: Engine, full: Image) -> None:
+    """A file where the image has a directory, and a source that is not there."""
+    with pytest.raises((StartFailed, CommandFailed)):
+        engine.run(full, ["true"], mounts=["data:/plain"], check=True)
+    Volume.create("gone", options={"device": "/nowhere/at/all", "o": "bind"}, engine=engine)
+    with pytest.raises(ContainerKitError, match="make it first"):
+        engine.run("tools", ["true"], mounts=["gone:/g"])
