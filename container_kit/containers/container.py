@@ -557,7 +557,8 @@ class Container(Networked):
 
         What it changed is copied once, and nothing is packed or digested.  New containers run the same
         program with the same variables, user and directory unless told otherwise; limits, mounts, networks
-        and profile are those of each call.  What is in its volumes, tmpfs and binds is not taken along.
+        and profile are those of each call.  Its anonymous volumes are taken along and become part of the
+        files; what is in other volumes, tmpfs and binds is not.
 
         Args:
             name: Keeps it until it is removed; None keeps it for this process, and for what is made from it.

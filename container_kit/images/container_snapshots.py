@@ -190,12 +190,16 @@ class Snapshot:
 
 
 def take(
-    store: Store, copy: Callable[[int], tuple[Digest, ...]], name: str | None, origin: Callable[[], Origin]
+    store: Store,
+    copy: Callable[[str, int], tuple[Digest, ...]],
+    name: str | None,
+    origin: Callable[[], Origin],
 ) -> Snapshot:
     """A new snapshot.
 
     Args:
-        copy: Fills the directory that it is given, and says which layers come below.
+        copy: Fills the directory that it is given, by path and open, and says which layers come below; what
+            it makes beside the directory it removes again.
         name: None for one that only this process keeps, and that a loss of power may take.
         origin: What it is taken of.
 
@@ -208,7 +212,7 @@ def take(
     try:
         with store.new_tree(lease) as draft:
             with files.translated("copy the files of a container", store.root):
-                below = copy(draft.fd)
+                below = copy(draft.path, draft.fd)
             draft.keep_as_snapshot()
             tree, size = snapshot_trees.drawn_name(), snapshot_trees.measure(draft.path)
             # Nobody finds one without a name after a loss of power, so its files need not be on the disk.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +149,32 @@ def test_names_are_checked_before_anything_is_copied(engine: Engine, warm: ck.Co
     """What cannot be a name is refused."""
     with pytest.raises(InvalidInput, match="name of a snapshot"):
         warm.snapshot("two\nlines")
+
+
+@pytest.mark.parametrize("detach", [False, True], ids=["own", "named-by-us"])
+@pytest.mark.parametrize("snapshotter", ["overlay", "copy"])
+def test_anonymous_volumes_become_files(tmp_path: Path, snapshotter: Any, detach: bool) -> None:
+    """What an image keeps in a volume is in the snapshot, with owners; a copy has no volume there."""
+    with Engine(tmp_path / "root", snapshotter=snapshotter) as engine:
+        ck.Image.from_host(
+            "sh", "cat", "sleep", "rm", "mkdir", "ls", "stat", "mv", tag="tools", engine=engine
+        )
+        dockerfile = (
+            b"FROM tools\nRUN mkdir -p /var/deep/data; echo old > /var/deep/data/old\nVOLUME /var/deep/data\n"
+        )
+        ck.Image.build({}, dockerfile=dockerfile, tag="base", engine=engine)
+        script = (
+            "cd /var/deep/data; rm old; mkdir -m 700 sub; echo new > sub/new; echo ok > /done; exec sleep 60"
+        )
+        container = engine.start("base", ["sh", "-c", script], detach=detach)
+        wait_for(lambda: container.fs.exists("/done"))
+        owner = engine.run("base", ["stat", "-c", "%u %a", "/var/deep"]).stdout
+        with container.snapshot() as kept:
+            copy = engine.start(kept)
+            assert copy.fs.iterdir("/var/deep/data") == ["sub"] and not engine.record(copy.id).mounts
+            seen = copy.exec(["sh", "-c", "cat /var/deep/data/sub/new; stat -c '%u %a' /var/deep"]).stdout
+            assert seen == f"new\n{owner}"
+            copy.fs.write_text("/var/deep/data/more", "x")
+            assert not container.fs.exists("/var/deep/data/more")
+            copy.close()
+        container.remove(force=True, volumes=True)
