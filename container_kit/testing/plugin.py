@@ -130,7 +130,7 @@ def container_factory(request: pytest.FixtureRequest, engine: Engine) -> Iterato
 
 
 @pytest.fixture
-def network(engine: Any) -> Iterator[Network]:
+def network(engine: Engine) -> Iterator[Network]:
     """A network of this test alone, on which containers find each other by name."""
     import container_kit
     from container_kit.testing.running import unique_name

@@ -51,9 +51,7 @@ class Service:
         number, _, protocol = str(wanted).partition("/")
         if self.container.options.network == "host":
             return "127.0.0.1", int(number)
-        container: Any = self.container
-        host, published = container.address(int(number), protocol or "tcp")
-        return host, published
+        return self.container.address(int(number), protocol or "tcp")
 
     @property
     def host(self) -> str:
