@@ -52,6 +52,10 @@ CONTROLS = {
         ),
         ("tests/containers/test_races.py", "-k", "files_of and walk"),
     ),
+    "S02: parts of volumes stay in them": (
+        (("_native/init/sources.c", ".resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS", ".resolve = 0"),),
+        ("tests/containers/test_volume_races.py", "-k", "parts_of"),
+    ),
     "S04: what is open is closed": (_CLOSE_ALL, ("tests/containers/test_descriptors.py", "-k", "way_in")),
     "S05: the program that enters cannot be looked at": (
         (

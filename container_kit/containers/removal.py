@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["GONE_PREFIX", "clear_away", "end_all", "remove_container", "undo"]
 
 GONE_PREFIX = ".gone-"
+WITH_VOLUMES = "remove-volumes"
 _PATIENCE_S = 10.0
 
 
@@ -55,13 +56,13 @@ def remove_container(engine: Engine, record: Record, *, force: bool, volumes: bo
     try:
         lock = _lock_of_ended(engine, record, kill=force or state.status == "dead")
         try:
-            clear_away(engine, record)
+            clear_away(engine, record, volumes=volumes)
         finally:
             lock.close()
     except FileNotFoundError:
         forget(engine, record)  # it removed itself when it ended
-    if volumes:
-        remove_anonymous(engine, record.mounts)
+        if volumes:
+            remove_anonymous(engine, record.mounts)
 
 
 def _lock_of_ended(engine: Engine, record: Record, *, kill: bool) -> HeldLock:
@@ -91,14 +92,17 @@ def _lock_of_ended(engine: Engine, record: Record, *, kill: bool) -> HeldLock:
         wait_released(directory, 0.05)
 
 
-def clear_away(engine: Engine, record: Record) -> None:
+def clear_away(engine: Engine, record: Record, *, volumes: bool = False) -> None:
     """Remove everything of a container without processes; for the holder of its lock.
 
     Raises:
         FileNotFoundError: Somebody else has just removed it.
     """
-    gone = f"{engine.catalogue.containers}/{GONE_PREFIX}{record.id}"
-    os.rename(engine.catalogue.directory(record.id), gone)
+    directory = engine.catalogue.directory(record.id)
+    if volumes:
+        # Who finishes a removal that was cut off knows by this what was asked for.
+        open_path(f"{directory}/{WITH_VOLUMES}", os.O_WRONLY | os.O_CREAT, 0o600).close()
+    os.rename(directory, f"{engine.catalogue.containers}/{GONE_PREFIX}{record.id}")
     try:
         forget(engine, record)
     except StoreFull:
@@ -106,6 +110,8 @@ def clear_away(engine: Engine, record: Record) -> None:
         _clear(engine, record.id)
         with contextlib.suppress(StoreFull):
             forget(engine, record)
+    if volumes:
+        remove_anonymous(engine, record.mounts)
     engine.note("destroy", record)
     engine.janitor.submit(f"container {record.id[:12]}", lambda: _clear(engine, record.id))
 

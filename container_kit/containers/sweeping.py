@@ -15,13 +15,14 @@ from container_kit.containers.ownership import dead_owners
 from container_kit.containers.record import Record, read_record
 from container_kit.containers.removal import (
     GONE_PREFIX,
+    WITH_VOLUMES,
     end_all,
     remove_container,
     remove_directory,
     root_name,
 )
 from container_kit.containers.state_file import is_held, read_state
-from container_kit.containers.volume_users import remove_unfinished
+from container_kit.containers.volume_users import remove_anonymous, remove_unfinished
 from container_kit.errors import ContainerKitError, CorruptData
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def _sweep_gone(engine: Engine, name: str) -> None:
         if group.exists():
             group.kill()
             group.try_remove(1.0)
+        if os.path.exists(f"{engine.catalogue.containers}/{name}/{WITH_VOLUMES}"):
+            record = _record(engine, name)
+            remove_anonymous(engine, () if record is None else record.mounts)
         remove_directory(engine.catalogue.containers, name)
 
 

@@ -67,6 +67,17 @@ def main(root: str, what: str, count: int = 1) -> None:
             with engine.start("tools", ["sleep", "600"], name="churn") as container:
                 container.exec(["true"])
                 container.stop(timeout=0)
+    elif what == "volumes":
+        _print(ready=True)
+        two = ["one:/one", "two:/etc"]
+        while True:
+            engine.run("tools", ["ls", "/etc"], name="churn", mounts=[*two, "/own"])
+            with engine.start("tools", ["sleep", "600"], name="churn", mounts=two) as container:
+                container.exec(["ls", "/one"])
+            detached = engine.create("tools", ["true"], mounts=[*two, "/anonymous", "/other"])
+            detached.start()
+            detached.wait()
+            detached.remove(volumes=True)
     signal.pause()
 
 

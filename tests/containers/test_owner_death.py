@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from container_kit.containers.engine import Engine
+from container_kit.volumes import Volume
 from tests.containers.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -99,6 +100,38 @@ def _kill_at_random(engine: Engine, rounds: int, seed: int) -> None:
         with Engine(engine.root) as fresh:
             assert [info for info in fresh.infos(all=True) if info.status == "running"] == []
             assert fresh.run("tools", ["true"], name="churn").exit_code == 0, "the name is not free"
+
+
+def _kill_amid_volumes(engine: Engine, rounds: int, seed: int) -> None:
+    """The same with two volumes each, new ones every time."""
+    chance = random.Random(seed)
+    for _ in range(rounds):
+        owner, _ = _begin(engine, "volumes", 1)
+        time.sleep(chance.uniform(0, 0.2))
+        _end(owner, signal.SIGKILL)
+        wait_for(lambda: not _our_processes(engine), PROMISE_S)
+        with Engine(engine.root) as fresh:
+            assert [info for info in fresh.infos(all=True) if info.status == "running"] == []
+            content = fresh.run("tools", ["ls", "/etc"], name="churn", mounts=["two:/etc"]).stdout
+            assert content == fresh.run("tools", ["ls", "/etc"]).stdout, "the volume is not whole"
+            for container in fresh.containers(all=True):
+                container.remove(force=True, volumes=True)  # detached: it stays until somebody removes it
+            for volume in Volume.list(engine=fresh):
+                assert volume.name in ("one", "two"), "an anonymous volume is nobody's"
+                volume.remove()
+            fresh.settle()
+            assert os.listdir(f"{fresh.root}/volumes") in ([".gate"], []), "half a volume is left"
+
+
+def test_a_kill_amid_volumes_leaves_them_whole(engine: Engine) -> None:
+    """R03: volumes with a name are whole and free, anonymous ones gone with their containers."""
+    _kill_amid_volumes(engine, rounds=6, seed=5)
+
+
+@pytest.mark.trial
+def test_two_hundred_kills_amid_volumes(engine: Engine) -> None:
+    """The same, often."""
+    _kill_amid_volumes(engine, rounds=200, seed=6)
 
 
 def _our_processes(engine: Engine) -> list[str]:

@@ -220,9 +220,11 @@ def test_a_volume_with_a_size_holds_no_more(engine: Engine) -> None:
     volume = Volume.get("small", engine=engine)
     assert 0 < volume.size_bytes < 1 << 20
     assert volume.snapshot("copy").record.options == (("size", "4m"),)
-    wait_for(
-        lambda: engine.root not in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
-    )
+    wait_for(lambda: engine.root not in _loop_devices())
+
+
+def _loop_devices() -> str:
+    return subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
 
 
 def test_two_containers_share_a_disk(engine: Engine) -> None:
@@ -367,3 +369,64 @@ def test_failures_of_a_volume_have_words(engine: Engine, full: Image) -> None:
     Volume.create("gone", options={"device": "/nowhere/at/all", "o": "bind"}, engine=engine)
     with pytest.raises(ContainerKitError, match="make it first"):
         engine.run("tools", ["true"], mounts=["gone:/g"])
+
+
+EVERY_KIND = {
+    "/volume": "rw,relatime ext4",
+    "/reader": "ro,relatime ext4",
+    "/own": "rw,relatime ext4",
+    "/hard": "rw,nosuid,nodev,noexec,relatime ext4",
+    "/image": "ro,nosuid,nodev,relatime overlay",
+    "/disk": "rw,nodev,relatime ext4",
+    "/memory": "rw,nosuid,nodev,noexec,relatime tmpfs",
+    "/tmpfs": "rw,nosuid,nodev,relatime tmpfs",
+}
+
+
+def _table(text: str) -> dict[str, str]:
+    """What each line of mountinfo says beside numbers: attributes, propagation and type by mount point."""
+    found = {}
+    for line in text.splitlines():
+        fields, _, rest = line.partition(" - ")
+        words = fields.split()
+        found[words[4]] = " ".join((words[5], *words[6:], rest.split()[0]))
+    return found
+
+
+@pytest.mark.parametrize("profile", ["default", "docker", "sandbox", "privileged"])
+@pytest.mark.parametrize("how", ["run", "start"])
+def test_the_mount_table_has_what_was_asked_for(engine: Engine, profile: str, how: str) -> None:
+    """S07: with mounts of every kind a container sees these, with these attributes and private, and for the
+    rest the mounts that it has without them.
+    """
+    Volume.create("tmpfs", options={"type": "tmpfs"}, engine=engine)
+    mounts = [
+        Mount.volume("data", "/volume"),
+        Mount.volume("data", "/reader", read_only=True),
+        Mount.volume("", "/own"),
+        Mount(target="/hard", source="data", type="volume", options=("nosuid", "nodev", "noexec")),
+        Mount.image("tools", "/image"),
+        Mount(target="/disk", source="disk", type="volume", driver_options={"size": "4m"}),
+        Mount.tmpfs("/memory"),
+        Mount.volume("tmpfs", "/tmpfs"),
+    ]
+    command = ["cat", "/proc/self/mountinfo"]
+    if how == "run":
+        plain = _table(engine.run("tools", command, profile=profile, check=True).stdout)
+        table = _table(engine.run("tools", command, mounts=mounts, profile=profile, check=True).stdout)
+    else:
+        with engine.start("tools", ["sleep", "60"], profile=profile) as container:
+            plain = _table(container.exec(command, check=True).stdout)
+        with engine.start("tools", ["sleep", "60"], mounts=mounts, profile=profile) as container:
+            table = _table(container.exec(command, check=True).stdout)
+
+    kind = table["/volume"].split()[-1]  # of the file system that the test's root is on
+    expected = {place: words.replace(" ext4", f" {kind}") for place, words in EVERY_KIND.items()}
+    expected["/disk"] = EVERY_KIND["/disk"]
+    if profile == "sandbox":  # the one with a user namespace
+        shifted = {
+            place: words for place, words in expected.items() if not words.endswith(("tmpfs", "overlay"))
+        }
+        expected |= {place: words.replace(" ", ",idmapped ") for place, words in shifted.items()}
+    assert {place: table[place].replace("noatime", "relatime") for place in expected} == expected
+    assert {place: words for place, words in table.items() if place not in expected} == plain
