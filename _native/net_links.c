@@ -122,10 +122,10 @@ int ck_net_bridge(int route, const struct ck_net_bridge *bridge, char *words)
 	if (result < 0 && result != -EEXIST)
 		return result;
 	result = ck_net_link(route, bridge->name, 0, &made);
-	if (result == 0 && strcmp(made.kind, "bridge") != 0)
-		return -EEXIST; /* somebody's link of another kind */
 	if (result < 0)
 		return result;
+	if (strcmp(made.kind, "bridge") != 0 || memcmp(made.mac, bridge->mac, sizeof made.mac) != 0)
+		return -EEXIST; /* somebody else's */
 	netlink_begin(&b, data, sizeof data);
 	begin_link(&b, RTM_NEWLINK, NLM_F_ACK, made.index, 1);
 	for (int i = 0; i < 2; i++)

@@ -30,7 +30,8 @@ struct ck_net_bridge {
 	unsigned int mtu;
 	struct ck_net_address addresses[2];
 };
-/* A bridge that is up and has these addresses; may be repeated. */
+/* A bridge that is up and has these addresses; may be repeated.  -EEXIST: there is a link of this name that is no
+ * bridge, or has another MAC address. */
 int ck_net_bridge(int route, const struct ck_net_bridge *bridge, char *words);
 
 /* A pair of interfaces: `name` here, in the bridge, up; `inner` in the other namespace, down. */

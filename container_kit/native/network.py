@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from container_kit._values import frozen
-from container_kit.errors import KernelError, NameInUse, PermissionMissing
+from container_kit.errors import KernelError, NameInUse, PermissionMissing, UnsupportedFeature
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.namespaces import NetworkNamespace
 
@@ -71,7 +71,7 @@ def ensure_bridge(place: NetworkNamespace, name: str, *, mac: str, mtu: int, add
     """A bridge that is up and has these addresses; its index.  May be repeated.
 
     Raises:
-        NameInUse: There is a link of this name that is no bridge.
+        NameInUse: There is a link of this name that is no bridge, or has another MAC address.
         PermissionMissing: The caller has no CAP_NET_ADMIN.
         KernelError: In the kernel's words.
     """
@@ -85,7 +85,7 @@ def ensure_bridge(place: NetworkNamespace, name: str, *, mac: str, mtu: int, add
         _talk(place, lib.ck_net_bridge, bridge, doing=f"cannot make the bridge {name}")
     except KernelError as error:
         if error.errno == errno.EEXIST:
-            raise NameInUse("network link", name, "a link that is no bridge") from None
+            raise NameInUse("network link", name, "somebody else") from None
         raise
     found = find_link(place, name)
     assert found is not None
@@ -259,4 +259,6 @@ def _check(result: int, words: Any, doing: str) -> None:
         raise PermissionMissing(
             -result, f"{doing}: {why}; networks need CAP_NET_ADMIN: run as root, or rootless"
         )
+    if result == -errno.EOPNOTSUPP:
+        raise UnsupportedFeature(f"{doing}: this kernel has no links of this kind ({why})")
     raise KernelError(-result, f"{doing}: {why}")

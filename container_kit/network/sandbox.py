@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from container_kit.errors import InvalidInput
 from container_kit.native.namespaces import NetworkNamespace, new_network
@@ -206,3 +206,9 @@ class NetworkSandbox:
                     self._joined[-1].leave(None)
                 self._joined.pop()
             self._close_held()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

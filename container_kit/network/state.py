@@ -287,12 +287,14 @@ class Networks:
             live_owners: The ids of containers that run, or are being started; asked with a network's lock
                 held, so it may look at the moment it is asked.
         """
+        defined = self._defined()
+        finished = {record.id for record in defined}
         for name in os.listdir(self._directory) if os.path.isdir(self._directory) else ():
             if name.startswith(_GONE):
                 shutil.rmtree(f"{self._directory}/{name}", ignore_errors=True)
-            elif _ID.fullmatch(name) and not os.path.exists(f"{self._directory}/{name}/network.json"):
+            elif _ID.fullmatch(name) and name not in finished:
                 self._sweep_unfinished(f"{self._directory}/{name}")
-        for record in self._defined():
+        for record in defined:
             membership = Membership(self.site, record)
             with contextlib.suppress(NotFound), membership.locked():
                 membership.sweep(live_owners)

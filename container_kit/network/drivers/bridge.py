@@ -80,7 +80,9 @@ class Bridge:
 
     def tear_down(self, network: NetworkRecord, site: Site) -> None:
         """See `Driver`."""
-        delete_link(site.host, network.link)
+        found = find_link(site.host, network.link)
+        if found is not None and found.mac == network.link_mac:
+            delete_link(site.host, network.link)
         firewall.tear_down(network, site.host)
 
     def attach(self, member: Member) -> Endpoint:

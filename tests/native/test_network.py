@@ -1,0 +1,188 @@
+"""Links, addresses and routes by netlink, and namespaces that are acted in from outside."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+
+import pytest
+
+from container_kit.errors import KernelError
+from container_kit.native.namespaces import NetworkNamespace, new_network
+from container_kit.native.network import (
+    add_pair,
+    configure,
+    delete_link,
+    delete_message,
+    ensure_bridge,
+    find_link,
+    routes,
+)
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def place() -> NetworkNamespace:
+    """A network namespace with nothing but its loopback."""
+    return new_network()
+
+
+def _pair(place: NetworkNamespace, inside: NetworkNamespace, name: str = "v0") -> None:
+    bridge = ensure_bridge(place, "br0", mac="02:42:00:00:00:01", mtu=1500, addresses=["10.9.0.1/16"])
+    add_pair(place, name, inner="eth0", inside=inside, bridge=bridge, mac="02:42:00:00:00:02", mtu=1400)
+
+
+def test_a_new_namespace_is_another_one_with_its_loopback_up(place: NetworkNamespace) -> None:
+    """The caller stays where it is."""
+    before = os.stat("/proc/thread-self/ns/net").st_ino
+
+    lo = find_link(place, "lo")
+
+    assert lo is not None
+    assert lo.up
+    assert os.fstat(place.held.fileno()).st_ino != before
+    assert os.stat("/proc/thread-self/ns/net").st_ino == before
+
+
+def test_a_namespace_goes_with_its_object() -> None:
+    """Forgotten, it has no descriptor left here, and no child to reap."""
+    before = len(os.listdir("/proc/self/fd"))
+
+    for _ in range(3):
+        new_network()
+    gc.collect()
+
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_pair_joins_two_namespaces(place: NetworkNamespace) -> None:
+    """One end in the bridge, the other inside; addresses and routes as written; counters count."""
+    inside = new_network()
+    _pair(place, inside)
+    configure(inside, "eth0", addresses=["10.9.0.2/16"], gateways=["10.9.0.1"])
+
+    with inside.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        sender = socket.socket(fileno=os.dup(held.fileno()))
+        with sender:
+            sender.sendto(b"x" * 100, ("10.9.0.1", 9))
+
+    link = find_link(inside, "eth0")
+    assert link is not None
+    assert (link.kind, link.mtu, link.mac, link.up) == ("veth", 1400, "02:42:00:00:00:02", True)
+    assert link.sent_packets >= 1
+    assert {route.target for route in routes(inside)} == {"0.0.0.0/0", "10.9.0.0/16"}
+
+
+def test_a_link_is_found_by_name_and_by_index(place: NetworkNamespace) -> None:
+    """And one that is not there is None, not an error."""
+    found = find_link(place, "lo")
+
+    assert found is not None
+    assert find_link(place, found.index) == found
+    assert find_link(place, "nothing0") is None
+    assert find_link(place, "a-name-that-is-far-too-long") is None
+    assert find_link(place, 4711) is None
+
+
+def test_a_name_that_is_taken_is_told_in_the_kernels_words(place: NetworkNamespace) -> None:
+    """The error has the errno, what could not be done, and why."""
+    _pair(place, new_network())
+
+    with pytest.raises(KernelError, match="eth0") as caught:
+        _pair(place, new_network())
+    assert caught.value.errno == 17
+
+
+def test_a_name_that_is_too_long_is_refused(place: NetworkNamespace) -> None:
+    """It is not cut off, so no other link is meant."""
+    with pytest.raises(KernelError):
+        _pair(place, new_network(), name="x" * 16)
+
+
+def test_a_link_is_removed_once(place: NetworkNamespace) -> None:
+    """`delete_link` says whether there was something; its message does the same for who sends it."""
+    _pair(place, new_network())
+
+    protocol, message = delete_message("br0")
+    with place.routing() as route:
+        os.write(route, message)
+    assert protocol == 0
+    assert find_link(place, "br0") is None
+    assert delete_link(place, "v0")
+    assert not delete_link(place, "v0")
+
+
+def test_settings_are_those_of_the_namespace(place: NetworkNamespace) -> None:
+    """What is written inside is read inside, and the caller's stays."""
+    other = new_network()
+    before = other.get("net/ipv4/ip_forward")
+
+    place.set({"net/ipv4/ip_forward": "1", "net/ipv4/conf/lo/forwarding": "0"})
+
+    assert place.get("net/ipv4/ip_forward") == "1"
+    assert place.get("net/ipv4/conf/lo/forwarding") == "0"
+    assert other.get("net/ipv4/ip_forward") == before
+
+
+def test_a_setting_that_there_is_not_is_named(place: NetworkNamespace) -> None:
+    """The error has its path."""
+    with pytest.raises(KernelError, match="net/ipv4/no_such_thing"):
+        place.set({"net/ipv4/ip_forward": "1", "net/ipv4/no_such_thing": "1"})
+    with pytest.raises(KernelError, match="far"):
+        place.get("net/" + "far/" * 100)
+
+
+def test_threads_share_a_namespace(place: NetworkNamespace) -> None:
+    """Each hears the answers to its own questions."""
+    wrong: list[object] = []
+
+    def ask(name: str) -> None:
+        for _ in range(200):
+            link = find_link(place, name)
+            if link is None or link.name != name:
+                wrong.append((name, link))
+
+    _pair(place, new_network())
+    threads = [threading.Thread(target=ask, args=(name,)) for name in ("lo", "br0", "v0", "lo")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_a_namespace_of_a_user_namespace() -> None:
+    """Owned by another user namespace, it is made and acted in by a child that enters that first."""
+    child = os.fork()
+    if child == 0:  # a process in a user namespace of its own, whose ids are not mapped
+        os.unshare(os.CLONE_NEWUSER) if hasattr(os, "unshare") else _unshare_user()
+        os.kill(os.getpid(), 19)
+        os._exit(0)
+    try:
+        os.waitpid(child, os.WUNTRACED)
+        user = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        made = new_network(user, [("net/ipv6/conf/default/accept_ra", "0")])
+        os.close(user)
+        with made.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP):
+            pass  # only who has rights in it may open this one
+        assert made.get("net/ipv6/conf/default/accept_ra") == "0"
+        lo = find_link(made, "lo")
+        assert lo is not None
+        assert lo.up
+        made.close()
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def _unshare_user() -> None:
+    import ctypes
+
+    if ctypes.CDLL(None).unshare(0x10000000) != 0:
+        os._exit(1)
