@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -25,9 +26,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def place() -> NetworkNamespace:
+def place() -> Iterator[NetworkNamespace]:
     """A network namespace with nothing but its loopback."""
-    return new_network()
+    made = new_network()
+    yield made
+    made.close()
 
 
 def _pair(place: NetworkNamespace, inside: NetworkNamespace, name: str = "v0") -> None:
