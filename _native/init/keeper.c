@@ -14,7 +14,6 @@
 enum {
 	ON_DIRECTORY,
 	ON_FIREWALL,
-	ON_RESTORED,
 	ON_UDP,
 	ON_TCP = ON_UDP + MAX_LISTENS,
 	ON_FORWARD = ON_TCP + MAX_LISTENS,
@@ -41,7 +40,7 @@ static long map_config(struct keeper_config *config)
 
 static void begin_empty(struct keeper *k)
 {
-	k->firewall_fd = k->restore_pidfd = k->restore_lock_fd = k->watch_fd = -1;
+	k->firewall_fd = k->watch_fd = -1;
 	k->restore_ms = NEVER;
 	k->empty_ms = NEVER;
 	for (int i = 0; i < MAX_LISTENS; i++)
@@ -157,7 +156,6 @@ static void watch_all(const struct keeper *k, struct pollfd *polls)
 {
 	watch(&polls[ON_DIRECTORY], k->watch_fd, POLLIN);
 	watch(&polls[ON_FIREWALL], k->firewall_fd, POLLIN);
-	watch(&polls[ON_RESTORED], k->restore_pidfd, POLLIN);
 	watch_clients(k, polls);
 }
 
@@ -166,7 +164,7 @@ static int64_t end_ms(const struct keeper *k)
 {
 	int64_t end;
 
-	if (k->empty_ms == NEVER || k->restore_pidfd >= 0)
+	if (k->empty_ms == NEVER)
 		return NEVER;
 	end = k->empty_ms + k->config.linger_ms;
 	return end > k->retry_ms ? end : k->retry_ms;
@@ -187,8 +185,7 @@ static int64_t earliest(const struct keeper *k)
 	for (int i = 0; i < MAX_CONNECTIONS; i++)
 		if (k->connections[i].client_fd)
 			first = earlier(first, k->connections[i].deadline_ms);
-	if (k->restore_pidfd < 0)
-		first = earlier(first, k->restore_ms);
+	first = earlier(first, k->restore_ms);
 	return k->tables[0].watch < 0 ? earlier(first, now_ms() + LOOK_MS) : first;
 }
 
@@ -229,7 +226,7 @@ static void check_times(struct keeper *k)
 	for (int i = 0; i < MAX_CONNECTIONS; i++)
 		if (k->connections[i].client_fd && k->connections[i].deadline_ms <= now)
 			connection_expire(k, &k->connections[i]);
-	if (k->restore_pidfd < 0 && k->restore_ms <= now)
+	if (k->restore_ms <= now)
 		firewall_restore(k);
 }
 
@@ -241,8 +238,6 @@ static int serve_once(struct keeper *k, struct pollfd *polls)
 	names_refresh(k);
 	if (polls[ON_FIREWALL].revents)
 		firewall_serve(k);
-	if (polls[ON_RESTORED].revents)
-		firewall_reap(k);
 	serve_network(k, polls);
 	check_times(k);
 	names_refresh(k);

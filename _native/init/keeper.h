@@ -22,7 +22,7 @@ enum {
 	KEEPER_RESOLV_CONF,
 	KEEPER_INTERNAL,
 	KEEPER_LINGER,
-	KEEPER_NFT,
+	KEEPER_RESTORE,
 	KEEPER_TABLE,
 	KEEPER_NAMESPACES,
 };
@@ -37,12 +37,13 @@ struct undo {
 };
 
 struct keeper_config {
-	const char *directory, *domain, *resolv_conf, *nft, *table;
+	const char *directory, *domain, *resolv_conf, *table;
+	const char *restore; /* messages that bring the network's rules back */
 	struct subnet listens[MAX_LISTENS];
 	struct address servers[MAX_SERVERS];
 	struct undo undo[MAX_UNDO];
 	uint32_t listen_count, server_count, undo_count;
-	uint32_t internal, linger_ms, namespaces, port;
+	uint32_t internal, linger_ms, namespaces, port, restore_size;
 };
 
 /* A sockaddr_in or sockaddr_in6. */
@@ -110,7 +111,6 @@ struct table {
 struct keeper {
 	struct keeper_config config;
 	int dir_fd, networks_fd, watch_fd, firewall_fd;
-	int restore_pidfd, restore_lock_fd; /* of nft, while it brings rules back, and the network's lock meanwhile */
 	int64_t empty_ms; /* since when nobody is there; NEVER while somebody is */
 	int64_t retry_ms, restore_ms, restored_ms;
 	int udp[MAX_LISTENS], tcp[MAX_LISTENS];
@@ -162,7 +162,6 @@ void connection_expire(struct keeper *k, struct connection *connection);
 void firewall_watch(struct keeper *k);
 void firewall_serve(struct keeper *k);
 void firewall_restore(struct keeper *k);
-void firewall_reap(struct keeper *k);
 
 /* keeper_end.c */
 long network_lock(struct keeper *k);

@@ -78,8 +78,10 @@ static int take_field(const struct field *field, struct keeper_config *config)
 		return take_number(field, &config->linger_ms);
 	case KEEPER_UNDO:
 		return take_undo(field, config);
-	case KEEPER_NFT:
-		return take_text(field, &config->nft);
+	case KEEPER_RESTORE:
+		config->restore = field->data;
+		config->restore_size = field->size;
+		return 0;
 	case KEEPER_TABLE:
 		return take_text(field, &config->table);
 	case KEEPER_NAMESPACES:

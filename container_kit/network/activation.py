@@ -5,13 +5,14 @@ The network's lock is held for everything here.
 
 from __future__ import annotations
 
-import shutil
 import socket
 from typing import TYPE_CHECKING
 
 from container_kit.errors import InvalidInput
 from container_kit.native.network import find_link, routes
 from container_kit.network.drivers import driver
+from container_kit.network.firewall import restoration
+from container_kit.network.firewall_bridge import BridgeFilter
 from container_kit.network.keeper import (
     KeeperConfig,
     StartedKeeper,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["activate", "deactivate", "subnets_in_use"]
 
 _MOST_SERVERS = 3
-_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
 def activate(site: Site, network: NetworkRecord) -> StartedKeeper | None:
@@ -71,7 +71,8 @@ def _number(held: Descriptor) -> int | None:
 
 
 def _keeper_config(site: Site, network: NetworkRecord, undo: Undo) -> KeeperConfig:
-    gateways = network.subnets if network.driver == "bridge" else ()
+    is_bridge = network.driver == "bridge"
+    gateways = network.subnets if is_bridge else ()
     return KeeperConfig(
         directory=site.directory(network.id),
         domain=_domain(network.name),
@@ -79,8 +80,8 @@ def _keeper_config(site: Site, network: NetworkRecord, undo: Undo) -> KeeperConf
         internal=network.options.internal,
         servers=network.options.dns[:_MOST_SERVERS],
         undo=undo.messages,
-        nft=shutil.which("nft", path=_SYSTEM_PATH) or "",
-        table=site.table,
+        table=BridgeFilter(network).walls.name if is_bridge else "",
+        restore=restoration(network) if is_bridge else b"",
     )
 
 

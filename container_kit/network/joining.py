@@ -18,7 +18,7 @@ from container_kit.network.activation import activate
 from container_kit.network.addresses import mac_of
 from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
-from container_kit.network.firewall import admission_undo
+from container_kit.network.firewall import admission_undo, restoration_of
 from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkRecord, Subnet
 from container_kit.network.site import Member
@@ -116,6 +116,9 @@ class Joining:
         """Write it down and make it."""
         with self.membership.locked():
             self.membership.write(self.endpoint)
+            if self.network.driver == "bridge":
+                rules = restoration_of(self.network, self.endpoint)
+                self.membership.keep_rules(self.endpoint.owner, rules)
             keeper = activate(self.networks.site, self.network)
         made = self._driver.attach(self._member(namespace))
         if keeper is not None:

@@ -78,9 +78,9 @@ class KeeperConfig:
         servers: Who is asked for what the network does not know; at most three.
         resolv_conf: The file that names them when *servers* is empty, read again when it changes.
         undo: Netlink messages that take the network out of the kernel, each with the protocol of its socket.
-        nft: Absolute path of the host's ``nft``; with it and *table* the rules in ``rules.nft`` and
-            ``endpoints/*.nft`` are loaded again when somebody else deletes the table.
-        table: Name of the table, of family ``inet``.
+        table: What the names of the network's nftables tables begin with.
+        restore: Batches of netlink messages that are sent again, and those in ``endpoints/*.nft`` after them,
+            when somebody else deletes one of the tables.
         linger_s: How long it stays when nobody is there.
         port: Where it listens, over UDP and TCP.
     """
@@ -92,8 +92,8 @@ class KeeperConfig:
     servers: tuple[str, ...] = ()
     resolv_conf: str = "/etc/resolv.conf"
     undo: tuple[tuple[int, bytes], ...] = ()
-    nft: str = ""
     table: str = ""
+    restore: bytes = b""
     linger_s: float = LINGER_S
     port: int = DNS_PORT
 
@@ -111,8 +111,8 @@ class KeeperConfig:
         yield 36, text(self.resolv_conf)
         yield 37, number(self.internal)
         yield 38, number(round(self.linger_s * 1000))
-        if self.nft and self.table:
-            yield 39, text(self.nft)
+        if self.table:
+            yield 39, self.restore
             yield 40, text(self.table)
         yield 41, number(namespaces)
 

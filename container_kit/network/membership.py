@@ -90,6 +90,18 @@ class Membership:
                 os.write(file.fileno(), endpoint.to_text().encode())
             os.rename(draft, path)
 
+    def keep_rules(self, owner: str, messages: bytes) -> None:
+        """Lay down what lets the container through the packet filter again after somebody has flushed it.
+
+        The network's lock is held, as it is by the keeper when it reads this.
+        """
+        path = f"{self._file(owner)}.nft"
+        with (
+            files.translated("write an endpoint's rules", path),
+            open_path(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) as file,
+        ):
+            os.write(file.fileno(), messages)
+
     def claim(self, owner: str, subnet: Subnet | None, wish: str | None, lock: Descriptor) -> str:
         """An address of *subnet* for a container; empty when the network has no such subnet.
 

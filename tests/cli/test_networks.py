@@ -31,7 +31,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ckit]:
 @pytest.fixture
 def shop(box: Ckit) -> Iterator[str]:
     """A network, gone again with its containers."""
-    box.ok("network", "create", "--subnet", "10.79.0.0/24", "--label", "kind=test", "--opt", "mtu=1400", "shop")
+    box.ok(
+        "network", "create", "--subnet", "10.79.0.0/24", "--label", "kind=test", "--opt", "mtu=1400", "shop"
+    )
     yield "shop"
     with Engine(box.root) as engine:
         for container in engine.containers(all=True):
