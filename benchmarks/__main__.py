@@ -10,6 +10,7 @@ from benchmarks import (
     forms,
     load,
     memory,
+    network,
     peers,
     program,
     registry,
@@ -18,7 +19,7 @@ from benchmarks import (
     teardown,
     throughput,
 )
-from benchmarks.stage import enter_private_mounts, stage
+from benchmarks.stage import enter_private_host, stage
 
 CASES = {
     "start": start.run,
@@ -33,6 +34,7 @@ CASES = {
     "build": build.run,
     "registry-server": registry_server.run,
     "registry": registry.run,
+    "network": network.run,
 }
 
 
@@ -42,7 +44,7 @@ def main() -> None:
     unknown = [name for name in wanted if name not in CASES]
     if unknown:
         raise SystemExit(f"no case named {', '.join(unknown)}; there are {', '.join(CASES)}")
-    enter_private_mounts()
+    enter_private_host()
     peers.show_versions()
     for name in wanted:
         with stage() as made:

@@ -1,4 +1,4 @@
-"""Docker Engine as a peer: a daemon of its own, with its store on the stage and no network but loopback.
+"""Docker Engine as a peer: a daemon of its own, with its store on the stage, in a network of its own.
 
 It takes part where `dockerd` is on PATH (Debian's docker.io); nothing else here needs it.
 """
@@ -34,8 +34,8 @@ class Docker:
 
     @classmethod
     @contextmanager
-    def started(cls, stage: Stage) -> Iterator[Docker | None]:
-        """A daemon until the end of the block; None where there is no dockerd."""
+    def started(cls, stage: Stage, *, bridge: bool = False) -> Iterator[Docker | None]:
+        """A daemon until the end of the block, with a bridge if asked; None where there is no dockerd."""
         dockerd = shutil.which("dockerd")
         if dockerd is None:
             print("- docker: no dockerd on PATH, so it takes no part")
@@ -44,7 +44,7 @@ class Docker:
         base = stage.path / "docker"
         base.mkdir()
         with tempfile.TemporaryDirectory(prefix="ck-bench-") as run, (base / "log").open("wb") as log:
-            daemon = subprocess.Popen(_command(dockerd, base, run), stdout=log, stderr=log)
+            daemon = subprocess.Popen(_command(dockerd, base, run, bridge), stdout=log, stderr=log)
             try:
                 docker = cls(f"unix://{run}/socket", str(Path(dockerd).parents[1] / "bin/docker"))
                 docker._wait(daemon)
@@ -58,6 +58,10 @@ class Docker:
         """``docker build`` by BuildKit, without a network, as our steps have none."""
         options = ["-q", "--network", "none", "-t", "built", *(["--no-cache"] if cold else [])]
         return timed(lambda: self._run("build", *options, str(context)))
+
+    def run(self, *words: str) -> Side:
+        """``docker run --rm`` with these options, image and command."""
+        return timed(lambda: self._run("run", "--rm", *words))
 
     def import_tree(self, root: Path, name: str) -> None:
         """An image of the files below *root*."""
@@ -73,7 +77,9 @@ class Docker:
     def _run(self, *arguments: str) -> str:
         environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
         command = [self.client, "-H", self.socket, *arguments]
-        done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}")
         return done.stdout
 
     def _wait(self, daemon: subprocess.Popen[bytes]) -> None:
@@ -81,19 +87,21 @@ class Docker:
         while time.monotonic() < until and daemon.poll() is None:
             try:
                 self._run("version")
-            except subprocess.CalledProcessError:
+            except RuntimeError:
                 time.sleep(0.1)
             else:
                 return
         raise RuntimeError("dockerd did not come up; its log is on the stage, in docker/log")
 
 
-def _command(dockerd: str, base: Path, run: str) -> list[str]:
+def _command(dockerd: str, base: Path, run: str, bridge: bool) -> list[str]:
+    in_own_network = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    no_bridge = [] if bridge else ["--iptables=false", "--bridge=none"]
     return [
-        "unshare", "--net", dockerd, "--data-root", f"{base}/data", "--exec-root", f"{run}/exec",
+        *in_own_network, dockerd, "--data-root", f"{base}/data", "--exec-root", f"{run}/exec",
         "--pidfile", f"{run}/pid", "-H", f"unix://{run}/socket", "--storage-driver", "overlay2",
         "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", _CGROUP,
-        "--iptables=false", "--ip6tables=false", "--bridge=none",
+        "--ip6tables=false", *no_bridge,
     ]  # fmt: skip
 
 

@@ -87,8 +87,8 @@ class Podman:
         subprocess.run(["tar", "-C", str(self.stage.rootfs), "-cf", str(archive), "."], check=True)
         self.runner.run(*self.command("import", str(archive), "bench"))
 
-    def run(self, *options: str) -> Side:
-        command = self.command("run", "--rm", "--network", "none", *options, "bench", "true")
+    def run(self, *options: str, network: str = "none") -> Side:
+        command = self.command("run", "--rm", "--network", network, *options, "bench", "true")
         return lambda: self.runner.run(*command)
 
 
