@@ -12,9 +12,8 @@
 /* Descriptors it is born with. */
 enum { STARTER_FD = 3, CONFIG_FD = 4, LOCK_FD = 5, NETWORK_NAMESPACE_FD = 6, USER_NAMESPACE_FD = 7 };
 
-/* Fields of its configuration; FIELD_DIRECTORY (daemon.h) is the network's. */
+/* Fields of its configuration, beside FIELD_DIRECTORY (the network's) and FIELD_UNDO_MESSAGE. */
 enum {
-	KEEPER_UNDO = 20, /* as for a container */
 	KEEPER_DOMAIN = 32,
 	KEEPER_LISTEN,
 	KEEPER_PORT,
@@ -29,20 +28,14 @@ enum {
 enum { IN_NETWORK_NAMESPACE = 1, IN_USER_NAMESPACE = 2 };
 
 #define MAX_LISTENS 8
-#define MAX_UNDO 16
-
-struct undo {
-	uint32_t protocol, size;
-	const char *message; /* of netlink */
-};
-
 struct keeper_config {
+	const char *data; /* all of it, for undo() */
+	uint64_t size;
 	const char *directory, *domain, *resolv_conf, *table;
 	const char *restore; /* messages that bring the network's rules back */
 	struct subnet listens[MAX_LISTENS];
 	struct address servers[MAX_SERVERS];
-	struct undo undo[MAX_UNDO];
-	uint32_t listen_count, server_count, undo_count;
+	uint32_t listen_count, server_count;
 	uint32_t internal, linger_ms, namespaces, port, restore_size;
 };
 

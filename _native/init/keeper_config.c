@@ -1,8 +1,6 @@
 /* The keeper's configuration, from the fields that the library wrote. */
 #include "keeper.h"
 
-#define UNDO_HEAD 8 /* the protocol as uint64 */
-
 static int take_text(const struct field *field, const char **text)
 {
 	if (field->size == 0 || field->data[field->size - 1] != 0)
@@ -37,19 +35,6 @@ static int take_server(const struct field *field, struct keeper_config *config)
 	return address_parse(&config->servers[config->server_count++], text, ck_strlen(text)) < 0 ? -EINVAL : 0;
 }
 
-static int take_undo(const struct field *field, struct keeper_config *config)
-{
-	struct undo *undo = &config->undo[config->undo_count];
-
-	if (field->size < UNDO_HEAD || config->undo_count == MAX_UNDO)
-		return -EINVAL;
-	memcpy(&undo->protocol, field->data, sizeof undo->protocol);
-	undo->message = field->data + UNDO_HEAD;
-	undo->size = field->size - UNDO_HEAD;
-	config->undo_count++;
-	return 0;
-}
-
 static int take_domain(const struct field *field, struct keeper_config *config)
 {
 	if (take_text(field, &config->domain) < 0)
@@ -76,8 +61,8 @@ static int take_field(const struct field *field, struct keeper_config *config)
 		return take_number(field, &config->internal);
 	case KEEPER_LINGER:
 		return take_number(field, &config->linger_ms);
-	case KEEPER_UNDO:
-		return take_undo(field, config);
+	case FIELD_UNDO_MESSAGE:
+		return 0;
 	case KEEPER_RESTORE:
 		config->restore = field->data;
 		config->restore_size = field->size;
@@ -96,6 +81,8 @@ int keeper_config_parse(struct keeper_config *config, const char *data, uint64_t
 	struct field field;
 	int more;
 
+	config->data = data;
+	config->size = size;
 	config->domain = "";
 	while ((more = next_field(&at, data + size, &field)) > 0)
 		if (take_field(&field, config) < 0)

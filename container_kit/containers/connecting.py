@@ -26,6 +26,7 @@ from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
 from container_kit.network import EndpointRequest, Joining, Network, Undo
 from container_kit.network.joining import lead_out
+from container_kit.network.keeper import MOST_SERVERS
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
@@ -132,6 +133,7 @@ def _join(container: Container, record: Record, network: Network, request: Endpo
         others=there,
         with_gateway=not any(one.gateway4 or one.gateway6 for one in there),
     )
+    joining.change(dns=record.options.dns[:MOST_SERVERS])
     joining.decide()
     undo = _undo(engine, there) + joining.undo
     client = MonitorClient(_directory(container))

@@ -122,11 +122,15 @@ def resolving_for(
     """
     reachable = tuple(one for one in host.servers if shares_host or not one.startswith(("127.", "::1")))
     search = own.search or host.search
-    return Resolving(
-        servers=(*servers, *(own.servers or (() if servers else reachable))),
-        search=tuple(domain for domain in search if domain != "."),
+    options = own.options or (() if servers else host.options)
+    if servers and not any(one.startswith("ndots:") for one in options):
         # A plain name is a neighbour's, and is asked for as it is before a domain is put behind it.
-        options=own.options or (("ndots:0",) if servers else host.options),
+        options = (*options, "ndots:0")
+    return Resolving(
+        # Those of the networks ask the container's own, which know none of its neighbours.
+        servers=servers or own.servers or reachable,
+        search=tuple(domain for domain in search if domain != "."),
+        options=options,
     )
 
 

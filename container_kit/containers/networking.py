@@ -60,12 +60,14 @@ class NetworkWish:
     Args:
         ports: With the host's addresses filled in.
         egress: Where it may connect to; None for everywhere.
+        dns: Servers that are asked for it; empty for those of its networks.
     """
 
     requests: tuple[EndpointRequest, ...]
     ports: tuple[PortRequest, ...] = ()
     egress: tuple[str, ...] | None = None
     shaping: Shaping | None = None
+    dns: tuple[str, ...] = ()
 
     @property
     def is_repeatable(self) -> bool:
@@ -87,7 +89,11 @@ def network_wish(options: ContainerOptions, defaults: RunDefaults) -> NetworkWis
     if options.publish_all:
         asked += _exposed(defaults, asked, usual)
     return NetworkWish(
-        requests=options.networks, ports=tuple(asked), egress=options.egress, shaping=options.shaping
+        requests=options.networks,
+        ports=tuple(asked),
+        egress=options.egress,
+        shaping=options.shaping,
+        dns=options.dns,
     )
 
 
@@ -164,6 +170,7 @@ class HeldNetwork:
             names=names,
             egress=wish.egress,
             shaping=wish.shaping,
+            dns=wish.dns,
             user_namespace=None if self._user is None else self._user.fileno(),
             announce=self._announce,
         )
@@ -314,13 +321,14 @@ def write_etc_for(
 
 
 def name_servers(networks: Networks, endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
-    """Who knows the names of the others on the networks of these endpoints: the networks' own gateways."""
-    found = []
-    for endpoint in endpoints:
-        record = networks.get(endpoint.network)
-        if record.driver == "bridge":
-            found += [subnet.gateway for subnet in record.subnets]
-    return tuple(found)
+    """Who knows the names of the others on the networks of these endpoints: the networks' own gateways.
+
+    Internal networks come last: theirs ask nobody, and resolvers of C libraries begin with the first.
+    """
+    records = [networks.get(endpoint.network) for endpoint in endpoints]
+    bridges = [record for record in records if record.driver == "bridge"]
+    bridges.sort(key=lambda record: record.options.internal)
+    return tuple(subnet.gateway for record in bridges for subnet in record.subnets)
 
 
 def etc_of(

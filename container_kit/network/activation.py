@@ -14,6 +14,7 @@ from container_kit.network.drivers import driver
 from container_kit.network.firewall import restoration
 from container_kit.network.firewall_bridge import BridgeFilter
 from container_kit.network.keeper import (
+    MOST_SERVERS,
     KeeperConfig,
     StartedKeeper,
     has_keeper,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from container_kit.network.values import Undo
 
 __all__ = ["activate", "deactivate", "subnets_in_use"]
-
-_MOST_SERVERS = 3
 
 
 def activate(site: Site, network: NetworkRecord) -> StartedKeeper | None:
@@ -78,7 +77,7 @@ def _keeper_config(site: Site, network: NetworkRecord, undo: Undo) -> KeeperConf
         domain=_domain(network.name),
         listen=tuple(f"{subnet.gateway}/{subnet.prefix_length}" for subnet in gateways),
         internal=network.options.internal,
-        servers=network.options.dns[:_MOST_SERVERS],
+        servers=network.options.dns[:MOST_SERVERS],
         undo=undo.messages,
         table=BridgeFilter(network).walls.name if is_bridge else "",
         restore=restoration(network) if is_bridge else b"",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINGER_S",
+    "MOST_SERVERS",
     "KeeperConfig",
     "StartedKeeper",
     "has_keeper",
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 LINGER_S = 0.5
+MOST_SERVERS = 3
 DNS_PORT = 53
 _UNDO = 20
 _IN_NETWORK_NAMESPACE, _IN_USER_NAMESPACE = 1, 2

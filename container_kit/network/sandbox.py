@@ -15,6 +15,7 @@ from container_kit.errors import InvalidInput
 from container_kit.native.namespaces import NetworkNamespace, new_network
 from container_kit.network.egress import Wall, resolve
 from container_kit.network.joining import Joining
+from container_kit.network.keeper import MOST_SERVERS
 from container_kit.network.ports import hold
 from container_kit.network.shaping import shape
 from container_kit.network.values import EndpointRequest, PortRequest, PublishedPort, Shaping, Undo
@@ -71,6 +72,7 @@ class NetworkSandbox:
         ports: Sequence[PortRequest] = (),
         egress: Sequence[str] | None = None,
         shaping: Shaping | None = None,
+        dns: Sequence[str] = (),
         user_namespace: int | None = None,
         announce: Callable[[Undo], None],
     ) -> NetworkSandbox:
@@ -83,6 +85,7 @@ class NetworkSandbox:
             ports: What to publish on the host.
             egress: Where it may connect to, such as ``10.0.0.0/8`` or ``example.org:443``; None: anywhere.
             shaping: How bad its network shall be.
+            dns: Servers that are asked for it; empty for those of its networks.
             user_namespace: Descriptor of the user namespace that the container has, if it has one.
             announce: Called once with what undoes it all, before any of that exists.
 
@@ -96,6 +99,8 @@ class NetworkSandbox:
         try:
             sandbox._prepare(requests, tuple(names))
             sandbox._publish(ports)
+            for joining in sandbox._joined:
+                joining.change(dns=tuple(dns[:MOST_SERVERS]))
             wall = None if egress is None else sandbox._wall(egress)
             announce(sandbox.undo)
             sandbox._establish(user_namespace, wall, shaping)
