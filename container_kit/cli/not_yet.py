@@ -12,6 +12,7 @@ _COMMANDS = {
 }
 _OPTIONS = {
     "--gpus": "give devices one by one with `--device`",
+    "--volumes-from": "give the same volumes by name, with `-v NAME:PATH`",
     "--link": "containers of a network find each other by name: make one with `network create`",
 }
 

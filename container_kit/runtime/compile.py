@@ -48,6 +48,7 @@ CREATE_RUNTIME = 1
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
 _ROOT_PROPAGATION = {"shared": 1 << 20, "slave": 1 << 19, "private": 1 << 18, "unbindable": 1 << 17}
 _USERXATTR, _VOLATILE = 2, 1
+_PING_GROUPS = "net.ipv4.ping_group_range"
 # Sysctls of the IPC namespace; those of the network namespace are all below net.
 _IPC_SYSCTLS = frozenset(
     ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
@@ -304,9 +305,17 @@ def _add_cgroups(world: World, mount: Mount, cgroup_tasks: Sequence[str]) -> Non
 
 def _sysctl_steps(linux: Linux, world: World) -> list[Step]:
     return [
-        Step(Op.SYSCTL, 0, 0, 0, texts(_sysctl_path(key, world), value))
+        Step(Op.SYSCTL, 0, 0, 0, texts(_sysctl_path(key, world), _sysctl_value(key, value, world)))
         for key, value in linux.sysctl.items()
     ]
+
+
+def _sysctl_value(key: str, value: str, world: World) -> str:
+    """*value* without groups that are not mapped: the kernel refuses a range with such."""
+    mapped = [m.container_id + m.size - 1 for m in world.spec.linux.gid_mappings]
+    if key.replace("/", ".") != _PING_GROUPS or not (world.new & NEWUSER and mapped):
+        return value
+    return " ".join(str(min(int(group), max(mapped))) for group in value.split())
 
 
 def _sysctl_path(key: str, world: World) -> str:

@@ -87,15 +87,14 @@ def _check_size(options: Mapping[str, str]) -> None:
         raise InvalidInput("a volume with a size is a file of this host: type, device and o exclude it")
     if size_bytes(options["size"]) < _SMALLEST_BYTES:
         raise InvalidInput(f"volume size {options['size']!r} is too small: a file system needs 1m")
-    if os.geteuid() != 0:
+    if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
         raise UnsupportedFeature(
-            "a volume with a size is mounted by a loop device, which needs root: leave the size out, or use "
-            "memory (type=tmpfs, o=size=…)"
+            "a volume with a size is mounted by a loop device, which needs root and /dev/loop-control: leave "
+            "the size out, or use memory (type=tmpfs, o=size=…)"
         )
-    if shutil.which("mkfs.ext4") is None or not os.path.exists("/dev/loop-control"):
+    if shutil.which("mkfs.ext4") is None:
         raise UnsupportedFeature(
-            "a volume with a size needs mkfs.ext4 (Debian: e2fsprogs) and /dev/loop-control: one of them is "
-            "not on this host"
+            "a volume with a size needs mkfs.ext4, which is not on this host: install e2fsprogs"
         )
 
 

@@ -77,7 +77,7 @@ CASES = {
     "default with CAP_SYS_ADMIN": Case(DEFAULT.with_capabilities(add=["SYS_ADMIN"])),
     "default without capabilities": Case(DEFAULT.with_capabilities(drop=["ALL"])),
     "default with 32-bit programs": Case(attrs.evolve(DEFAULT, allow_32bit=True)),
-    "default with a user namespace": Case(attrs.evolve(DEFAULT, user_namespace=True, sysctl={})),
+    "default with a user namespace": Case(attrs.evolve(DEFAULT, user_namespace=True)),
     "default in the host's network": Case(DEFAULT, shared=("network",)),
 }
 
