@@ -50,7 +50,7 @@ static void take_word(const struct nlattr *attribute, char word[16])
 	word[size] = 0;
 }
 
-static int take_link(const struct nlmsghdr *message, struct ck_net_link *link)
+static int take_one_link(const struct nlmsghdr *message, struct ck_net_link *link)
 {
 	const unsigned int head = sizeof *message + sizeof(struct ifinfomsg);
 	const char *attributes = (const char *)message + head;
@@ -78,13 +78,29 @@ static int take_link(const struct nlmsghdr *message, struct ck_net_link *link)
 	return 0;
 }
 
+static int take_link(const char *answer, unsigned int size, unsigned int sequence, struct ck_net_link *link)
+{
+	const struct nlmsghdr *message;
+	unsigned int at = 0;
+
+	while ((message = netlink_next(answer, size, &at)))
+		if (message->nlmsg_seq == sequence)
+			return message->nlmsg_type == RTM_NEWLINK ? take_one_link(message, link) : error_of(message);
+	return -EAGAIN; /* the answer to something else */
+}
+
+int ck_net_take_link(const char *answer, unsigned int size, struct ck_net_link *link)
+{
+	memset(link, 0, sizeof *link);
+	return take_link(answer, size, 0, link);
+}
+
 int ck_net_link(int route, const char *name, int index, struct ck_net_link *link)
 {
 	char question[QUESTION] __attribute__((aligned(8))), answer[ANSWER] __attribute__((aligned(8)));
 	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = name ? 0 : index };
-	const struct nlmsghdr *message;
 	struct netlink_buffer b;
-	long n;
+	long n, result;
 
 	memset(link, 0, sizeof *link);
 	netlink_begin(&b, question, sizeof question);
@@ -92,17 +108,13 @@ int ck_net_link(int route, const char *name, int index, struct ck_net_link *link
 	if (name)
 		netlink_put_text(&b, IFLA_IFNAME, name);
 	n = b.full || (name && ck_strlen(name) >= IFNAMSIZ) ? -ENODEV : netlink_send(route, b.data, b.used);
-	while (n >= 0) {
-		unsigned int at = 0;
-
+	if (n < 0)
+		return n;
+	do {
 		n = netlink_receive(route, answer, sizeof answer);
-		while (n > 0 && (message = netlink_next(answer, n, &at))) {
-			if (message->nlmsg_seq != b.sequence)
-				continue;
-			return message->nlmsg_type == RTM_NEWLINK ? take_link(message, link) : error_of(message);
-		}
-	}
-	return n;
+		result = n < 0 ? n : take_link(answer, n, b.sequence, link);
+	} while (result == -EAGAIN);
+	return result;
 }
 
 static int make_room(struct ck_net_routes *found)
@@ -147,12 +159,12 @@ static int take_route(const struct nlmsghdr *message, struct ck_net_routes *foun
 }
 
 /* One answer to a dump; 1 at its end. */
-static int take_routes(const char *answer, long n, unsigned int sequence, struct ck_net_routes *found)
+int ck_net_take_routes(const char *answer, unsigned int size, unsigned int sequence, struct ck_net_routes *found)
 {
 	const struct nlmsghdr *message;
 	unsigned int at = 0;
 
-	while ((message = netlink_next(answer, n, &at))) {
+	while ((message = netlink_next(answer, size, &at))) {
 		int result = 0;
 
 		if (message->nlmsg_seq != sequence)
@@ -182,7 +194,7 @@ int ck_net_routes(int route, int family, struct ck_net_routes *found)
 	while (result == 0) {
 		long n = netlink_receive(route, answer, sizeof answer);
 
-		result = n < 0 ? n : take_routes(answer, n, b.sequence, found);
+		result = n < 0 ? n : ck_net_take_routes(answer, n, b.sequence, found);
 	}
 	if (result < 0)
 		ck_net_routes_free(found);

@@ -93,4 +93,7 @@ struct ck_net_routes {
 	unsigned int count, room;
 };
 int ck_net_routes(int route, int family, struct ck_net_routes *found);
+/* What the two above do with an answer of the kernel's, whatever is in it: 1 at the end of a dump. */
+int ck_net_take_link(const char *answer, unsigned int size, struct ck_net_link *link);
+int ck_net_take_routes(const char *answer, unsigned int size, unsigned int sequence, struct ck_net_routes *found);
 void ck_net_routes_free(struct ck_net_routes *found);

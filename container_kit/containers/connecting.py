@@ -140,11 +140,19 @@ def _join(container: Container, record: Record, network: Network, request: Endpo
     try:
         client.replace_undo(undo)
         with contextlib.closing(_namespace(container)) as namespace:
-            joining.join(namespace)
+            _join_or_leave(joining, namespace)
     except BaseException:
         joining.leave(None)
         raise
     write_etc_for(engine, container.id, record.options, [*there, joining.endpoint])
+
+
+def _join_or_leave(joining: Joining, namespace: NetworkNamespace) -> None:
+    try:
+        joining.join(namespace)
+    except BaseException:
+        joining.leave(namespace)  # which lives on, with what is in it
+        raise
 
 
 def _leave(container: Container, record: Record, network: Network) -> None:

@@ -13,6 +13,7 @@ there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from container_kit._values import frozen
@@ -256,7 +257,7 @@ class BridgeFilter:
     def _of(self, endpoint: Endpoint) -> Iterator[tuple[Table, _Set, list[_Element]]]:
         own: dict[int, bytes] = {}
         for text in endpoint.addresses:
-            address = ip_address(text)
+            address = _parsed(text)
             own[address.version] = address.packed
         if endpoint.link and self.has_members:
             link = endpoint.link.encode().ljust(_NAME_SIZE, b"\0")
@@ -325,15 +326,19 @@ def _translate_anywhere(version: int) -> list[bytes]:
     ]
 
 
+# The same few are asked for several times for each container.
+_parsed = lru_cache(maxsize=256)(ip_address)
+
+
 def _home(port: PublishedPort) -> _Set:
-    address = ip_address(port.host_ip)
+    address = _parsed(port.host_ip)
     return (_ANYWHERE if address.is_unspecified else _AT)[address.version]
 
 
 def _port_elements(ports: Sequence[PublishedPort], to: bytes, with_address: bool) -> list[_Element]:
     return [
         (
-            (ip_address(one.host_ip).packed if with_address else b"")
+            (_parsed(one.host_ip).packed if with_address else b"")
             + bytes([_PROTOCOLS[one.protocol], 0, 0, 0])
             + _port_number(one.host_port),
             to + _port_number(one.container_port),

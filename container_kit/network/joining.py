@@ -129,8 +129,10 @@ class Joining:
 
     def leave(self, namespace: NetworkNamespace | None) -> None:
         """Undo all of it, as far as it was done; without *namespace* that has ended, or ends now."""
-        self._driver.detach(self._member(namespace))
-        self.membership.release(self.endpoint.owner, self.endpoint.addresses)
+        try:
+            self._driver.detach(self._member(namespace))
+        finally:
+            self.membership.release(self.endpoint.owner, self.endpoint.addresses)
 
     def _member(self, namespace: NetworkNamespace | None) -> Member:
         return Member(

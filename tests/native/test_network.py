@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from container_kit.errors import KernelError
+from container_kit.native._binding import ffi, lib
 from container_kit.native.namespaces import NetworkNamespace, new_network
 from container_kit.native.network import (
     add_pair,
@@ -158,6 +162,75 @@ def test_threads_share_a_namespace(place: NetworkNamespace) -> None:
         thread.join()
 
     assert wrong == []
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _message(kind: int, body: bytes, sequence: int = 0) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body
+
+
+_LINK = _message(
+    16,
+    struct.pack("=BxHiII", 0, 1, 7, 1, 0)
+    + _attribute(3, b"wire0\0")
+    + _attribute(1, bytes(range(6)))
+    + _attribute(4, struct.pack("=I", 1500))
+    + _attribute(18, _attribute(1, b"bridge\0"))
+    + _attribute(23, bytes(200)),
+)
+_ROUTE = _message(
+    24,
+    struct.pack("=BBBBBBBBI", 2, 16, 0, 0, 254, 4, 0, 1, 0)
+    + _attribute(1, bytes([10, 9, 0, 0]))
+    + _attribute(4, struct.pack("=I", 7)),
+)
+
+
+def _take_routes(answer: bytes) -> tuple[int, int]:
+    found = ffi.gc(ffi.new("struct ck_net_routes *"), lib.ck_net_routes_free)
+    result = lib.ck_net_take_routes(ffi.new("char[]", answer), len(answer), 0, found)
+    return result, found.count
+
+
+def test_answers_are_read() -> None:
+    """The examples that are changed below are understood as they are."""
+    link = ffi.new("struct ck_net_link *")
+
+    assert lib.ck_net_take_link(ffi.new("char[]", _LINK), len(_LINK), link) == 0
+    assert (link.index, link.mtu, ffi.string(link.name), ffi.string(link.kind)) == (
+        7,
+        1500,
+        b"wire0",
+        b"bridge",
+    )
+    assert _take_routes(_ROUTE + _ROUTE) == (0, 2)
+    assert _take_routes(_ROUTE + _message(3, bytes(4))) == (1, 1)
+
+
+@given(
+    st.sampled_from([_LINK, _ROUTE, _ROUTE + _LINK]),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=12),
+    st.integers(0, 500),
+)
+def test_answers_that_make_no_sense_do_no_harm(
+    answer: bytes, changes: list[tuple[int, int]], size: int
+) -> None:
+    """Whatever is in an answer, it is an error or a value: nothing outside is read, and it ends.
+
+    In a build with the address sanitizer a byte too far would end this process.
+    """
+    changed = bytearray(answer)
+    for at, value in changes:
+        changed[at % len(changed)] = value
+    cut = bytes(changed[:size])
+    data, link = ffi.from_buffer(cut), ffi.new("struct ck_net_link *")
+
+    assert lib.ck_net_take_link(data, len(cut), link) <= 0
+    assert len(ffi.string(link.name)) < 16
+    assert _take_routes(cut)[0] <= 1
 
 
 def test_a_namespace_of_a_user_namespace() -> None:

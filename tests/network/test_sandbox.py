@@ -17,7 +17,7 @@ from container_kit.network import EndpointRequest, NetworkOptions, Networks, Net
 from container_kit.network.drivers.bridge import _IPV6_INSIDE
 from container_kit.network.joining import Joining, lead_out
 from container_kit.network.sandbox import _SETTINGS
-from tests.network.inside import addresses, default_gateways, join, links, new_owner, run_in
+from tests.network.inside import add_wire, addresses, default_gateways, join, links, new_owner, run_in
 
 pytestmark = pytest.mark.root
 
@@ -236,6 +236,28 @@ def test_a_running_container_changes_its_networks(networks: Networks) -> None:
         assert default_gateways(member.namespace) == [left.gateway4]
         assert networks.endpoints("first") == []
         Joining.of(networks, left).leave(member.namespace)
+
+
+def test_a_network_may_have_ipv6_alone(networks: Networks) -> None:
+    """Then there is no IPv4 address, and the way out is one of IPv6."""
+    networks.create("six", NetworkOptions(subnets=["fd00:66::/64"]))
+    with join(networks, "six") as one, join(networks, "six") as two:
+        assert one.endpoints[0].ipv4 == ""
+        assert default_gateways(one.namespace) == ["fd00:66::1"]
+        assert _reaches(one.namespace, two.namespace, "fd00:66::3")
+
+
+def test_the_host_keeps_listening_to_its_routers(networks: Networks) -> None:
+    """A host that becomes a router for IPv6 still takes its own way out from the routers on its wire."""
+    host = networks.site.host
+    add_wire(host, "wire0", address="fd00:77::2/64")
+    run_in(host, "ip", "route", "add", "default", "via", "fd00:77::1", "dev", "wire0")
+    before = host.get("net/ipv6/conf/wire0/accept_ra")
+    networks.create("six", NetworkOptions(ipv6=True))
+
+    with join(networks, "six"):
+        assert host.get("net/ipv6/conf/all/forwarding") == "1"
+        assert (before, host.get("net/ipv6/conf/wire0/accept_ra")) == ("1", "2")
 
 
 def test_ipv6_is_off_where_the_network_has_none(networks: Networks) -> None:

@@ -8,6 +8,7 @@ know the way), ``metadata`` (``allow``: link-local addresses, where clouds have 
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from container_kit.errors import InvalidInput, KernelError
@@ -75,7 +76,7 @@ class Bridge:
             mtu=network.mtu or _way_out_mtu(network, site),
             addresses=[_with_prefix(subnet) for subnet in network.subnets],
         )
-        site.host.set(_settings(network))
+        _apply(_settings(network, site), site)
         return Undo(messages=(delete_message(network.link),)) + firewall.set_up(network, site.host)
 
     def tear_down(self, network: NetworkRecord, site: Site) -> None:
@@ -137,7 +138,16 @@ def _with_prefix(subnet: Subnet) -> str:
     return f"{subnet.gateway}/{subnet.prefix_length}"
 
 
-def _settings(network: NetworkRecord) -> dict[str, str]:
+def _apply(settings: dict[str, str], site: Site) -> None:
+    """Set what is not so already: where nothing may be set, that can be enough."""
+    try:
+        site.host.set(settings)
+    except KernelError:
+        others = {key: value for key, value in settings.items() if site.host.get(key) != value}
+        site.host.set(others)
+
+
+def _settings(network: NetworkRecord, site: Site) -> dict[str, str]:
     """What the kernel has to know of the bridge and, for a way out, of the host."""
     prefix = f"net/ipv6/conf/{network.link}"
     settings = {f"{prefix}/accept_ra": "0", f"{prefix}/disable_ipv6": "0" if network.ipv6 else "1"}
@@ -146,5 +156,14 @@ def _settings(network: NetworkRecord) -> dict[str, str]:
     if not network.options.internal and network.ipv4 is not None:
         settings["net/ipv4/ip_forward"] = "1"
     if not network.options.internal and network.ipv6 is not None:
+        settings |= {f"net/ipv6/conf/{name}/accept_ra": "2" for name in _advised(site)}
         settings["net/ipv6/conf/all/forwarding"] = "1"
     return settings
+
+
+def _advised(site: Site) -> list[str]:
+    """Links whose routers tell the host its way out: it would stop to listen when it becomes a router."""
+    indexes = {route.link for route in routes(site.host, socket.AF_INET6) if route.target == "::/0"}
+    links = [find_link(site.host, index) for index in indexes]
+    names = [link.name for link in links if link is not None]
+    return [name for name in names if site.host.get(f"net/ipv6/conf/{name}/accept_ra") == "1"]
