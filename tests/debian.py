@@ -30,11 +30,12 @@ _EXCLUDED = [
 
 def root_file_system(*packages: str) -> Path:
     """The tar of a small Debian with *packages*."""
-    return made(["--variant=minbase", *_EXCLUDED, f"--include={','.join(sorted(packages))}", SUITE])
+    return made(["--variant=minbase", f"--include={','.join(sorted(packages))}", SUITE])
 
 
 def made(arguments: Sequence[str]) -> Path:
-    """The tar that mmdebstrap makes with *arguments*, which are followed by its path there."""
+    """The tar that mmdebstrap makes with *arguments*, but for what no service needs."""
+    arguments = [*_EXCLUDED, *arguments]
     digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:16]
     archive = CACHE / f"{digest}.tar"
     if not archive.exists():

@@ -2,7 +2,8 @@
 
 A fence ``python`` is run; when the next fence is ``text`` it holds what the block prints.
 A fence ``console`` holds commands behind ``$`` with their output below them.  In expected output
-``...`` stands for anything.  Fences in other languages are only read by people.
+``...`` stands for anything.  A fence with a name behind its language, in whichever language, is a file of
+that name.  Fences in other languages are only read by people.
 """
 
 from __future__ import annotations
@@ -13,28 +14,31 @@ from pathlib import Path
 
 import attrs
 
-_FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(\w+)(?: ([\w.-]+))?[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @attrs.frozen
 class Example:
-    """One thing to run, and what it prints (None: whatever it likes)."""
+    """One thing to run, and what it prints (None: whatever it likes); or a file to write (``file``)."""
 
     line: int
     language: str
     code: str
     output: str | None
+    name: str = ""
 
 
 def read_examples(page: Path) -> list[Example]:
     """All examples of *page*, in the order in which a reader meets them."""
     text = page.read_text()
-    fences = [(text.count("\n", 0, m.start()) + 1, m.group(1), m.group(2)) for m in _FENCE.finditer(text)]
+    fences = [(text.count("\n", 0, m.start()) + 1, *m.groups()) for m in _FENCE.finditer(text)]
     found: list[Example] = []
-    for number, (line, language, body) in enumerate(fences):
-        if language == "python":
+    for number, (line, language, name, body) in enumerate(fences):
+        if name is not None:
+            found.append(Example(line, "file", body, None, name))
+        elif language == "python":
             follower = fences[number + 1] if number + 1 < len(fences) else None
-            output = follower[2] if follower is not None and follower[1] == "text" else None
+            output = follower[3] if follower is not None and follower[1] == "text" else None
             found.append(Example(line, language, body, output))
         elif language == "console":
             found.extend(_commands(line, body))

@@ -6,16 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from container_kit.containers.engine import Engine
 from tests.docs.examples import Example, matches, read_examples
+from tests.testing.images import add_service_images
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 WITH_EXAMPLES = [page for page in PAGES if page.exists() and read_examples(page)]
 
+
+# Images that a page takes for granted, as everyone can pull them: here made of Debian's packages.
+NAMED_IMAGES = {"migrate.md": ("postgres", "nginx")}
 
 # Runs one block after another in one namespace, as a reader's interpreter does.
 INTERPRETER = """
@@ -37,12 +43,19 @@ for line in sys.stdin:
 def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
     """The examples of one page, in order, in one folder, one interpreter and one store."""
     environment = {**os.environ, "CONTAINER_KIT_ROOT": str(tmp_path / "store"), "PYTHONPATH": str(PROJECT)}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["PATH"] = f"{_programs(tmp_path)}:{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["PYTEST_ADDOPTS"] = _plugin()
+    if page.name in NAMED_IMAGES:
+        with Engine(tmp_path / "store") as engine:
+            add_service_images(engine, NAMED_IMAGES[page.name])
     folder = tmp_path / "work"
     folder.mkdir()
     with _interpreter(folder, environment) as interpreter:
         for example in read_examples(page):
             where = f"{page.name}:{example.line}"
+            if example.language == "file":
+                (folder / example.name).write_text(example.code)
+                continue
             if example.language == "console":
                 printed = _run(["bash", "-c", example.code], folder, environment, where)
             else:
@@ -51,6 +64,21 @@ def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
                 assert matches(example.output, printed), (
                     f"{where} printed:\n{printed}\nnot:\n{example.output}"
                 )
+
+
+def _programs(folder: Path) -> Path:
+    """A folder with programs that stand for those which fetch packages: what they make is kept."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "mmdebstrap").write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.debian "$@"\n')
+    (programs / "mmdebstrap").chmod(0o755)
+    return programs
+
+
+def _plugin() -> str:
+    """What loads our plugin into pytest, where this project is not installed and does so by itself."""
+    installed = entry_points(group="pytest11", name="container_kit")
+    return "" if installed else "-p container_kit.testing.plugin"
 
 
 def _interpreter(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:

@@ -17,8 +17,9 @@ from container_kit.testing.definitions import ready_made
 from container_kit.testing.locks import locked
 from tests.debian import CACHE, root_file_system
 
-_SMALL = ("postgresql", "redis-server", "nginx-light")
-_LARGE = ("mariadb-server", "rabbitmq-server")
+# The first are those of the tutorial, so that one root file system serves both.
+_SMALL = ("postgresql", "python3-psycopg2", "python3-redis", "redis-server")
+_LARGE = ("mariadb-server", "rabbitmq-server", "nginx-light")
 
 POSTGRES = """\
 #!/bin/sh
@@ -32,9 +33,9 @@ fi
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 if [ ! -s $data/PG_VERSION ]; then
     echo "$POSTGRES_PASSWORD" >/tmp/password
-    initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --no-sync >/dev/null
+    initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust -E UTF8 --no-sync >/dev/null
     rm /tmp/password
-    echo "CREATE DATABASE \\"$POSTGRES_DB\\"" | postgres --single -D $data template1 >/dev/null
+    echo "CREATE DATABASE \\"$POSTGRES_DB\\"" | postgres --single -F -D $data template1 >/dev/null
     echo "host all all all scram-sha-256" >>$data/pg_hba.conf
 fi
 exec postgres -D $data -c listen_addresses='*' "$@"
@@ -76,7 +77,7 @@ exec nginx -g 'daemon off; error_log stderr;' "$@"
 SERVICES = {
     "postgres": (_SMALL, POSTGRES),
     "redis": (_SMALL, REDIS),
-    "nginx": (_SMALL, NGINX),
+    "nginx": (_LARGE, NGINX),
     "mariadb": (_LARGE, MARIADB),
     "rabbitmq": (_LARGE, RABBITMQ),
 }
