@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "ckit.h"
 
@@ -39,7 +38,7 @@ static int become_deaf(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
-static int occupy(int fd, int family, int kind, const char *address, unsigned short *port)
+int ck_port_hold(int fd, int family, int kind, const char *address, unsigned short *port)
 {
 	union place place;
 	socklen_t size = set_place(&place, family, address, *port);
@@ -54,21 +53,5 @@ static int occupy(int fd, int family, int kind, const char *address, unsigned sh
 	if (getsockname(fd, &place.any, &size) < 0)
 		return -errno;
 	*port = ntohs(family == AF_INET ? place.ipv4.sin_port : place.ipv6.sin6_port);
-	return 0;
-}
-
-int ck_port_hold(struct ck_descriptor *held, int family, int kind, int protocol, const char *address,
-		 unsigned short *port)
-{
-	int fd = socket(family, kind | SOCK_CLOEXEC, protocol), error;
-
-	if (fd < 0)
-		return -errno;
-	error = occupy(fd, family, kind, address, port);
-	if (error < 0) {
-		close(fd);
-		return error;
-	}
-	ck_descriptor_take(held, &fd);
 	return 0;
 }

@@ -6,7 +6,6 @@ int ck_netlink_tell(int socket, const char *messages, size_t size, unsigned int 
 /* The same, and whatever else is answered goes into `answers`: how many bytes, or -errno (-EMSGSIZE: no room). */
 int ck_netlink_ask(int socket, const char *messages, size_t size, char *answers, size_t room);
 
-/* A socket at address and port, of which nothing is ever heard: nobody else can have the port, and what comes there
- * in spite of the packet filter is lost, not refused.  `port` 0 becomes the number that the kernel chose. */
-int ck_port_hold(struct ck_descriptor *held, int family, int kind, int protocol, const char *address,
-		 unsigned short *port);
+/* Puts a new socket at address and port, where nothing is ever heard: nobody else can have the port, and what comes
+ * there in spite of the packet filter is lost, not refused.  `port` 0 becomes the number that the kernel chose. */
+int ck_port_hold(int fd, int family, int kind, const char *address, unsigned short *port);

@@ -51,10 +51,12 @@ def profile_of(options: ContainerOptions) -> Profile:
     """The profile with what the options change about it.
 
     Raises:
-        InvalidInput: There is no such profile or capability.
+        InvalidInput: There is no such profile or capability; or it gets around the container's allow-list.
     """
     base = profile(options.profile) if isinstance(options.profile, str) else options.profile
     changed = base.with_capabilities(options.cap_add, options.cap_drop)
+    if options.egress is not None:
+        _check_held_by_egress(changed)
     shared = {kind for field, kind in _NAMESPACES if getattr(options, field) == "host"}
     found: dict[str, Any] = {}
     if shared:
@@ -72,6 +74,16 @@ def profile_of(options: ContainerOptions) -> Profile:
     if options.readonly_paths is not None:
         found["readonly_paths"] = options.readonly_paths
     return attrs.evolve(changed, **found) if found else changed
+
+
+def _check_held_by_egress(walls: Profile) -> None:
+    from container_kit.network.egress import EVADING_CAPABILITIES
+
+    evading = [name for name in EVADING_CAPABILITIES if name in walls.capabilities]
+    if evading:
+        raise InvalidInput(
+            f"egress cannot hold a container with {' and '.join(evading)}: drop it, cap_drop={evading!r}"
+        )
 
 
 def build_spec(

@@ -308,15 +308,24 @@ def write_etc(
     """Write the container's files below ``/etc`` if it has some of its own."""
     if options.network.startswith("container:") or not etc_directory(engine, container_id, options):
         return
-    write_etc_for(engine, container_id, options, () if held is None else held.endpoints)
+    endpoints, reached = ((), ()) if held is None else (held.endpoints, held.sandbox.hosts)
+    write_etc_for(engine, container_id, options, endpoints, reached)
 
 
 def write_etc_for(
-    engine: Engine, container_id: str, options: ContainerOptions, endpoints: Sequence[Endpoint]
+    engine: Engine,
+    container_id: str,
+    options: ContainerOptions,
+    endpoints: Sequence[Endpoint],
+    reached: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Write the files for a container that has these places on networks."""
+    """Write the files for a container that has these places on networks.
+
+    Args:
+        reached: Names of the outside that it may connect to, and their addresses.
+    """
     servers = name_servers(engine.networks, endpoints) if endpoints else ()
-    files = etc_of(container_id, options, endpoints, servers)
+    files = etc_of(container_id, options, endpoints, servers, reached)
     etc_files.write_files(engine.catalogue.directory(container_id), files)
 
 
@@ -332,16 +341,21 @@ def name_servers(networks: Networks, endpoints: Sequence[Endpoint]) -> tuple[str
 
 
 def etc_of(
-    container_id: str, options: ContainerOptions, endpoints: Sequence[Endpoint], servers: Sequence[str]
+    container_id: str,
+    options: ContainerOptions,
+    endpoints: Sequence[Endpoint],
+    servers: Sequence[str],
+    reached: Sequence[tuple[str, str]] = (),
 ) -> EtcFiles:
     """The container's files, for the places that it has on networks.
 
     Args:
         servers: Name servers of its networks.
+        reached: Further names and addresses.
     """
     hostname = options.hostname or container_id[:_SHORT]
     whole = f"{hostname}.{options.domainname}" if options.domainname else hostname
-    extra = [*_of_host(options), *options.extra_hosts]
+    extra = [*_of_host(options), *options.extra_hosts, *reached]
     gateway = next((one.gateway4 or one.gateway6 for one in endpoints if one.gateway4 or one.gateway6), "")
     addresses = [address for one in endpoints for address in one.addresses] or ["127.0.1.1"]
     return EtcFiles(

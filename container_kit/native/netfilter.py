@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from container_kit.errors import KernelError
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor
+from container_kit.native.namespaces import NetworkNamespace
 
 __all__ = ["ask", "hold_port", "tell"]
 
@@ -46,19 +47,22 @@ def ask(asked: int, messages: bytes, doing: str) -> bytes:
 
 
 def hold_port(
-    address: IPv4Address | IPv6Address, port: int, kind: socket.SocketKind, protocol: int
+    place: NetworkNamespace, address: IPv4Address | IPv6Address, port: int, kind: int, protocol: int
 ) -> tuple[Descriptor, int]:
-    """A socket that keeps *port* of *address* and hears nothing; 0 lets the kernel choose the port.
+    """A socket that keeps *port* of *address* in *place* and hears nothing; 0 lets the kernel choose.
+
+    Args:
+        kind, protocol: As for :func:`socket.socket`.
 
     Returns:
         The socket, and its port.
 
     Raises:
-        OSError: It cannot be had: EADDRINUSE, EADDRNOTAVAIL, EACCES, EPROTONOSUPPORT.
+        KernelError: It cannot be had: EADDRINUSE, EADDRNOTAVAIL, EACCES, EPROTONOSUPPORT.
     """
-    held, number = Descriptor(), ffi.new("unsigned short *", port)
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    result = lib.ck_port_hold(held._cell, family, kind, protocol, address.packed, number)
+    held, number = place.socket(family, kind, protocol), ffi.new("unsigned short *", port)
+    result = lib.ck_port_hold(held.fileno(), family, kind, address.packed, number)
     if result < 0:
         raise KernelError.of(-result, f"cannot hold port {port} of {address}")
     return held, number[0]

@@ -19,6 +19,7 @@ from container_kit.network.values import PortRequest, PublishedPort
 
 if TYPE_CHECKING:
     from container_kit.native.descriptors import Descriptor
+    from container_kit.network.site import Site
 
 __all__ = ["DEFAULT_HOST_IP", "HeldPort", "hold"]
 
@@ -38,11 +39,11 @@ class HeldPort:
     socket: Descriptor
 
 
-def hold(requests: Iterable[PortRequest], root: str = "") -> list[HeldPort]:
+def hold(requests: Iterable[PortRequest], site: Site) -> list[HeldPort]:
     """Hold the ports that are asked for; all of them or none.
 
     Args:
-        root: The store's root, where it is looked up which container has a port that is taken.
+        site: The namespace of the ports, and the root of the containers that may have one that is taken.
 
     Raises:
         Conflict: A port is taken; says by whom.
@@ -53,7 +54,7 @@ def hold(requests: Iterable[PortRequest], root: str = "") -> list[HeldPort]:
     held: list[HeldPort] = []
     for request in requests:
         for wanted in _each(request):
-            held.append(_hold(wanted, held, root))
+            held.append(_hold(wanted, held, site))
     return held
 
 
@@ -64,12 +65,17 @@ def _each(request: PortRequest) -> Iterator[PublishedPort]:
         yield PublishedPort(request.container_port + number, request.protocol, host_ip, host_port)
 
 
-def _hold(wanted: PublishedPort, before: Sequence[HeldPort], root: str) -> HeldPort:
+def _hold(wanted: PublishedPort, before: Sequence[HeldPort], site: Site) -> HeldPort:
     address = ip_address(wanted.host_ip)
+    if address.version == 6 and address.is_loopback:
+        raise UnsupportedFeature(
+            f"cannot publish port {wanted.container_port}/{wanted.protocol} at ::1: packets of ::1 cannot be "
+            "translated by Linux; use 127.0.0.1"
+        )
     try:
-        taken, number = hold_port(address, wanted.host_port, *_KINDS[wanted.protocol])
+        taken, number = hold_port(site.host, address, wanted.host_port, *_KINDS[wanted.protocol])
     except KernelError as error:
-        raise _explained(error, wanted, address, before, root) from None
+        raise _explained(error, wanted, address, before, site.root) from None
     return HeldPort(PublishedPort(wanted.container_port, wanted.protocol, str(address), number), taken)
 
 

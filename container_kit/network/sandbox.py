@@ -140,7 +140,7 @@ class NetworkSandbox:
             raise InvalidInput(
                 "ports are published by a bridge network that is not internal: add one, or drop them"
             )
-        found = hold(ports, self.networks.site.root)
+        found = hold(ports, self.networks.site)
         self.held = tuple(one.socket for one in found)
         self.ports = tuple(one.port for one in found)
         joining.change(ports=self.ports)

@@ -115,6 +115,11 @@ class Bridge:
             addresses=[text for text in (endpoint.ipv4, endpoint.ipv6) if text],
             gateways=[text for text in (endpoint.gateway4, endpoint.gateway6) if text],
         )
+        # Packets pass a link some milliseconds after it has come up, when the kernel's worker has seen that.
+        # To be asked for its state makes the kernel look at once; the bridge comes up with its first member.
+        find_link(inside, endpoint.interface)
+        find_link(member.site.host, endpoint.link)
+        find_link(member.site.host, network.link)
         return endpoint
 
     def detach(self, member: Member) -> None:
@@ -150,7 +155,12 @@ def _apply(settings: dict[str, str], site: Site) -> None:
 def _settings(network: NetworkRecord, site: Site) -> dict[str, str]:
     """What the kernel has to know of the bridge and, for a way out, of the host."""
     prefix = f"net/ipv6/conf/{network.link}"
-    settings = {f"{prefix}/accept_ra": "0", f"{prefix}/disable_ipv6": "0" if network.ipv6 else "1"}
+    settings = {
+        f"{prefix}/accept_ra": "0",
+        # Its address of the link is used at once: nobody else has it, and without it no neighbour is found.
+        f"{prefix}/accept_dad": "0",
+        f"{prefix}/disable_ipv6": "0" if network.ipv6 else "1",
+    }
     if network.ipv4 is not None:  # for ports of 127.0.0.1; the firewall keeps everything else from it
         settings[f"net/ipv4/conf/{network.link}/route_localnet"] = "1"
     if not network.options.internal and network.ipv4 is not None:
