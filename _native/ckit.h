@@ -21,6 +21,7 @@
 #include "cdef/socket_in.h"
 #include "cdef/surroundings.h"
 #include "cdef/trees.h"
+#include "cdef/user_namespace.h"
 #include "cdef/bpf.h"
 #include "cdef/durability.h"
 #include "cdef/landlock.h"

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "init/enter.h"
+
 #define STACK_SIZE (64 * 1024)
 #define MAX_FDS 16
 #define HIGH_FD 64
@@ -26,6 +28,7 @@ struct daemon {
 	const char *const *argv;
 	const int *fds;
 	int count;
+	int user_namespace;
 	char *stack;
 	volatile int error;
 };
@@ -59,7 +62,10 @@ SHARES_MEMORY static int run_daemon(void *argument)
 	static const char *const no_environment[] = {NULL};
 	struct daemon *daemon = argument;
 	int exe_fd;
-	int error = place_fds(daemon, &exe_fd);
+	int error = daemon->user_namespace > 0 ? (int)enter_user_namespace(daemon->user_namespace) : 0;
+
+	if (error == 0)
+		error = place_fds(daemon, &exe_fd);
 
 	if (error == 0) {
 		syscall(SYS_execveat, exe_fd, "", daemon->argv, no_environment, AT_EMPTY_PATH);
@@ -92,9 +98,11 @@ static int clone_and_reap(struct daemon *daemon)
 	return daemon->error;
 }
 
-int ck_spawn_daemon(int exe_fd, const char *const *argv, const int *fds, int count)
+int ck_spawn_daemon(int exe_fd, int user_namespace, const char *const *argv, const int *fds, int count)
 {
-	struct daemon daemon = {.exe_fd = exe_fd, .argv = argv, .fds = fds, .count = count};
+	struct daemon daemon = {
+		.exe_fd = exe_fd, .user_namespace = user_namespace, .argv = argv, .fds = fds, .count = count,
+	};
 	sigset_t all, before;
 	int result;
 

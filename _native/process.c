@@ -77,7 +77,7 @@ static void import_launch(const struct ck_started *started, struct launch *l)
 	l->mount_ns_fd = started->mount_ns_fd;
 }
 
-int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
+int ck_launch(int init_fd, int user_namespace, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
 	      const int *preserve, int preserve_count, const int *slots, int slot_count, int timeout_ms,
 	      struct ck_started *started)
 {
@@ -85,6 +85,7 @@ int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_
 		.init_fd = init_fd, .cgroup_fd = cgroup_fd, .plan = plan, .plan_size = plan_size,
 		.preserve = preserve, .preserve_count = preserve_count, .slots = slots, .slot_count = slot_count,
 		.stdio = { stdio[0], stdio[1], stdio[2] }, .timeout_ms = timeout_ms,
+		.user_namespace = user_namespace,
 	};
 	long result;
 

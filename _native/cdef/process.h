@@ -16,8 +16,9 @@ int ck_seal_init(const char *path);
 
 /* Begin a plan.  0: the program runs.  STATUS_* (see init/plan.h) when the caller must act: 1 failed, 4 meet
  * (answer, then ck_launch_next), 5 waits for its start, 7 is parked.  -EBADF: init_fd is not a sealed copy.
- * -ETIMEDOUT: nothing was heard of it for timeout_ms (0: no limit). */
-int ck_launch(int init_fd, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
+ * -ETIMEDOUT: nothing was heard of it for timeout_ms (0: no limit).  user_namespace is for plans that are to be begun
+ * in it (PLAN_WITHIN); 0 for none. */
+int ck_launch(int init_fd, int user_namespace, const char *plan, unsigned int plan_size, int cgroup_fd, const int *stdio,
 	      const int *preserve, int preserve_count, const int *slots, int slot_count, int timeout_ms,
 	      struct ck_started *started);
 int ck_launch_next(struct ck_started *started);

@@ -55,6 +55,7 @@ enum {
 	FIELD_NAME_FILE = 14,
 	FIELD_UNDO_FILE = 19,	 /* text: a path to unlink */
 	FIELD_UNDO_MESSAGE = 20, /* the protocol as uint64, then a netlink message */
+	FIELD_PROCESS = 30,	 /* the number of a pidfd as int */
 };
 
 /* undo.c: what a container has in the network; other fields are passed over. */

@@ -3,6 +3,7 @@
  * What it guards is a list of entries in one piece of memory that grows: each a length and the fields that the owner
  * sent (container_kit/containers/guardian.py). */
 #include "daemon.h"
+#include "message.h"
 
 #define MEMORY_RW 3   /* PROT_READ | PROT_WRITE */
 #define MEMORY_OWN 34 /* MAP_PRIVATE | MAP_ANONYMOUS */
@@ -21,6 +22,7 @@ struct entry {
 	struct cgroups cgroups;
 	const char *fields; /* all of them */
 	uint64_t size;
+	int pidfd; /* of its first process, where no cgroup could be made; else -1 */
 };
 
 static char *message;
@@ -44,6 +46,11 @@ static int take_field(struct entry *entry, const struct field *field)
 		return take_text(field, &entry->cgroups.v2);
 	case FIELD_NAME_FILE:
 		return take_text(field, &entry->name_file);
+	case FIELD_PROCESS:
+		if (field->size != sizeof entry->pidfd)
+			return -EINVAL;
+		memcpy(&entry->pidfd, field->data, sizeof entry->pidfd);
+		return 0;
 	case FIELD_CGROUP:
 		if (entry->cgroups.v1_count == MAX_CGROUPS)
 			return -E2BIG;
@@ -61,7 +68,7 @@ static int parse(struct entry *entry, const char *data, uint64_t size)
 	struct field field;
 	int more;
 
-	*entry = (struct entry){ .fields = data, .size = size };
+	*entry = (struct entry){ .fields = data, .size = size, .pidfd = -1 };
 	while ((more = next_field(&at, data + size, &field)) > 0)
 		if (take_field(entry, &field) < 0)
 			return -EINVAL;
@@ -114,7 +121,7 @@ static int entry_at(const struct entries *entries, uint64_t offset, struct entry
 	return parse(entry, entries->data + offset + 8, size_at(entries, offset) - 8);
 }
 
-static void forget(struct entries *entries, const char *id)
+static int forget(struct entries *entries, const char *id)
 {
 	struct entry entry;
 
@@ -122,16 +129,40 @@ static void forget(struct entries *entries, const char *id)
 		uint64_t size = size_at(entries, at);
 		if (entry_at(entries, at, &entry) < 0 || !ck_streq(entry.id, id))
 			continue;
+		if (entry.pidfd >= 0)
+			sys(close, entry.pidfd);
 		memmove(entries->data + at, entries->data + at + size, entries->used - at - size);
 		entries->used -= size;
-		return;
+		return 1;
 	}
+	return 0;
+}
+
+/* A process of a container, as an entry of its own: the number of the descriptor ends the message. */
+static void add_process(struct entries *entries, uint64_t size, int pidfd)
+{
+	if (pidfd < 0)
+		return;
+	memcpy(message + size - sizeof(uint64_t), &pidfd, sizeof pidfd);
+	add(entries, message + 8, size - 8);
+}
+
+static long receive(int *passed)
+{
+	struct ck_iovec iov = { message, LONGEST_MESSAGE - 1 };
+	struct ck_rights rights = { 0 };
+	struct ck_message header = { .iov = &iov, .iov_length = 1, .control = &rights, .control_length = sizeof rights };
+	long size = sys(recvmsg, SOCKET_FD, &header, 0x40 | 0x40000000 /* MSG_DONTWAIT | MSG_CMSG_CLOEXEC */);
+
+	*passed = size > 0 && header.control_length >= CK_RIGHTS_LENGTH ? rights.fd : -1;
+	return size;
 }
 
 /* One message; 0 when the owner has closed the socket. */
 static int take_message(struct entries *entries)
 {
-	long size = sys(recvfrom, SOCKET_FD, message, LONGEST_MESSAGE - 1, 0x40 /* MSG_DONTWAIT */, NULL, NULL);
+	int pidfd;
+	long size = receive(&pidfd);
 
 	if (size <= 0)
 		return size == -EAGAIN || size == -EINTR;
@@ -140,8 +171,12 @@ static int take_message(struct entries *entries)
 		return 1;
 	if (message[0] == 'a')
 		add(entries, message + 8, size - 8);
+	else if (message[0] == 'p')
+		add_process(entries, size, pidfd);
 	else if (message[0] == 'r')
-		forget(entries, message + 8);
+		/* What there was of its processes too. */
+		while (forget(entries, message + 8))
+			;
 	return 1;
 }
 
@@ -156,6 +191,8 @@ static void for_each(struct entries *entries, void (*action)(const struct entry 
 
 static void kill_one(const struct entry *entry)
 {
+	if (entry->pidfd >= 0)
+		sys(pidfd_send_signal, entry->pidfd, KILL_SIGNAL, NULL, 0);
 	cgroups_kill(&entry->cgroups);
 	cgroups_thaw(&entry->cgroups);
 }

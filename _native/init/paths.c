@@ -181,6 +181,20 @@ long write_file(int dir_fd, const char *path, const char *text)
 	return result < 0 ? result : 0;
 }
 
+/* In a user namespace that shares the host's processes nobody may mount a procfs: then the host's, while the host is
+ * in view, and certainly that. */
+static long proc_of_host(void)
+{
+	struct { unsigned long type, rest[15]; } fs = { 0 };
+	long fd = sys(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 && (sys(fstatfs, fd, &fs) < 0 || fs.type != 0x9fa0 /* PROC_SUPER_MAGIC */)) {
+		sys(close, fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
 /* A procfs of our own: never the one that the image or another container may have mounted over. */
 static long proc_ensure(void)
 {
@@ -195,6 +209,8 @@ static long proc_ensure(void)
 	if (result >= 0)
 		result = sys(fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	sys(close, context);
+	if (result == -EPERM)
+		result = proc_of_host();
 	if (result >= 0)
 		init.proc_fd = result;
 	return result < 0 ? result : 0;

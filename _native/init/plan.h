@@ -19,6 +19,9 @@ struct plan_header {
 	uint64_t streams;      /* of a plan for a parked process: which of 0, 1 and 2 come with it, as bits */
 };
 
+/* Among the clone flags, where no kernel has one: to be begun in the launcher's own user namespace. */
+#define PLAN_WITHIN (1ULL << 62)
+
 struct plan_step {
 	uint16_t op;
 	uint16_t slot;

@@ -9,6 +9,8 @@
 #include <asm/fcntl.h>
 #include <linux/sched.h>
 
+#include "enter.h"
+#include "message.h"
 #include "plan.h"
 #include "sys.h"
 
@@ -34,29 +36,6 @@
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
-struct ck_iovec {
-	void *base;
-	unsigned long length;
-};
-
-struct ck_message {
-	void *name;
-	unsigned int name_length;
-	struct ck_iovec *iov;
-	unsigned long iov_length;
-	void *control;
-	unsigned long control_length;
-	unsigned int flags;
-};
-
-/* One descriptor as ancillary data (a cmsghdr with SCM_RIGHTS), laid out as the kernel wants it. */
-struct ck_rights {
-	unsigned long length;
-	int level, type;
-	int fd, padding;
-};
-#define CK_RIGHTS_LENGTH 20 /* header and one int */
-
 /* What begins a process: where its program is, which descriptors it gets as 0, 1, 2, ... */
 struct spawn {
 	int init_fd;
@@ -65,6 +44,7 @@ struct spawn {
 	int fd_count;
 	uint64_t clone_flags;
 	int cgroup_fd;
+	int user_namespace; /* to be begun in, 0: the caller's */
 	int pid, pidfd; /* results */
 	long failed;	/* set by the child when it could not get as far as init */
 };
@@ -143,6 +123,41 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) static int spawn_
 	return 125;
 }
 
+struct spawn_detour {
+	struct clone_args *args;
+	struct spawn *spawn;
+	long pid;
+};
+
+/* In a process between the caller and the new one, which becomes the caller's child all the same. */
+__attribute__((no_sanitize("address", "undefined", "thread"))) static int spawn_from_within(void *data)
+{
+	struct spawn_detour *detour = data;
+
+	detour->pid = enter_user_namespace(detour->spawn->user_namespace);
+	if (detour->pid >= 0)
+		detour->pid = spawn_clone(detour->args, spawn_child, detour->spawn);
+	return 0;
+}
+
+/* A process of several threads cannot enter a user namespace: one that is made for it does, with the caller's
+ * descriptors, since the pidfd is to be the caller's.  The stack of the new process lies below its own. */
+static long spawn_within(struct spawn *s, struct clone_args *inner)
+{
+	char stack[SPAWN_STACK] __attribute__((aligned(16)));
+	struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK | CLONE_FILES,
+				   .stack = (uint64_t)(uintptr_t)stack, .stack_size = sizeof stack };
+	struct spawn_detour detour = { inner, s, 0 };
+	long middle;
+
+	inner->flags |= CLONE_PARENT;
+	middle = spawn_clone(&args, spawn_from_within, &detour);
+	if (middle < 0)
+		return middle;
+	sys(wait4, middle, NULL, SPAWN_ALL_CHILDREN, NULL);
+	return detour.pid;
+}
+
 /* Begin the process; returns 0 or -errno.  Its end is learned from the pidfd. */
 static long spawn(struct spawn *s)
 {
@@ -162,7 +177,7 @@ static long spawn(struct spawn *s)
 	}
 	s->failed = 0;
 	sys(rt_sigprocmask, 0 /* SIG_BLOCK */, &all, &before, 8);
-	pid = spawn_clone(&args, spawn_child, s);
+	pid = s->user_namespace > 0 ? spawn_within(s, &args) : spawn_clone(&args, spawn_child, s);
 	sys(rt_sigprocmask, 2 /* SIG_SETMASK */, &before, NULL, 8);
 	if (pid < 0)
 		return pid;
@@ -220,6 +235,7 @@ struct launch {
 	int preserve_count;
 	const int *slots;
 	int slot_count;
+	int user_namespace; /* for plans with PLAN_WITHIN; 0: the caller is in it */
 	/* How long init may say nothing, 0: for ever.  Whoever joins a container can be stopped by its processes. */
 	int timeout_ms;
 	/* Results; -1 where there is none. */
@@ -391,7 +407,8 @@ static long launch_begin(struct launch *l)
 		sent = spawn_send_plan(pair[0], l->plan, l->plan_size, 0, SPAWN_DONT_WAIT);
 	ck_append_number(base, base + sizeof base, 3 + l->preserve_count);
 	s.fd_count = launch_place(l, pair[1], fds);
-	s.clone_flags = header->clone_flags;
+	s.clone_flags = header->clone_flags & ~PLAN_WITHIN;
+	s.user_namespace = header->clone_flags & PLAN_WITHIN ? l->user_namespace : 0;
 	result = sent < 0 ? sent : spawn(&s);
 	sys(close, pair[1]);
 	if (result < 0) {

@@ -19,6 +19,7 @@ import attrs
 
 from container_kit.build.cache import make_private
 from container_kit.images.overlay import measure
+from container_kit.native.user_namespace import within
 from container_kit.store.drafts import remove_entry
 
 __all__ = ["CacheMounts", "CacheRecord"]
@@ -117,7 +118,7 @@ class CacheMounts:
                 remove_entry(home, "draft")
                 os.mkdir(draft, 0o700)
                 _fill(draft, fill)
-                os.chown(draft, *owner)
+                within(os.chown, draft, *owner)
                 os.chmod(draft, mode)
                 os.rename(draft, data)
         return data

@@ -36,6 +36,7 @@ from container_kit.containers.identity import resolve_in_root
 from container_kit.errors import ContainerKitError
 from container_kit.images.layers import build_layer
 from container_kit.native.trees import mkdirs_beneath, open_beneath
+from container_kit.native.user_namespace import with_rights
 from container_kit.oci import Digest
 from container_kit.oci.progress import Action, Progress
 
@@ -229,6 +230,7 @@ def _shown(source: str) -> str:
     return line if len(line) <= 100 else line[:99] + "…"
 
 
+@with_rights
 def _give(root: int, path: str, uid: int, gid: int) -> None:
     fd = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
     try:

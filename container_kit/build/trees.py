@@ -20,6 +20,7 @@ from container_kit.build.hashes import HashCache
 from container_kit.errors import Conflict, InvalidInput, KernelError, LimitExceeded
 from container_kit.native.listing import Listed, digest_files, list_directory
 from container_kit.native.trees import open_beneath
+from container_kit.native.user_namespace import with_rights
 
 __all__ = ["Node", "Tree", "normal_path"]
 
@@ -93,6 +94,7 @@ class Tree:
                 todo += found.target.split("/")[::-1]
         return "/".join(done)
 
+    @with_rights
     def lstat(self, path: str) -> Listed | None:
         """What stands at *path* (resolved but for its last part); None where there is nothing."""
         try:

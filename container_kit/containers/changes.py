@@ -60,13 +60,14 @@ def commit(
 def still(container: Container) -> Iterator[None]:
     """Frozen for the length of the block, if it runs; what it had written is in its files by then."""
     group = container.engine.cgroups.open(container.id) if container.status == "running" else None
-    if group is not None:
-        group.freeze()
+    if group is None or not group.paths:
+        yield  # an ordinary user without a cgroup of its own cannot stop it: the files are taken as they are
+        return
+    group.freeze()
     try:
         yield
     finally:
-        if group is not None:
-            group.thaw()
+        group.thaw()
 
 
 def export(container: Container, destination: str | os.PathLike[str] | IO[bytes]) -> None:

@@ -21,6 +21,8 @@ from container_kit.containers.roots import open_root
 from container_kit.containers.treecopy import DEEPEST, DIRECTORY, TreeCopy
 from container_kit.errors import ContainerKitError, InvalidInput, KernelError, LimitExceeded, NotFound
 from container_kit.native.descriptors import Descriptor, as_file, memory_file, open_path
+from container_kit.native.own_ids import needs_namespace
+from container_kit.native.user_namespace import within
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -34,7 +36,7 @@ def copy_in(container: Container, source: str | os.PathLike[str] | IO[bytes], pa
         root = RootFiles(root_fd)
         if isinstance(source, str | os.PathLike):
             with _host_source(os.fspath(source)) as (folder, name, contents):
-                _copy(TreeCopy(uid=0, gid=0), folder, name, contents, root, path)
+                within(_copy, TreeCopy(uid=0, gid=0), folder, name, contents, root, path)
         else:
             _unpack_into(container, source, root, path)
     container.engine.note("copy", container.engine.record(container.id), path=path)
@@ -49,10 +51,15 @@ def copy_out(container: Container, path: str, destination: str | os.PathLike[str
         if isinstance(destination, str | os.PathLike):
             target = os.path.abspath(os.fspath(destination))
             target += "/" if os.fspath(destination).endswith("/") else ""
-            copier = TreeCopy(uid=os.geteuid(), gid=os.getegid(), keep_special_bits=False)
-            _copy(copier, folder, name, contents, _HostFiles(), target)
+            copier = TreeCopy(*_own_ids(), keep_special_bits=False)
+            within(_copy, copier, folder, name, contents, _HostFiles(), target)
         else:
-            _write_tar(folder, name, destination)
+            within(_write_tar, folder, name, destination)
+
+
+def _own_ids() -> tuple[int, int]:
+    """Who this user is where the copying is done."""
+    return (0, 0) if needs_namespace() else (os.geteuid(), os.getegid())
 
 
 class _HostFiles(RootFiles):
@@ -85,8 +92,8 @@ def _inside_source(root: RootFiles, path: str) -> Iterator[tuple[int, str, bool]
     contents = path.endswith("/.")
     plain = posixpath.normpath("/" + path)
     folder, name = posixpath.split(plain)
-    with root.resolve(folder, DIRECTORY) as held:
-        _lstat(held.fileno(), name or ".", path)
+    with within(root.resolve, folder, DIRECTORY) as held:
+        within(_lstat, held.fileno(), name or ".", path)
         yield held.fileno(), name or ".", contents or not name
 
 
@@ -145,9 +152,9 @@ def _unpack_into(container: Container, source: IO[bytes], root: RootFiles, path:
         with open_path(os.path.join(directory, name), DIRECTORY) as unpacked:
             with _descriptor_of(source) as source_fd:
                 unpack(source_fd, unpacked.fileno(), form="archive")
-            with root.resolve(path, DIRECTORY) as target:
+            with within(root.resolve, path, DIRECTORY) as target:
                 check_changeable(target, path)
-                TreeCopy(uid=None, gid=None).contents(unpacked.fileno(), ".", target.fileno())
+                within(TreeCopy(uid=None, gid=None).contents, unpacked.fileno(), ".", target.fileno())
     finally:
         remove_directory(directory, name)
 

@@ -313,7 +313,7 @@ class Engine:
             from container_kit.runtime.cgroups import Cgroups
             from container_kit.runtime.host import Host
 
-            return Cgroups(Host.probe().cgroups, self.cgroup_parent)
+            return Cgroups(Host.for_containers().cgroups, self.cgroup_parent)
 
         found: Cgroups = self.kept("cgroups", make)
         return found

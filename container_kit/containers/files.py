@@ -18,6 +18,7 @@ from container_kit.containers.roots import open_root
 from container_kit.errors import InvalidInput, KernelError, NotFound
 from container_kit.native.descriptors import Descriptor, as_file, open_below, open_path
 from container_kit.native.trees import kernel_file_system
+from container_kit.native.user_namespace import with_rights
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
@@ -48,6 +49,7 @@ class RootFiles:
         except OSError as error:
             raise _explained(error, "cannot open", path) from None
 
+    @with_rights
     def open(self, path: str, mode: str = "r", **arguments: Any) -> IO[Any]:
         """Like the built-in ``open``: modes r, w, a, x with b and +.
 
@@ -73,6 +75,7 @@ class RootFiles:
                 path = _where_it_leads(folder, name, path)
         raise KernelError.of(errno.ELOOP, "cannot open", path)
 
+    @with_rights
     def read_bytes(self, path: str, limit: int = _LARGEST_READ) -> bytes:
         """All bytes of a file, at most *limit*."""
         pieces: list[bytes] = []
@@ -87,6 +90,7 @@ class RootFiles:
         """All of a file as text; bytes that cannot be decoded are replaced."""
         return self.read_bytes(path).decode(encoding, "replace")
 
+    @with_rights
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> int:
         """Replace the content of a file, making it when it is missing; returns the number of bytes."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -98,6 +102,7 @@ class RootFiles:
         """Replace the content of a file with text; returns the number of bytes."""
         return self.write_bytes(path, text.encode(encoding), mode)
 
+    @with_rights
     def stat(self, path: str, *, follow_symlinks: bool = True) -> os.stat_result:
         """What the kernel knows about a path."""
         with self.resolve(path, os.O_PATH | (0 if follow_symlinks else os.O_NOFOLLOW)) as found:
@@ -125,11 +130,13 @@ class RootFiles:
                 return False
             raise
 
+    @with_rights
     def iterdir(self, path: str = "/") -> list[str]:
         """The names in a directory, sorted."""
         with self.resolve(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
             return sorted(os.listdir(folder.fileno()))
 
+    @with_rights
     def readlink(self, path: str) -> str:
         """What a symbolic link says."""
         with self.resolve(path, os.O_PATH | os.O_NOFOLLOW) as found:
@@ -138,10 +145,14 @@ class RootFiles:
             except OSError as error:
                 raise KernelError.of(error.errno or 0, "not a symbolic link in the container", path) from None
 
+    @with_rights
     def mkdir(self, path: str, mode: int = 0o755, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Make a directory; with *parents* also those that it lies in."""
+        self._mkdir(path, mode, parents, exist_ok)
+
+    def _mkdir(self, path: str, mode: int, parents: bool, exist_ok: bool) -> None:
         if parents and posixpath.dirname(path.rstrip("/")) not in ("", "/"):
-            self.mkdir(posixpath.dirname(path.rstrip("/")), mode, parents=True, exist_ok=True)
+            self._mkdir(posixpath.dirname(path.rstrip("/")), mode, True, True)
         with self._parent(path) as (fd, name):
             try:
                 os.mkdir(name, mode, dir_fd=fd)
@@ -149,6 +160,7 @@ class RootFiles:
                 if not exist_ok or not self.is_dir(path):
                     raise KernelError.of(errno.EEXIST, "cannot make a directory", path) from None
 
+    @with_rights
     def unlink(self, path: str, *, missing_ok: bool = False) -> None:
         """Remove a file or a link."""
         with self._parent(path) as (fd, name):
@@ -160,6 +172,7 @@ class RootFiles:
             except OSError as error:
                 raise KernelError.of(error.errno or 0, "cannot remove", path) from None
 
+    @with_rights
     def rmtree(self, path: str) -> None:
         """Remove a directory with all that is in it."""
         from container_kit.native.trees import remove_tree
@@ -167,12 +180,14 @@ class RootFiles:
         with self._parent(path) as (fd, name):
             remove_tree(fd, name)
 
+    @with_rights
     def chmod(self, path: str, mode: int) -> None:
         """Change the permission bits."""
         with self.resolve(path) as found:
             check_changeable(found, path)
             os.chmod(f"/proc/self/fd/{found.fileno()}", mode)
 
+    @with_rights
     def chown(self, path: str, uid: int, gid: int) -> None:
         """Change the owner; ids are those inside the container."""
         with self.resolve(path) as found:

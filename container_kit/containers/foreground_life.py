@@ -156,6 +156,12 @@ class ForegroundContainer:
         """
         self._plans = self._plans_of(self.recipe)
         self._parked = Parked(self._plans.world, cgroup_fd=self._cgroup_fd, slots=self._slots)
+        self._guard_process(self._parked.pidfd)
+
+    def _guard_process(self, pidfd: int) -> None:
+        """Without a cgroup, by which its processes are found, the guardian has to know the first of them."""
+        if self._cgroup is not None and not self._cgroup.paths:
+            self.engine.guardian.add_process(self.id, pidfd)
 
     def can_be(self, recipe: Recipe, surroundings: bytes) -> bool:
         """Whether it is what a thread with these `surroundings` would make for *recipe* now."""
@@ -238,6 +244,7 @@ class ForegroundContainer:
             cgroup_fd=self._cgroup_fd,
         )
         self._is_running = True
+        self._guard_process(self.launched.pidfd)
         for disk in disks:
             disk.close()
         streams.started()

@@ -6,6 +6,7 @@ message on that is
 
 - ``a`` + fields in the monitor configuration's form (id, directory, cgroup2, cgroups, name_file, undo): guard
   this,
+- ``p`` + fields (id, process), with a pidfd: this is its first process, which no cgroup holds,
 - ``r`` + id: no longer.
 
 When the owner ends it kills what runs in those cgroups, takes back what they have in the network, and removes
@@ -14,6 +15,7 @@ cgroups, names and directories.  When the socket closes and it guards nothing, i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Guardian"]
 
-_ADD, _REMOVE = b"a".ljust(8, b"\0"), b"r".ljust(8, b"\0")
+_ADD, _PROCESS, _REMOVE = (kind.ljust(8, b"\0") for kind in (b"a", b"p", b"r"))
 
 
 class Guardian:
@@ -83,6 +85,14 @@ class Guardian:
             self._forget_after_fork()
             self._guarded[id] = message
             self._send(message)
+
+    def add_process(self, id: str, pidfd: int) -> None:
+        """The first process of a guarded container for which no cgroup could be made."""
+        fields = encode_fields(((1, text(id)), (30, bytes(4))))
+        with self._lock:
+            if self._owner == os.getpid() and self._socket is not None:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    socket.send_fds(self._socket, [_PROCESS + fields], [pidfd])
 
     def remove(self, id: str) -> None:
         """The container is gone, or no longer owned."""

@@ -14,6 +14,7 @@ import attrs
 from container_kit.errors import KernelError
 from container_kit.images.overlay import is_opaque
 from container_kit.native.trees import open_beneath
+from container_kit.native.user_namespace import with_rights
 from container_kit.runtime.layer_files import find_in_layers, split_at_missing
 
 __all__ = ["MountPoint", "leftover_paths", "mount_points"]
@@ -41,6 +42,7 @@ def mount_points(layers: Sequence[str], targets: Iterable[str]) -> tuple[MountPo
     return tuple(point for point in found if point.missing)
 
 
+@with_rights
 def leftover_paths(upper: str, layers: Sequence[str], points: Iterable[MountPoint]) -> tuple[str, ...]:
     """The paths in *upper*, relative to it, that are there only because something was mounted on them.
 

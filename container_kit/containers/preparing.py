@@ -28,9 +28,10 @@ from container_kit.containers.volume_mounts import spec_mounts
 from container_kit.containers.volume_users import Claim, places_of, take_volumes
 from container_kit.errors import InvalidInput, WrongState
 from container_kit.images import RunDefaults
+from container_kit.native.own_ids import extents
 from container_kit.oci import runtime_spec as oci
 from container_kit.oci.rootfs import RootFs
-from container_kit.runtime.cgroups import Cgroup
+from container_kit.runtime.cgroups import Cgroup, possible_limits
 from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.devices import Device, DeviceRule
 from container_kit.runtime.host import Host
@@ -52,6 +53,7 @@ __all__ = [
     "config_of",
     "device_rules",
     "joined_namespaces",
+    "limits_of",
     "monitor_config",
     "new_cgroup",
     "run_defaults_of",
@@ -140,6 +142,18 @@ def device_rules(walls: Profile, options: ContainerOptions) -> tuple[DeviceRule,
     return (*walls.device_rules, *(rule for rule in extra if rule is not None))
 
 
+def limits_of(walls: Profile, options: ContainerOptions) -> Limits:
+    """What the container may use: what was asked for, and of what its profile sets that which can be had.
+
+    A user without a cgroup of its own gets the profile's other walls; a profile that promises its limits
+    keeps them, and is refused later.
+    """
+    layout = Host.for_containers().cgroups
+    if layout.is_delegated and not walls.strict_limits:
+        walls = attrs.evolve(walls, limits=possible_limits(walls.limits, layout))
+    return walls.limits_with(options.limits)
+
+
 def compile_start(
     spec: oci.Spec,
     root: RootFs,
@@ -154,11 +168,11 @@ def compile_start(
     Args:
         given: Types of namespaces that are made already and passed to it.
     """
-    host = Host.probe()
+    host = Host.for_containers()
     walls.require(host)
     filter = walls.filter(host.machine)
     return compile_plan(
-        spec,
+        _within_own_ids(spec, host),
         root,
         host=host,
         cgroup_tasks=cgroup.tasks_files,
@@ -168,6 +182,19 @@ def compile_start(
         init=init,
         given=given,
     )
+
+
+def _within_own_ids(spec: oci.Spec, host: Host) -> oci.Spec:
+    """A user namespace within that of an ordinary user has the same ids: there are no others."""
+    if not host.namespaced or not any(
+        kind.type == "user" and not kind.path for kind in spec.linux.namespaces
+    ):
+        return spec
+    uids, gids = (
+        tuple(oci.IdMapping(container_id=first, host_id=first, size=size) for first, size in extents(kind))
+        for kind in ("uid", "gid")
+    )
+    return attrs.evolve(spec, linux=attrs.evolve(spec.linux, uid_mappings=uids, gid_mappings=gids))
 
 
 @contextlib.contextmanager
@@ -217,9 +244,7 @@ def cgroup_for_start(
     engine: Engine, record: Record, walls: Profile
 ) -> contextlib.AbstractContextManager[Cgroup]:
     """A new cgroup for a container of an image that is about to start; removed when the block fails."""
-    return new_cgroup(
-        engine, record, walls.limits_with(record.options.limits), device_rules(walls, record.options)
-    )
+    return new_cgroup(engine, record, limits_of(walls, record.options), device_rules(walls, record.options))
 
 
 @contextlib.contextmanager
@@ -265,14 +290,22 @@ def _exec_plan(spec: oci.Spec, walls: Profile, words: tuple[str, ...], cgroup: C
     """The plan that executes *words* beside the program of *spec*, with the same walls."""
     assert spec.process is not None
     process = attrs.evolve(spec.process, args=words, terminal=False)
-    return compile_execution(process, walls, cgroup)
+    return compile_execution(process, walls, cgroup, from_monitor=True)
 
 
-def compile_execution(process: oci.Process, walls: Profile, cgroup: Cgroup) -> Plan:
-    """The plan that executes *process* in a container behind *walls*; slot 0 takes its pidfd."""
-    host = Host.probe()
+def compile_execution(
+    process: oci.Process, walls: Profile, cgroup: Cgroup, *, from_monitor: bool = False
+) -> Plan:
+    """The plan that executes *process* in a container behind *walls*; slot 0 takes its pidfd.
+
+    Args:
+        from_monitor: The container's monitor starts it, which lives in the user namespace around the
+            container already, where there is one.
+    """
+    host = Host.for_containers()
     filter = walls.filter(host.machine)
-    kinds = (*(("user",) if walls.user_namespace else ()), *walls.namespaces)
+    enters = walls.user_namespace or (host.namespaced and not host.has_admin and not from_monitor)
+    kinds = (*(("user",) if enters else ()), *walls.namespaces)
     return compile_exec(
         process,
         kinds,

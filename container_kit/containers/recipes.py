@@ -25,6 +25,7 @@ from container_kit.containers.preparing import (
     compile_start,
     device_rules,
     joined_namespaces,
+    limits_of,
 )
 from container_kit.containers.record import Record
 from container_kit.containers.volume_mounts import spec_mounts, wanted_mounts
@@ -321,7 +322,7 @@ def make_recipe(
         arguments=arguments,
         options=options,
         walls=walls,
-        limits=walls.limits_with(options.limits),
+        limits=limits_of(walls, options),
         device_rules=device_rules(walls, options),
         mounts=wanted_mounts(image.defaults.volumes, options),
         network=network_wish(options, image.defaults),

@@ -12,10 +12,17 @@ import time
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
-from container_kit.containers.state_file import HeldLock, hold_lock, is_held, read_state, wait_released
+from container_kit.containers.state_file import (
+    HeldLock,
+    hold_lock,
+    is_held,
+    read_state,
+    start_ticks,
+    wait_released,
+)
 from container_kit.containers.volume_users import release_volumes, remove_anonymous
 from container_kit.errors import ContainerKitError, StoreFull, WrongState
-from container_kit.native.descriptors import open_path
+from container_kit.native.descriptors import open_path, open_process
 from container_kit.native.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -42,6 +49,18 @@ def end_all(engine: Engine, container_id: str) -> None:
         with contextlib.suppress(FileNotFoundError, ContainerKitError):
             group.thaw()
             group.kill()
+    elif not group.paths:
+        _kill_first_process(directory)
+
+
+def _kill_first_process(directory: str) -> None:
+    """End a container that has no cgroup, and all that is in its pid namespace with it."""
+    from container_kit.native.process import send_signal
+
+    state = read_state(directory)
+    with contextlib.suppress(OSError), open_process(state.pid) as pidfd:
+        if state.pid and start_ticks(state.pid) == state.start_ticks:
+            send_signal(pidfd.fileno(), 9)
 
 
 def remove_container(engine: Engine, record: Record, *, force: bool, volumes: bool = False) -> None:

@@ -123,8 +123,23 @@ def _network(pid: int) -> dict[str, dict[str, int]]:
 
 def processes(container: Container) -> list[Process]:
     """The processes of a running container; see :meth:`Container.top`."""
-    found = [_process(pid) for pid in running_cgroup(container, "list the processes of").pids()]
-    return [process for process in found if process is not None]
+    group = running_cgroup(container, "list the processes of")
+    pids = group.pids() if group.paths else _pids_like(container.pid)
+    return [process for pid in pids if (process := _process(pid)) is not None]
+
+
+def _pids_like(pid: int) -> list[int]:
+    """The processes in the pid namespace of *pid*: where there is no cgroup to ask."""
+    wanted = _pid_namespace(pid)
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return sorted(one for one in pids if wanted and _pid_namespace(one) == wanted)
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""  # ended, or another user's
 
 
 def _process(pid: int) -> Process | None:

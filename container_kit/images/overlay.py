@@ -14,7 +14,9 @@ from container_kit.errors import LimitExceeded, NotFound
 from container_kit.images.snapshot import Change, Usage
 from container_kit.native.descriptors import open_path
 from container_kit.native.layer_mounts import opened_layers, root_attributes
+from container_kit.native.own_ids import needs_namespace, overlay_prefix
 from container_kit.native.trees import copy_tree, remove_tree
+from container_kit.native.user_namespace import with_rights, within
 from container_kit.oci import Digest, Overlay
 from container_kit.store import Store, snapshot_trees
 
@@ -22,7 +24,6 @@ __all__ = ["OverlaySnapshotter", "is_opaque", "is_whiteout", "measure"]
 
 _UPPER, _WORK = "upper", "work"
 _EMPTY = "empty"  # the lower directory of an image without layers, since overlay needs one
-_OPAQUE = "trusted.overlay.opaque"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -54,8 +55,8 @@ class OverlaySnapshotter:
         upper = f"{directory}/{_UPPER}"
         os.mkdir(upper)
         os.chmod(upper, stack.mode)  # the root directory of an overlay is the upper one
-        if stack.uid or stack.gid:
-            os.chown(upper, stack.uid, stack.gid)
+        if (stack.uid, stack.gid) != _maker():
+            within(os.chown, upper, stack.uid, stack.gid)
         os.mkdir(f"{directory}/{_WORK}", 0o700)
         if not stack.lowers:
             os.mkdir(f"{directory}/{_EMPTY}", 0o755)
@@ -65,6 +66,7 @@ class OverlaySnapshotter:
         lowers = self._stack(layers).lowers or (f"{directory}/{_EMPTY}",)
         return Overlay(lowers, f"{directory}/{_UPPER}", f"{directory}/{_WORK}", volatile)
 
+    @with_rights
     def changes(self, directory: str, layers: tuple[Digest, ...]) -> list[Change]:
         with (
             open_path(f"{directory}/{_UPPER}", _DIRECTORY) as upper,
@@ -77,7 +79,7 @@ class OverlaySnapshotter:
     ) -> None:
         from container_kit.native.layers import pack  # not needed to start a container
 
-        fd = os.open(f"{directory}/{_UPPER}", _DIRECTORY)
+        fd = within(os.open, f"{directory}/{_UPPER}", _DIRECTORY)
         try:
             pack(fd, out_fd, form="overlay", exclude=exclude, latest=latest)
         finally:
@@ -114,8 +116,13 @@ class OverlaySnapshotter:
             raise NotFound("unpacked layer", str(missing[0]), "load or pull the image again")
         lowers = tuple(self._store.tree_path(layer) for layer in ordered)
         if not lowers:
-            return _Stack((), 0o755, 0, 0)
-        return _Stack(lowers, *root_attributes(lowers[0]))
+            return _Stack((), 0o755, *_maker())
+        return _Stack(lowers, *within(root_attributes, lowers[0]))
+
+
+def _maker() -> tuple[int, int]:
+    """Whom a directory that this process makes belongs to, in the ids of its containers."""
+    return (0, 0) if needs_namespace() else (os.geteuid(), os.getegid())
 
 
 def is_whiteout(info: os.stat_result) -> bool:
@@ -126,7 +133,7 @@ def is_whiteout(info: os.stat_result) -> bool:
 def is_opaque(directory: int | str) -> bool:
     """Whether a directory of an overlay layer hides all that is below it."""
     try:
-        return os.getxattr(directory, _OPAQUE) == b"y"
+        return os.getxattr(directory, f"{overlay_prefix()}opaque") == b"y"
     except OSError:
         return False
 
@@ -188,6 +195,7 @@ def _look_below(lowers: list[str], name: str) -> tuple[bool, list[str]]:
     return bool(found), found
 
 
+@with_rights
 def measure(path: str) -> Usage:
     """Bytes and inodes of the tree *path*; a file with several names counts once."""
     return Usage(*snapshot_trees.measure(path))

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 
+from container_kit.native.own_ids import is_namespaced
+from container_kit.native.user_namespace import within_mounts
+
 __all__ = ["why_no_overlay"]
 
 # Numbers are the same on every architecture since the system call tables were unified.
 _SYS_FSOPEN, _SYS_FSCONFIG = 430, 431
 _FSOPEN_CLOEXEC = 1
-_FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 
 _CAP_SYS_ADMIN = 21
 _ORDINARY = frozenset({"btrfs", "ext4", "f2fs", "tmpfs", "xfs"})
@@ -27,7 +30,7 @@ def why_no_overlay(root: str) -> str | None:
     """None if an overlay can be mounted below *root* by this process, else the reason in words."""
     key = (root, os.geteuid())
     if key not in _answers:
-        _answers[key] = None if _surely_can(root) else _try(root)
+        _answers[key] = None if _surely_can(root) else within_mounts(_try, root)
     return _answers[key]
 
 
@@ -37,7 +40,12 @@ def _surely_can(root: str) -> bool:
         effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
     with open("/proc/filesystems", encoding="ascii") as file:
         known = "\toverlay\n" in file.read()
-    return bool(effective >> _CAP_SYS_ADMIN & 1) and known and _file_system(root) in _ORDINARY
+    return (
+        bool(effective >> _CAP_SYS_ADMIN & 1)
+        and not is_namespaced()
+        and known
+        and _file_system(root) in _ORDINARY
+    )
 
 
 def _file_system(path: str) -> str:
@@ -80,6 +88,8 @@ def _make_superblock(place: str) -> str | None:
             result = libc.syscall(_SYS_FSCONFIG, fd, _FSCONFIG_SET_STRING, f"{key}dir".encode(), value, 0)
             if result < 0:
                 return f"overlay refuses its {key} directory: {os.strerror(ctypes.get_errno())}"
+        if is_namespaced() and libc.syscall(_SYS_FSCONFIG, fd, _FSCONFIG_SET_FLAG, b"userxattr", None, 0) < 0:
+            return "this kernel has no overlay for ordinary users: it needs Linux 5.11"
         if libc.syscall(_SYS_FSCONFIG, fd, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
             return f"the file system takes no overlay: {os.strerror(ctypes.get_errno())}"
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import weakref
@@ -19,8 +20,19 @@ from container_kit.errors import (
 )
 from container_kit.native import interrupts
 from container_kit.native._binding import ffi, lib
+from container_kit.native.user_namespace import prepare_job, run_job
 
-__all__ = ["COMPRESSIONS", "FORMS", "Cancellation", "Compression", "Form", "digest_text", "or_absent", "run"]
+__all__ = [
+    "COMPRESSIONS",
+    "FORMS",
+    "Cancellation",
+    "Compression",
+    "Form",
+    "digest_text",
+    "or_absent",
+    "run",
+    "run_with_rights",
+]
 
 Compression = Literal["auto", "none", "gzip", "zstd"]
 Form = Literal["overlay", "plain", "archive"]
@@ -81,6 +93,12 @@ def run(function: Any, job: Any, doing: str, cancellation: Cancellation | None =
         with interrupts.hooked(lambda: _cancel(job)):
             function(job)
     _check_fault(job.fault, doing)
+
+
+def run_with_rights(name: str, job: Any, doing: str, cancellation: Cancellation | None = None) -> None:
+    """As `run`, the C function *name*, with rights over files of any owner: `native.user_namespace`."""
+    prepare_job()  # what forbids that is told here and not in a thread
+    run(functools.partial(run_job, name), job, doing, cancellation)
 
 
 def _run_interruptibly(function: Any, job: Any) -> None:

@@ -71,6 +71,11 @@ class Descriptor:
         return number
 
     @property
+    def cell(self) -> Any:
+        """What C puts the number into: for the wrappers of this package."""
+        return self._cell
+
+    @property
     def closed(self) -> bool:
         """Whether there is nothing to close."""
         return bool(self._cell.number < 0)

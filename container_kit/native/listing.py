@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from container_kit.errors import KernelError
 from container_kit.native._binding import check, ffi, lib
+from container_kit.native.user_namespace import with_rights
 
 __all__ = ["FileDigest", "Listed", "digest_files", "list_directory", "tree_state"]
 
@@ -49,6 +50,7 @@ class FileDigest(NamedTuple):
     has_xattrs: int
 
 
+@with_rights
 def list_directory(dir_fd: int) -> list[Listed]:
     """What stands in the directory *dir_fd*, by name; links are not followed.
 
@@ -73,6 +75,7 @@ def list_directory(dir_fd: int) -> list[Listed]:
     return found
 
 
+@with_rights
 def digest_files(root_fd: int, paths: Sequence[str]) -> list[FileDigest]:
     """SHA-256 of the regular files *paths*, in two threads; a file that cannot be read has its error.
 
@@ -92,6 +95,7 @@ def digest_files(root_fd: int, paths: Sequence[str]) -> list[FileDigest]:
     ]
 
 
+@with_rights
 def tree_state(dir_fd: int) -> tuple[bytes, int]:
     """SHA-256 of the names and states (as in `Listed`) of all below *dir_fd*, and the newest change in ns.
 

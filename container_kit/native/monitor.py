@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from container_kit.native._binding import check, ffi, lib
+from container_kit.native.user_namespace import enter_fd
 
 __all__ = ["spawn_daemon", "watch_file"]
 
@@ -17,6 +18,8 @@ def spawn_daemon(exe_fd: int, arguments: Sequence[str], fds: Sequence[int]) -> N
         arguments: Its argv; the first one is the role.
         fds: What becomes its descriptors 0, 1, 2, ...; it gets no others. At most 16.
 
+    An ordinary user's daemons live in its user namespace, where they may clear away what containers leave.
+
     Returns when the program has been executed; its parent is then init or the nearest subreaper.
 
     Raises:
@@ -24,7 +27,8 @@ def spawn_daemon(exe_fd: int, arguments: Sequence[str], fds: Sequence[int]) -> N
     """
     words = [ffi.new("char[]", argument.encode()) for argument in arguments]
     argv = ffi.new("const char *[]", [*words, ffi.NULL])
-    check(lib.ck_spawn_daemon(exe_fd, argv, ffi.new("int[]", list(fds)), len(fds)), "cannot start the helper")
+    places = ffi.new("int[]", list(fds))
+    check(lib.ck_spawn_daemon(exe_fd, enter_fd(), argv, places, len(fds)), "cannot start the helper")
 
 
 def watch_file(watch_fd: int, fd: int) -> None:

@@ -16,12 +16,14 @@ from container_kit.errors import KernelError
 from container_kit.native import descriptors
 from container_kit.native.descriptors import Descriptor
 from container_kit.native.layer_mounts import opened_layers
+from container_kit.native.own_ids import is_namespaced
+from container_kit.native.user_namespace import with_mounts
 
 __all__ = ["detached_overlay", "detached_tmpfs", "detached_view"]
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
-_SET_STRING, _CREATE = 1, 6
+_SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
 # The kernel copies at most so many bytes of a parameter's value.
 _LONGEST_VALUE = 255
@@ -34,6 +36,7 @@ def _libc() -> ctypes.CDLL:
     return libc
 
 
+@with_mounts
 def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable: bool = False) -> Descriptor:
     """A descriptor of the root of a new overlay mount, for file operations with ``dir_fd=``.
 
@@ -51,11 +54,13 @@ def detached_overlay(lowers: Sequence[str], upper: str, work: str, *, executable
     return _detached(lowers, {"upperdir": upper, "workdir": work}, 0 if executable else _MOUNT_ATTR_NOEXEC)
 
 
+@with_mounts
 def detached_view(lowers: Sequence[str]) -> Descriptor:
     """The same without an upper directory: read-only, of two layers or more."""
     return _detached(lowers, {}, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOEXEC)
 
 
+@with_mounts
 def detached_tmpfs(size_bytes: int, inodes: int | None = None) -> Descriptor:
     """A descriptor of the root of a new file system in memory, which ends with its last descriptor.
 
@@ -81,6 +86,17 @@ def _detached(lowers: Sequence[str], writable: Mapping[str, str], attributes: in
             _set(context.fileno(), "lowerdir+", lower)
         for key, path in writable.items():
             _set(context.fileno(), key, path)
+        if is_namespaced():
+            _call(
+                "set userxattr of a mount",
+                what,
+                _FSCONFIG,
+                context.fileno(),
+                _SET_FLAG,
+                b"userxattr",
+                None,
+                0,
+            )
         attributes |= _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
         return _mounted(context.fileno(), "overlay", what, attributes)
 

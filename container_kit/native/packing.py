@@ -7,8 +7,17 @@ from collections.abc import Iterable
 
 import attrs
 
-from container_kit.native._binding import ffi, lib
-from container_kit.native._jobs import COMPRESSIONS, FORMS, Compression, Form, digest_text, or_absent, run
+from container_kit.native import own_ids
+from container_kit.native._binding import ffi
+from container_kit.native._jobs import (
+    COMPRESSIONS,
+    FORMS,
+    Compression,
+    Form,
+    digest_text,
+    or_absent,
+    run_with_rights,
+)
 
 __all__ = ["Packed", "Replayed", "pack", "replay"]
 
@@ -51,7 +60,7 @@ def pack(
     latest: int | None = None,
     owner: tuple[int, int] | None = None,
     nanoseconds: bool = False,
-    user_xattrs: bool = False,
+    user_xattrs: bool | None = None,
 ) -> Packed:
     """Pack the directory *tree_fd* into a tar: equal trees give equal bytes.
 
@@ -67,7 +76,7 @@ def pack(
         latest: Seconds since 1970 for every entry that is later; None keeps the files' own.
         owner: User and group id for every entry; None keeps the files' own.
         nanoseconds: Keep fractions of seconds, at 1 KiB an entry.
-        user_xattrs: The overlay was mounted with ``userxattr``.
+        user_xattrs: The overlay was mounted with ``userxattr``; None means where this process's overlays are.
 
     Returns:
         Digests and counts.
@@ -84,14 +93,15 @@ def pack(
     excluded = ffi.new("char[]", b"".join(_relative(path) + b"\0" for path in exclude))
     job.tree_fd, job.out_fd, job.exclude = tree_fd, or_absent(out_fd), excluded
     job.form, job.compression = FORMS[form], COMPRESSIONS[compression]
-    job.nanoseconds, job.user_xattrs = nanoseconds, user_xattrs
+    job.nanoseconds = nanoseconds
+    job.user_xattrs = own_ids.is_namespaced() if user_xattrs is None else user_xattrs
     if mtime is not None:
         job.fixed_time, job.mtime = 1, mtime
     elif latest is not None:
         job.fixed_time, job.mtime = 2, latest
     if owner is not None:
         job.fixed_owner, job.uid, job.gid = 1, *owner
-    run(lib.ck_pack, job, "cannot pack the layer")
+    run_with_rights("ck_pack", job, "cannot pack the layer")
     return Packed(
         diff_id=digest_text(job.diff_id),
         size=job.tar_size,
@@ -118,7 +128,7 @@ def replay(recipe_fd: int, tree_fd: int, out_fd: int | None = None) -> Replayed:
     """
     job = ffi.new("struct ck_replay *")
     job.recipe_fd, job.tree_fd, job.out_fd = recipe_fd, tree_fd, or_absent(out_fd)
-    run(lib.ck_replay, job, "cannot regenerate the layer")
+    run_with_rights("ck_replay", job, "cannot regenerate the layer")
     return Replayed(diff_id=digest_text(job.diff_id), size=job.tar_size)
 
 

@@ -16,11 +16,14 @@ from container_kit.errors import KernelError, LimitExceeded, TimedOut
 from container_kit.native import interrupts
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor, give, sealed_init, take
+from container_kit.native.user_namespace import enter_fd
 
 __all__ = ["Completed", "Start", "Talk", "init_fd", "reap", "send_signal", "surroundings", "wait"]
 
 FAILED, MEETING, WAITING, PARKED = 1, 4, 5, 7
 _LONGEST_MS = (1 << 31) - 1
+# The uppermost byte of a plan's clone flags, and PLAN_WITHIN of _native/init/plan.h in it.
+_FLAGS_END, _WITHIN = 23, 0x40
 _SURROUNDINGS_SIZE = 1024
 _EXECUTABLE = os.path.join(os.path.dirname(__file__), "ckit-init")
 
@@ -111,6 +114,7 @@ class Start:
     ) -> int:
         result: int = lib.ck_launch(
             init_fd(),
+            enter_fd() if plan[_FLAGS_END] & _WITHIN else 0,
             plan,
             len(plan),
             cgroup_fd,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 
+from container_kit.native import own_ids
 from container_kit.native._binding import check, ffi, lib
+from container_kit.native.user_namespace import within
 
 __all__ = ["copy_tree", "kernel_file_system", "mkdirs_beneath", "open_beneath", "remove_tree"]
 
@@ -18,6 +22,9 @@ _OF_THE_KERNEL = {
     0x6E736673: "nsfs", 0x42494E4D: "binfmt_misc", 0x65735543: "fusectl", 0x07655821: "resctrl",
     0x67596969: "rpc_pipefs", 0x6C6F6F70: "binder",
 }  # fmt: skip
+
+# What the kernel says of files that belong to subordinate ids, until their user namespace is entered.
+_FOREIGN = (-errno.EACCES, -errno.EPERM)
 
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -45,7 +52,7 @@ def open_beneath(
     Source: openat2(2).
     """
     name = os.fsencode(path)
-    fd = lib.ck_open_beneath(root_fd, name, flags, mode, in_root, no_symlinks)
+    fd = _tried(lib.ck_open_beneath, root_fd, name, flags, mode, in_root, no_symlinks)
     return check(fd, f"cannot open {_shown(name)} below its root", _shown(name))
 
 
@@ -59,7 +66,7 @@ def mkdirs_beneath(root_fd: int, path: Path, mode: int = 0o755) -> int:
         KernelError: ENOTDIR when something else is in the way, or the errno of the call that failed.
     """
     name = os.fsencode(path)
-    fd = lib.ck_mkdirs_beneath(root_fd, name, mode)
+    fd = _tried(lib.ck_mkdirs_beneath, root_fd, name, mode)
     return check(fd, f"cannot make the directory {_shown(name)} below its root", _shown(name))
 
 
@@ -81,7 +88,7 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
         KernelError: EBUSY for a mount point, EINVAL for a name with a slash, or the errno that stopped it.
     """
     entry = os.fsencode(name)
-    check(lib.ck_remove_tree(parent_fd, entry), f"cannot remove {_shown(entry)}", _shown(entry))
+    check(_tried(lib.ck_remove_tree, parent_fd, entry), f"cannot remove {_shown(entry)}", _shown(entry))
 
 
 def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None) -> None:
@@ -93,16 +100,24 @@ def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None) -> No
     Args:
         from_fd: The directory to read.
         to_fd: The directory to fill; it takes the attributes of *from_fd*.
-        keep_owner: None means when this process is root.
+        keep_owner: None means when there is more than one id.
 
     Raises:
         KernelError: With the errno and the path of the entry that stopped it; EEXIST when it exists.
     """
-    keep = os.geteuid() == 0 if keep_owner is None else keep_owner
+    keep = own_ids.mapped_ids() > 1 if keep_owner is None else keep_owner
     path = ffi.new("char[4096]")
-    result = lib.ck_copy_tree(from_fd, to_fd, keep, path, len(path))
+    result = within(lib.ck_copy_tree, from_fd, to_fd, keep, path, len(path))
     entry = _shown(ffi.string(path))
     check(result, f"cannot copy {entry or 'the directory'}", entry or None)
+
+
+def _tried(function: Callable[..., int], *arguments: object) -> int:
+    """What C answers; on files of subordinate ids, which the kernel refuses, that in their user namespace."""
+    result = function(*arguments)
+    if result in _FOREIGN and own_ids.needs_namespace():
+        return within(function, *arguments)
+    return result
 
 
 def _shown(name: bytes) -> str:

@@ -5,12 +5,12 @@ The work is done in C without the GIL, so several layers unpack at the same time
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import attrs
 
 from container_kit.errors import InvalidInput
+from container_kit.native import own_ids
 from container_kit.native._binding import ffi, lib
 from container_kit.native._jobs import (
     COMPRESSIONS,
@@ -20,7 +20,7 @@ from container_kit.native._jobs import (
     Form,
     digest_text,
     or_absent,
-    run,
+    run_with_rights,
 )
 
 __all__ = ["UnpackLimits", "Unpacked", "features", "unpack"]
@@ -107,7 +107,7 @@ def unpack(
     limits: UnpackLimits | None = None,
     form: Form = "overlay",
     keep_owner: bool | None = None,
-    user_xattrs: bool = False,
+    user_xattrs: bool | None = None,
     sync: bool = True,
     cancellation: Cancellation | None = None,
 ) -> Unpacked:
@@ -128,8 +128,9 @@ def unpack(
         form: "overlay" makes an overlay lower directory (whiteouts as devices 0:0, opaque attributes), apart
             from the layers below; "plain" carries the whiteouts out, for layers that share one tree;
             "archive" is no layer: a name that starts with ``.wh.`` is a name like any other.
-        keep_owner: Give files their owners from the archive; None means when this process is root.
-        user_xattrs: Mark opaque directories with ``user.overlay.opaque``, for overlay without privileges.
+        keep_owner: Give files their owners from the archive; None means when there is more than one id.
+        user_xattrs: Mark opaque directories with ``user.overlay.opaque``, for overlay without privileges;
+            None means where this process has none.
         sync: Return only once everything is on the disk.
         cancellation: Lets another thread stop it: the error is TimedOut then.
 
@@ -155,10 +156,11 @@ def unpack(
     job.blob_fd, job.recipe_fd = or_absent(blob_fd), or_absent(recipe_fd)
     job.tar_fd, job.image_fd = image_fds or (-1, -1)
     job.compression, job.form = COMPRESSIONS[compression], FORMS[form]
-    job.keep_owner = os.geteuid() == 0 if keep_owner is None else keep_owner
-    job.user_xattrs, job.sync = user_xattrs, sync
+    job.keep_owner = own_ids.mapped_ids() > 1 if keep_owner is None else keep_owner
+    job.user_xattrs = own_ids.is_namespaced() if user_xattrs is None else user_xattrs
+    job.sync = sync
     _set_limits(job.limits, limits or UnpackLimits())
-    run(lib.ck_unpack, job, "cannot unpack the layer", cancellation)
+    run_with_rights("ck_unpack", job, "cannot unpack the layer", cancellation)
     return Unpacked(
         blob_digest=digest_text(job.blob_digest),
         blob_size=job.blob_size,

@@ -105,7 +105,7 @@ def compile_plan(
         spec.process,
         host,
         Walls(seccomp, seccomp_flags, landlock),
-        own_user_namespace=world.has_user_namespace,
+        own_user_namespace=world.is_namespaced,
         keep_groups=world.keep_groups,
         init=init,
         before_program=_before_program(spec, wait_for_start),
@@ -152,13 +152,15 @@ def compile_exec(
     flags = sum({flag_of(name) for name in namespaces})
     walls = Walls(seccomp, seccomp_flags, landlock)
     user = bool(flags & NEWUSER)
+    keep_groups = keep_groups or host.keeps_groups
     steps = [*_first_steps(process, cgroup_tasks), Step(Op.SET_NAMESPACE, 0, flags)]
     if user:
         steps.append(Step(Op.BECOME_ROOT, 0, int(not keep_groups)))
     if process.terminal:
         steps.append(_console_step(process, bind=False))
     fork = bool(flags & (NEWPID | NEWTIME))
-    steps += process_steps(process, host, walls, own_user_namespace=user, keep_groups=keep_groups, fork=fork)
+    own = user or host.namespaced
+    steps += process_steps(process, host, walls, own_user_namespace=own, keep_groups=keep_groups, fork=fork)
     return Plan(tuple(steps), slots=1)
 
 
@@ -199,7 +201,8 @@ def _root_steps(root: RootFs, world: World) -> tuple[int, list[Step]]:
     slot = world.mounts.take_slot()
     id_map = world.map_slot
     if isinstance(root, Overlay):
-        flags = _VOLATILE * root.volatile | _USERXATTR * (not world.privileged)
+        in_user_namespace = world.host.namespaced or not world.privileged
+        flags = _VOLATILE * root.volatile | _USERXATTR * in_user_namespace
         payload = texts(root.upper, root.work, *root.lowers)
         # Unprivileged, an overlay needs the user namespace, which open_steps has entered by then.
         return slot, [Step(Op.OVERLAY, slot, flags, id_map + 1, payload)]
@@ -224,15 +227,19 @@ def _inside_steps(spec: Spec, world: World, cgroup_tasks: Sequence[str]) -> list
     assert process is not None
     for mount in spec.mounts:
         _check_destination(mount)
-        if mount.type in ("cgroup", "cgroup2"):
+        possible = _possible(mount, world)
+        if possible is None:
+            continue
+        if possible.type in ("cgroup", "cgroup2"):
             _add_cgroups(world, mount, cgroup_tasks)
         else:
-            mount_steps(mounts, _possible(mount, world), world.map_slot, privileged=world.privileged)
+            own_host = world.privileged and not world.host.namespaced
+            mount_steps(mounts, possible, world.map_slot, privileged=own_host)
             _add_id_map(world, mount)
     steps = mounts.inside
     if mounts.has_dev:
-        steps += default_nodes(world.has_user_namespace)
-    steps += [device_step(device, bind=world.has_user_namespace) for device in linux.devices]
+        steps += default_nodes(world.is_namespaced)
+    steps += [device_step(device, bind=world.is_namespaced) for device in linux.devices]
     if process.terminal:
         steps.append(_console_step(process, bind=mounts.has_dev))
     if process.cwd.strip("/"):
@@ -260,19 +267,43 @@ def _check_destination(mount: Mount) -> None:
         raise InvalidInput(f"mount destination {mount.destination!r} must not contain '..'")
 
 
-def _possible(mount: Mount, world: World) -> Mount:
+def _possible(mount: Mount, world: World) -> Mount | None:
     """*mount*, or what can stand for it: some file systems belong to the owner of another namespace."""
-    if not world.has_user_namespace:
+    if not world.is_namespaced:
         return mount
-    if mount.type == "sysfs" and not world.is_own(NEWNET):
+    owner, place = _OWNERS.get(mount.type, (0, ""))
+    # Where containers are made in a user namespace, the other namespaces that they share are the host's.
+    mine = owner if not world.host.namespaced and mount.type != "sysfs" else owner * world.is_own(owner)
+    if mount.type == "mqueue" and not mine:
+        return None  # the host may have it mounted nowhere; queues are opened by name without it
+    if owner and not mine:
         # In the recursive form: the host has mounted more below it.
         words = tuple(f"r{word}" for word in mount.options if word in ("ro", "nosuid", "nodev", "noexec"))
-        return attrs.evolve(mount, type="bind", source="/sys", options=("rbind", *words))
-    if mount.type == "devpts":
-        mapped = any(m.container_id <= 5 < m.container_id + m.size for m in world.spec.linux.gid_mappings)
-        if not mapped:
-            return attrs.evolve(mount, options=tuple(word for word in mount.options if word != "gid=5"))
+        return attrs.evolve(mount, type="bind", source=place, options=("rbind", *words))
+    if mount.type == "devpts" and not _maps_group(world, 5):
+        return attrs.evolve(mount, options=tuple(word for word in mount.options if word != "gid=5"))
+    if world.host.namespaced and parse_options(mount.options).bind:
+        # What lies below a mount of the host may not be uncovered.
+        return attrs.evolve(mount, options=tuple(map(_recursively, mount.options)))
     return mount
+
+
+# The namespace whose owner may mount a file system of this type, and where the host has one.
+_OWNERS = {
+    "sysfs": (NEWNET, "/sys"), "proc": (NEWPID, "/proc"), "mqueue": (NEWIPC, "/dev/mqueue"),
+    "cgroup": (NEWCGROUP, "/sys/fs/cgroup"), "cgroup2": (NEWCGROUP, "/sys/fs/cgroup"),
+}  # fmt: skip
+
+
+def _recursively(option: str) -> str:
+    return f"r{option}" if option in ("bind", "ro", "nosuid", "nodev", "noexec") else option
+
+
+def _maps_group(world: World, group: int) -> bool:
+    mappings = world.spec.linux.gid_mappings
+    if mappings:
+        return any(m.container_id <= group < m.container_id + m.size for m in mappings)
+    return group < world.host.ids
 
 
 def _add_id_map(world: World, mount: Mount) -> None:
@@ -311,9 +342,11 @@ def _sysctl_steps(linux: Linux, world: World) -> list[Step]:
 
 
 def _sysctl_value(key: str, value: str, world: World) -> str:
-    """*value* without groups that are not mapped: the kernel refuses a range with such."""
+    """*value* without groups that are not mapped: the kernel takes a range with such for an empty one."""
     mapped = [m.container_id + m.size - 1 for m in world.spec.linux.gid_mappings]
-    if key.replace("/", ".") != _PING_GROUPS or not (world.new & NEWUSER and mapped):
+    if world.host.namespaced and not mapped:
+        mapped = [world.host.ids - 1]
+    if key.replace("/", ".") != _PING_GROUPS or not (world.is_namespaced and mapped):
         return value
     return " ".join(str(min(int(group), max(mapped))) for group in value.split())
 

@@ -10,8 +10,12 @@ import os
 import resource
 from collections.abc import Mapping
 
+import attrs
+
 from container_kit._values import frozen
-from container_kit.runtime.cgroups.layout import Layout, read_layout
+from container_kit.native import own_ids
+from container_kit.native.own_ids import ALL_IDS
+from container_kit.runtime.cgroups.layout import Layout, delegated_layout, read_layout
 
 __all__ = ["Host"]
 
@@ -40,6 +44,8 @@ class Host:
         landlock_abi: Version of Landlock, 0 for none.
         has_seccomp: Whether filters can be installed.
         user_namespaces: Whether this kernel has them and allows more than zero.
+        namespaced: Containers are made in a user namespace: this user's own, or one around this process.
+        ids: How many ids there are for containers, from 0 up.
     """
 
     kernel: tuple[int, int]
@@ -52,6 +58,8 @@ class Host:
     landlock_abi: int
     has_seccomp: bool
     user_namespaces: bool
+    namespaced: bool = False
+    ids: int = ALL_IDS
 
     @classmethod
     def probe(cls) -> Host:
@@ -62,12 +70,32 @@ class Host:
     def probe_again(cls) -> Host:
         """Gather the facts anew: after a change of privileges, limits or mounts."""
         _probe.cache_clear()
+        _for_containers.cache_clear()
+        own_ids.forget()
         return _probe()
+
+    @classmethod
+    def for_containers(cls) -> Host:
+        """The facts as they are where this process makes containers: see `native.user_namespace`.
+
+        That is this host for root, and a user namespace with the cgroups that it was given for others.
+        """
+        return _for_containers()
 
     @property
     def is_privileged(self) -> bool:
-        """Whether mounts, namespaces and cgroups of the whole machine are ours to make (CAP_SYS_ADMIN)."""
+        """Whether mounts and namespaces are ours to make (CAP_SYS_ADMIN), on the host or in its place."""
+        return self.namespaced or self.has_admin
+
+    @property
+    def has_admin(self) -> bool:
+        """Whether this very process has CAP_SYS_ADMIN, with no need to enter a user namespace for it."""
         return bool(self.capabilities >> 21 & 1)
+
+    @property
+    def keeps_groups(self) -> bool:
+        """Whether setgroups(2) is forbidden to containers, as it is where a user has but its own id."""
+        return self.namespaced and self.ids == 1
 
     def clamp_rlimit(self, name: str, soft: int, hard: int) -> tuple[int, int]:
         """*soft* and *hard* as far as this process may set them; -1 is infinity.
@@ -85,6 +113,16 @@ def _at_most(value: int, most: int) -> int:
     if most == -1:
         return value
     return most if value == -1 else min(value, most)
+
+
+@functools.cache
+def _for_containers() -> Host:
+    host = Host.probe()
+    if not own_ids.is_namespaced():
+        return host
+    return attrs.evolve(
+        host, namespaced=True, ids=own_ids.mapped_ids(), cgroups=delegated_layout(host.cgroups)
+    )
 
 
 @functools.cache

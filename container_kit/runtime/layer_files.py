@@ -11,13 +11,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from container_kit.errors import KernelError, LimitExceeded
 from container_kit.native.descriptors import Descriptor, open_below
 from container_kit.native.layer_mounts import open_layer
+from container_kit.native.own_ids import overlay_prefix
+from container_kit.native.user_namespace import with_rights
 
 __all__ = ["find_in_layers", "split_at_missing"]
 
 _MOST_LINKS = 40  # as in the kernel
-_OPAQUE = "trusted.overlay.opaque"
 
 
+@with_rights
 def find_in_layers(layers: Sequence[str], path: str) -> Descriptor | None:
     """An O_PATH descriptor of *path* in the overlay of *layers*, or None when it has no such file.
 
@@ -36,6 +38,7 @@ def find_in_layers(layers: Sequence[str], path: str) -> Descriptor | None:
         return None if ahead else found
 
 
+@with_rights
 def split_at_missing(layers: Sequence[str], path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The components of *path* that exist in the overlay of *layers*, without links, and those that do not.
 
@@ -114,6 +117,6 @@ def _hides_below(root: int, path: str) -> bool:
         except OSError:
             return False
         with found, suppress(OSError):
-            if os.getxattr(f"/proc/self/fd/{found.fileno()}", _OPAQUE) == b"y":
+            if os.getxattr(f"/proc/self/fd/{found.fileno()}", f"{overlay_prefix()}opaque") == b"y":
                 return True
     return False

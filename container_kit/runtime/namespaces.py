@@ -16,7 +16,7 @@ from container_kit.runtime.host import Host
 from container_kit.runtime.mount_steps import MountSteps
 from container_kit.runtime.plan import Op, Step, texts
 
-__all__ = ["World", "flag_of"]
+__all__ = ["WITHIN", "World", "flag_of"]
 
 NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -24,6 +24,8 @@ _NAMESPACES = {
     "mount": NEWNS, "cgroup": NEWCGROUP, "uts": NEWUTS, "ipc": NEWIPC, "user": NEWUSER, "pid": NEWPID,
     "network": NEWNET, "time": NEWTIME,
 }  # fmt: skip
+# PLAN_WITHIN of _native/init/plan.h: the first process begins in the user namespace of whoever starts it.
+WITHIN = 1 << 62
 _AT_BIRTH = NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET
 _CLOCKS = {"monotonic": 1, "boottime": 7}
 
@@ -95,12 +97,18 @@ class World:
     @property
     def keep_groups(self) -> bool:
         """Whether setgroups(2) is forbidden, as in every user namespace made without privileges."""
-        return self.has_user_namespace and not self.privileged
+        return self.host.keeps_groups or (self.has_user_namespace and not self.privileged)
+
+    @property
+    def is_namespaced(self) -> bool:
+        """Whether the container lives in a user namespace, its own or one around it."""
+        return self.has_user_namespace or self.host.namespaced
 
     @property
     def map_slot(self) -> int:
         """The slot of the user namespace that layers are shifted by; -1 for none."""
-        if not (self.has_user_namespace and self.privileged):
+        # Only root of the host may map the ids of a mount.
+        if not (self.has_user_namespace and self.privileged) or self.host.namespaced:
             return -1
         return self._user_slot()
 
@@ -111,7 +119,11 @@ class World:
 
     @property
     def clone_flags(self) -> int:
-        return 0 if self.forks else self.new & _AT_BIRTH
+        if not self.host.namespaced:
+            return 0 if self.forks else self.new & _AT_BIRTH
+        # The mounts of the host belong to another user namespace: none can be made before there are own ones.
+        at_birth = NEWNS if self.forks else self.new & _AT_BIRTH
+        return at_birth | (0 if self.host.has_admin else WITHIN)
 
     def open_steps(self) -> list[Step]:
         """Turn paths and maps into descriptors, as long as the host is in view."""

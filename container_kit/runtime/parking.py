@@ -46,6 +46,12 @@ class Parked:
         number: int = self._start.state.pid
         return number
 
+    @property
+    def pidfd(self) -> int:
+        """Refers to the process."""
+        number: int = self._start.state.pidfd
+        return number
+
     def suits(self, surroundings: bytes) -> bool:
         """Whether a thread with these `process.surroundings` would give it the same limits, rights, ..."""
         return self._surroundings == surroundings

@@ -77,6 +77,7 @@ class Profile:
         landlock: Rules of the extra wall, where the kernel has Landlock; None for none.
         sysctl: Settings of its network namespace.
         limits: What it may use unless the caller says otherwise.
+        strict_limits: Where these limits cannot be set the profile is refused, instead of doing without them.
         tmpfs: Options of further tmpfs mounts by path.
     """
 
@@ -97,6 +98,7 @@ class Profile:
     landlock: Ruleset | None = None
     sysctl: Mapping[str, str] = attrs.field(factory=lambda: dict(_SYSCTL))
     limits: Limits = attrs.field(factory=Limits)
+    strict_limits: bool = False
     tmpfs: Mapping[str, str] = attrs.field(factory=dict)
 
     def with_capabilities(self, add: Iterable[str] = (), drop: Iterable[str] = ()) -> Profile:
@@ -196,6 +198,7 @@ def _sandbox() -> Profile:
         # Its ids are not the host's, and 2147483647 is none of them.
         sysctl={},
         limits=Limits(memory="512m", cpus=1.0, pids=128),
+        strict_limits=True,
         tmpfs={"/tmp": "nosuid,nodev,mode=1777,size=64m"},  # noqa: S108 - a path in the container
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
-    from container_kit.runtime.cgroups.group import Cgroup
+    from container_kit.runtime.cgroups.group import Cgroup, possible_limits
     from container_kit.runtime.cgroups.layout import Layout, read_layout
     from container_kit.runtime.cgroups.stats import (
         CgroupStats,
@@ -34,6 +34,7 @@ _HOME = {
     "MemoryStats": ".stats",
     "PidsStats": ".stats",
     "Pressure": ".stats",
+    "possible_limits": ".group",
     "read_layout": ".layout",
 }
 
@@ -48,6 +49,7 @@ __all__ = [
     "MemoryStats",
     "PidsStats",
     "Pressure",
+    "possible_limits",
     "read_layout",
 ]
 

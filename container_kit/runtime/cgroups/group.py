@@ -21,7 +21,7 @@ from container_kit.runtime.limits import Limits
 if TYPE_CHECKING:
     from container_kit.runtime.cgroups.stats import CgroupStats
 
-__all__ = ["Cgroup"]
+__all__ = ["Cgroup", "no_controller", "possible_limits"]
 
 _POLL_S = 0.002
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -104,12 +104,12 @@ class Cgroup:
             yield self._v1_directory(controller, file), file, value
         for controller, file, value in v2.settings(on_v2):
             if self.v2 is None or controller not in self.layout.v2_controllers:
-                raise _no_controller(controller, file)
+                raise no_controller(controller, file, self.layout)
             yield self.v2, file, value
 
     def _v1_directory(self, controller: str, file: str) -> str:
         if controller not in self.layout.v1:
-            raise _no_controller(controller, file)
+            raise no_controller(controller, file, self.layout)
         if controller not in self.v1:
             raise UnsupportedFeature(
                 f"{file} cannot be set: the container was started outside the {controller} hierarchy; "
@@ -124,6 +124,8 @@ class Cgroup:
             UnsupportedFeature: This host has neither way to filter devices.
             PermissionMissing, KernelError: It has, but we may not.
         """
+        if self.layout.is_delegated:
+            return  # in a user namespace nothing can be opened but what this user may open anyway
         if "devices" in self.v1:
             for file, values in v1.device_settings(rules):
                 files.write(self.v1["devices"], file, *values)
@@ -142,16 +144,13 @@ class Cgroup:
     def pids(self) -> list[int]:
         """Process ids in it, and in cgroups inside it, as the caller's pid namespace counts them."""
         found: set[int] = set()
-        pending = [self._any_directory()]
+        pending = list(self.paths[:1])
         while pending:
             directory = pending.pop()
             text = files.read_or_none(directory, "cgroup.procs") or ""
             found.update(int(line) for line in text.split())
             pending += [f"{directory}/{name}" for name in files.subdirectories(directory)]
         return sorted(found - {0})
-
-    def _any_directory(self) -> str:
-        return self.v2 or next(iter(self.v1.values()))
 
     def kill(self) -> None:
         """Send SIGKILL to every process in it, those that it forks meanwhile included."""
@@ -203,9 +202,10 @@ class Cgroup:
         elif "freezer" in self.v1:
             files.write(self.v1["freezer"], "freezer.state", "FROZEN" if frozen else "THAWED")
         else:
-            raise UnsupportedFeature(
-                "a container cannot be paused: no freezer hierarchy and no cgroup v2 here"
-            )
+            problem = "no freezer hierarchy and no cgroup v2 here"
+            if self.layout.is_delegated:
+                problem = "this user has been given no cgroup; see container-kit doctor"
+            raise UnsupportedFeature(f"a container cannot be paused: {problem}")
 
     # -- figures
 
@@ -264,7 +264,14 @@ def _write_v1_memory(directory: str, value: str, limits: Limits) -> None:
         files.write(directory, "memory.limit_in_bytes", value)
 
 
-def _no_controller(controller: str, file: str) -> UnsupportedFeature:
+def no_controller(controller: str, file: str, layout: Layout) -> UnsupportedFeature:
+    """The error for a limit that nothing here can set."""
+    if layout.is_delegated:
+        return UnsupportedFeature(
+            f"{file} cannot be set: this user has been given no cgroup with the {controller} controller; "
+            "leave this limit out, run as root, or below a cgroup of its own: "
+            "systemd-run --user --scope -p Delegate=yes COMMAND"
+        )
     return UnsupportedFeature(
         f"{file} cannot be set: no cgroup hierarchy of this host has the {controller} controller; "
         "leave this limit out, or enable the controller (kernel command line, or cgroup.subtree_control)"
@@ -280,6 +287,7 @@ _CONTROLLER = {
     "device_read_bps": "blkio", "device_write_bps": "blkio",
     "device_read_iops": "blkio", "device_write_iops": "blkio", "hugetlb": "hugetlb",
 }  # fmt: skip
+_CONTROLLER_ON_V2 = {name: "io" for name, controller in _CONTROLLER.items() if controller == "blkio"}
 
 
 def _by_hierarchy(limits: Limits, layout: Layout) -> tuple[Limits, Limits]:
@@ -292,6 +300,16 @@ def _by_hierarchy(limits: Limits, layout: Layout) -> tuple[Limits, Limits]:
     if layout.v2 is None:
         on_v1, on_v2 = {**on_v1, **on_v2}, {}
     return Limits(**on_v1), Limits(**on_v2) if on_v2 else _NOTHING
+
+
+def possible_limits(limits: Limits, layout: Layout) -> Limits:
+    """What of *limits* a host of this *layout* can set."""
+    found = {
+        name: value
+        for name, value in limits.given().items()
+        if name == "shm_size" or _CONTROLLER_ON_V2.get(name, _CONTROLLER.get(name)) in layout.controllers
+    }
+    return Limits(**found)
 
 
 _NOTHING = Limits()

@@ -12,7 +12,7 @@ import attrs
 
 from container_kit._values import frozen
 
-__all__ = ["Layout", "read_layout"]
+__all__ = ["Layout", "delegated_layout", "read_layout"]
 
 # v1 hierarchies that this library uses; others (name=systemd, net_cls, ...) are left alone.
 _V1_CONTROLLERS = frozenset(
@@ -28,11 +28,14 @@ class Layout:
         v2: Root of the v2 hierarchy, or None.
         v1: Root of the v1 hierarchy by controller; controllers mounted together share one root.
         v2_controllers: What the v2 root can limit: ``{"cpu", "memory", ...}``.
+        is_delegated: The roots are not the machine's, but what was given to a user or a container; there may
+            be none at all then, and devices are kept away by the user namespace, not by a cgroup.
     """
 
     v2: str | None = None
     v1: Mapping[str, str] = attrs.field(factory=dict)
     v2_controllers: frozenset[str] = frozenset()
+    is_delegated: bool = False
 
     @property
     def kind(self) -> str:
@@ -63,6 +66,39 @@ def read_layout(mountinfo: str = "/proc/self/mountinfo") -> Layout:
         mounts = [line for line in lines if " - cgroup" in line]
     v2, v1 = _parse(mounts)
     return Layout(v2, v1, _controllers_of(v2) if v2 else frozenset())
+
+
+def delegated_layout(layout: Layout, own: str = "/proc/self/cgroup") -> Layout:
+    """What of *layout* a process without rights over the machine may use.
+
+    That is the highest cgroup v2 above its own that it may write to without leaving what it was given, since
+    the kernel moves processes only within that.  v1 hierarchies cannot be delegated safely.
+
+    Args:
+        own: The file that names the process's own cgroups.
+    """
+    given = _given_cgroup(layout.v2, own) if layout.v2 else None
+    controllers = _controllers_of(given) if given else frozenset()
+    return Layout(given, {}, controllers - layout.v1.keys(), is_delegated=True)
+
+
+def _given_cgroup(v2: str, own: str) -> str | None:
+    with open(own, encoding="utf-8", errors="surrogateescape") as lines:
+        path = next((line.rstrip("\n")[3:] for line in lines if line.startswith("0::")), "/")
+    directory = os.path.normpath(f"{v2}/{path}")
+    found = None
+    while _is_writable(directory):
+        found = directory
+        if directory == v2:
+            break
+        directory = os.path.dirname(directory)
+    return found
+
+
+def _is_writable(directory: str) -> bool:
+    return all(
+        os.access(f"{directory}{name}", os.W_OK) for name in ("", "/cgroup.procs", "/cgroup.subtree_control")
+    )
 
 
 def _parse(lines: Iterable[str]) -> tuple[str | None, dict[str, str]]:

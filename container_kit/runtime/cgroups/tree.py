@@ -13,7 +13,7 @@ import attrs
 
 from container_kit.errors import InvalidInput, KernelError, NameInUse, UnsupportedFeature
 from container_kit.runtime.cgroups import files, v1, v2
-from container_kit.runtime.cgroups.group import Cgroup
+from container_kit.runtime.cgroups.group import Cgroup, no_controller
 from container_kit.runtime.cgroups.layout import Layout
 from container_kit.runtime.devices import DEFAULT_RULES, DeviceRule
 from container_kit.runtime.limits import Limits
@@ -53,7 +53,7 @@ class Cgroups:
     def __attrs_post_init__(self) -> None:
         for part in self.parent.split("/"):
             _check_component(part, "a parent cgroup")
-        if self.layout.kind == "none":
+        if self.layout.kind == "none" and not self.layout.is_delegated:
             raise UnsupportedFeature(
                 "no cgroup hierarchy is mounted here: mount one with 'mount -t cgroup2 none /sys/fs/cgroup'"
             )
@@ -132,9 +132,7 @@ class Cgroups:
     def _refuse_missing(self, limits: Limits) -> None:
         """Refuse a limit before anything is made when no hierarchy has its controller."""
         if limits.pids is not None and self.layout.owner_of("pids") is None:
-            raise UnsupportedFeature(
-                "the pids limit cannot be set: no cgroup hierarchy here has that controller"
-            )
+            raise no_controller("pids", "pids.max", self.layout)
 
     def _make(self, path: str, name: str) -> None:
         root = next(root for root in self._roots() if path.startswith(f"{root}/"))

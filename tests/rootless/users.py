@@ -1,0 +1,127 @@
+"""Ordinary users for tests: made for the session, with or without subordinate ids, and removed after it.
+
+Their programs run in a mount namespace of their own when the interpreter or this project lies below a
+directory that only root may enter: that directory is covered there, with the needed part left in view.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+__all__ = ["OrdinaryUser", "ordinary_user"]
+
+_PROJECT = Path(__file__).parents[2]
+_IDS = 65536
+# Keep what is needed of a closed directory, cover it, and put that back in its place.
+_COVER = 'mount --rbind "{part}" "{kept}" && mount -t tmpfs -o mode=755 tmpfs "{closed}" && \
+mkdir -p "{part}" && mount --rbind "{kept}" "{part}"'
+_REPORT = "import json as _json\ndef report(value): print('REPORT' + _json.dumps(value))\n"
+
+
+@attrs.frozen
+class OrdinaryUser:
+    """A user of this machine without any rights; its home is in a directory of its own."""
+
+    name: str
+    uid: int
+    home: Path
+
+    @property
+    def store(self) -> Path:
+        """Where its images and containers are."""
+        return self.home / ".local/share/container-kit"
+
+    def command(self, *words: str) -> list[str]:
+        """*words* as this user, in its home."""
+        inner = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--init-groups", *words]
+        covers = [
+            _COVER.format(part=part, kept=tempfile.mkdtemp(prefix="kept-", dir=self.home), closed=closed)
+            for closed, part in _hidden()
+        ]
+        if not covers:
+            return inner
+        script = " && ".join([*covers, 'exec "$@"'])
+        return ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *inner]
+
+    def environment(self) -> dict[str, str]:
+        """What its programs find in their environment."""
+        return {
+            "HOME": str(self.home),
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PYTHONPATH": str(_PROJECT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def python(self, code: str, *, wrapper: Sequence[str] = ()) -> Any:
+        """Run *code*, which may call ``report(value)`` once; returns that value.
+
+        Args:
+            wrapper: A command that the interpreter is started by.
+
+        Raises:
+            AssertionError: It failed; with all it wrote.
+        """
+        done = subprocess.run(
+            self.command(*wrapper, sys.executable, "-c", _REPORT + code),
+            env=self.environment(),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"exit code {done.returncode}:\n{done.stdout}{done.stderr}"
+        lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
+        return json.loads(lines[-1].removeprefix("REPORT")) if lines else None
+
+    def begin(self, code: str) -> subprocess.Popen[str]:
+        """Start *code*; what it writes can be read while it runs."""
+        return subprocess.Popen(
+            self.command(sys.executable, "-c", code),
+            env=self.environment(),
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+
+def _hidden() -> Iterator[tuple[str, str]]:
+    """Directories that only root enters, each with the part below it that tests need."""
+    needed = dict.fromkeys((os.path.realpath(sys.base_prefix), os.path.realpath(sys.prefix), str(_PROJECT)))
+    covered: set[str] = set()
+    for part in needed:
+        closed = next((str(one) for one in reversed(Path(part).parents) if not one.stat().st_mode & 1), None)
+        if closed is not None and closed not in covered:
+            covered.add(closed)
+            yield closed, part
+
+
+@contextmanager
+def ordinary_user(*, subordinate_ids: bool = True) -> Iterator[OrdinaryUser]:
+    """A new user; gone at the end, with everything it owned in its home."""
+    kind = "s" if subordinate_ids else "o"
+    name = f"ck-test-{kind}{os.getpid()}"
+    home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/var/tmp"))
+    first = 200_000_000 + os.getpid() % 20_000 * _IDS
+    keys = ["-K", f"SUB_UID_MIN={first}", "-K", f"SUB_GID_MIN={first}"]
+    keys += ["-K", f"SUB_UID_MAX={first + _IDS}", "-K", f"SUB_GID_MAX={first + _IDS}"]
+    counts = ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"] if not subordinate_ids else []
+    subprocess.run(["useradd", "--home-dir", str(home), "--no-create-home", *keys, *counts, name], check=True)
+    try:
+        uid = int(subprocess.run(["id", "-u", name], check=True, capture_output=True).stdout)
+        os.chown(home, uid, uid)
+        os.chmod(home, 0o700)
+        yield OrdinaryUser(name, uid, home)
+    finally:
+        subprocess.run(["userdel", name], check=True, stderr=subprocess.DEVNULL)
+        shutil.rmtree(home, ignore_errors=True)
