@@ -97,6 +97,17 @@ static int put_content(struct layer_pack *pack, int fd)
 	return error ? error : tar_write_padding(pack->sink, entry->stored);
 }
 
+/* What is mounted on a file is not part of the tree; what is below it cannot be seen, but that it is there. */
+static int put_mount_point(struct layer_pack *pack, int dir_fd, const char *name)
+{
+	struct stat status;
+
+	if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail(pack, "cannot look at it");
+	describe(pack, &status, TAR_FILE);
+	return put_header(pack);
+}
+
 static int put_file(struct layer_pack *pack, int dir_fd, const char *name, size_t parent)
 {
 	struct stat status;
@@ -105,6 +116,8 @@ static int put_file(struct layer_pack *pack, int dir_fd, const char *name, size_
 
 	if (fd == -ENOENT)
 		return 0;
+	if (fd == -EXDEV)
+		return put_mount_point(pack, dir_fd, name);
 	if (fd < 0)
 		return ck_fail(pack->fault, CK_FAULT_KERNEL, -fd, pack->path, "cannot open it");
 	if (fstat(fd, &status) < 0)

@@ -15,7 +15,6 @@ from benchmarks import (
     program,
     registry,
     registry_server,
-    snapshot,
     start,
     teardown,
     throughput,
@@ -36,7 +35,6 @@ CASES = {
     "registry-server": registry_server.run,
     "registry": registry.run,
     "network": network.run,
-    "snapshot": snapshot.run,
 }
 
 

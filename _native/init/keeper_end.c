@@ -32,6 +32,11 @@ int try_to_end(struct keeper *k)
 		k->retry_ms = now_ms() + LOCK_AGAIN_MS;
 		return 0;
 	}
+	/* First, since another network may have the gateway's address as soon as the bridge is gone. */
+	for (int i = 0; i < MAX_LISTENS; i++) {
+		sys(close, k->udp[i]);
+		sys(close, k->tcp[i]);
+	}
 	undo(k->config.data, k->config.size);
 	/* In this order: who gets the network's lock finds that there is no keeper. */
 	sys(close, LOCK_FD);

@@ -178,11 +178,6 @@ class OpenMounts:
         """A file in memory that can be executed."""
         self._add_file(target, text.encode(), mode=0o755, uid=0, gid=0)
 
-    def add_host_file(self, path: str) -> None:
-        """A file of this host at the same place, if there is one."""
-        if os.path.isfile(path):
-            self.mounts.append(Mount.bind(os.path.realpath(path), path, read_only=True))
-
     def _open(self, resolved: ResolvedMount) -> None:
         match resolved.mount.type:
             case "bind":

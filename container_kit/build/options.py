@@ -142,8 +142,8 @@ class BuildOptions:
                 raise InvalidInput(f"tag {tag!s} cannot be given to an image: it names a digest")
         if self.network not in get_args(Network):
             raise InvalidInput(
-                f"network={self.network!r} is not known: use {', '.join(get_args(Network))}; a step has no "
-                "network, or this host's"
+                f"network={self.network!r} is not known: use {', '.join(get_args(Network))}; a step is "
+                "on the default network, on none, or on this host's"
             )
         unknown = sorted(self.allow - set(_ENTITLEMENTS))
         if unknown:

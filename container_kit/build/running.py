@@ -31,7 +31,6 @@ _SCRIPT = "/dev/pipes"  # where BuildKit has the script of a heredoc
 _EMPTY_TAR = 1024
 _TAIL_BYTES, _TAIL_LINES = 32 << 10, 20
 _LEAST_MASKED = 4
-_PATHS_WITH_NETWORK = ("/etc/hosts", "/etc/resolv.conf")
 
 
 @attrs.frozen(kw_only=True)
@@ -41,8 +40,7 @@ class RunPlan:
     Args:
         command: The whole command line.
         script: Text of a heredoc that is executed as a file, and its path; or nothing.
-        network: ``none`` or ``host``.
-        asked_for_network: Whether somebody chose that.
+        network: ``bridge``, ``none`` or ``host``.
         proxies: Variables that are in no key.
     """
 
@@ -50,7 +48,6 @@ class RunPlan:
     mounts: tuple[ResolvedMount, ...]
     state: State
     network: str
-    asked_for_network: bool
     security: str
     hostname: str
     script: tuple[str, str] | None = None
@@ -101,7 +98,6 @@ def plan_run(run: Run, state: State, mounts: tuple[ResolvedMount, ...], options:
             "qemu-user-static with binfmt support, or build RUN steps for the build platform"
         )
     command, script = _command(run, state)
-    network, asked = _network(run, options)
     if run.security == "insecure" and "security.insecure" not in options.allow:
         raise InvalidInput(
             "RUN --security=insecure gives all rights: allow it with allow=['security.insecure']"
@@ -111,8 +107,7 @@ def plan_run(run: Run, state: State, mounts: tuple[ResolvedMount, ...], options:
         script=script,
         mounts=mounts,
         state=state,
-        network=network,
-        asked_for_network=asked,
+        network=_network(run, options),
         security=run.security,
         hostname=options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox"),
         proxies=options.proxies,
@@ -138,19 +133,16 @@ def _command(run: Run, state: State) -> tuple[tuple[str, ...], tuple[str, str] |
     return command_words(state, attrs.evolve(line, words=(text,))), None
 
 
-def _network(run: Run, options: BuildOptions) -> tuple[str, bool]:
-    """``none`` or ``host``, and whether somebody chose it."""
-    if run.network == "none":
-        return "none", True
+def _network(run: Run, options: BuildOptions) -> str:
+    """``bridge``, the default network, unless something else is asked for."""
     if run.network == "host":
         if options.network != "host" and "network.host" not in options.allow:
             raise InvalidInput(
                 "RUN --network=host uses the network of this machine: allow it with allow=['network.host']"
             )
-        return "host", True
-    if options.network == "host":
-        return "host", True
-    return "none", options.network == "none"
+        return "host"
+    asked = options.network if run.network == "default" else run.network
+    return "bridge" if asked == "default" else asked
 
 
 def run_command(session: Session, plan: RunPlan, on_line: Callable[[str], object]) -> Layer | None:
@@ -164,9 +156,6 @@ def run_command(session: Session, plan: RunPlan, on_line: Callable[[str], object
     with OpenMounts(session, plan.mounts) as mounts:
         if plan.script is not None:
             mounts.add_script(*plan.script)
-        if plan.network == "host":
-            for path in _PATHS_WITH_NETWORK:
-                mounts.add_host_file(path)
         output = _Output(on_line, mounts.secret_values)
         with run_step(session.engine, _step(plan, mounts)) as step:
             _execute(session, plan, step, output)
@@ -204,8 +193,8 @@ def _execute(session: Session, plan: RunPlan, step: RunningStep, output: _Output
 def _hint(plan: RunPlan, step: RunningStep) -> str:
     if step.oom_killed:
         return " (killed: out of memory)"
-    if plan.network == "none" and not plan.asked_for_network:
-        return " (it had no network: if it needs one, pass network='host')"
+    if plan.network == "none":
+        return " (it had no network, as was asked for)"
     return ""
 
 

@@ -198,7 +198,7 @@ def _given_empty(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _networks(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What --network, -p and -P ask for."""
+    """``bridge``, as docker has it, unless something else is asked for."""
     names = [parsing.parse_network(word) for word in flags["network"]]
     alone = [name for name in names if name in ("none", "host") or str(name).startswith("container:")]
     if alone:
@@ -208,8 +208,7 @@ def _networks(flags: Mapping[str, Any]) -> dict[str, Any]:
             click.echo("Warning: with --network host every port is this host's: -p does nothing", err=True)
             return {"network": "host"}
     ports = [*flags["publish"], *(flags["expose"] if flags["publish_all"] else ())]
-    chosen: Any = alone[0] if alone else names
-    return {**({"network": chosen} if chosen else {}), **({"ports": ports} if ports else {})}
+    return {"network": alone[0] if alone else names or "bridge", **({"ports": ports} if ports else {})}
 
 
 _HEALTH_TIMES = {

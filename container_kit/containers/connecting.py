@@ -18,7 +18,8 @@ from container_kit.containers.container import Container
 from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.network_options import is_mode
 from container_kit.containers.networked import endpoints_of
-from container_kit.containers.networking import own_names, write_etc_for
+from container_kit.containers.networking import own_names
+from container_kit.containers.own_etc import move_etc
 from container_kit.containers.record import write_record
 from container_kit.containers.state_file import read_state, start_ticks
 from container_kit.errors import Conflict, NotFound, WrongState
@@ -144,7 +145,7 @@ def _join(container: Container, record: Record, network: Network, request: Endpo
     except BaseException:
         joining.leave(None)
         raise
-    write_etc_for(engine, container.id, record.options, [*there, joining.endpoint])
+    move_etc(engine, container.id, record.options, [*there, joining.endpoint])
 
 
 def _join_or_leave(joining: Joining, namespace: NetworkNamespace) -> None:
@@ -165,7 +166,7 @@ def _leave(container: Container, record: Record, network: Network) -> None:
                 Joining.of(engine.networks, one).leave(namespace)
                 left = lead_out(engine.networks, left, namespace)
     MonitorClient(_directory(container)).replace_undo(_undo(engine, left))
-    write_etc_for(engine, container.id, record.options, left)
+    move_etc(engine, container.id, record.options, left)
 
 
 def _undo(engine: Engine, endpoints: list[Endpoint]) -> Undo:

@@ -337,9 +337,7 @@ class Engine:
         def make() -> Networks:
             from container_kit.network import Networks
 
-            found, engine = Networks(self.root), weakref.ref(self)
-            found.settle = lambda: _settle(engine())
-            return found
+            return Networks(self.root)
 
         found: Networks = self.kept("networks", make)
         return found
@@ -474,11 +472,6 @@ class Engine:
 
 
 _defaults: dict[str, Engine] = {}
-
-
-def _settle(engine: Engine | None) -> None:
-    if engine is not None:
-        engine.settle()
 
 
 def _cgroup_parent(root: str) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "EtcFiles",
     "Resolving",
     "hosts_text",
+    "moved_hosts",
     "parse_hosts",
     "read_host_file",
     "read_resolv_conf",
@@ -85,6 +86,13 @@ def hosts_text(
     return _LOCAL + "".join(lines)
 
 
+def moved_hosts(text: str, addresses: Iterable[str], names: Sequence[str]) -> str:
+    """``/etc/hosts`` of a container whose own addresses are others now; all other lines stay."""
+    own = " ".join(names)
+    kept = [line for line in text.splitlines() if line.partition("\t")[2] != own]
+    return "".join(f"{line}\n" for line in [*kept, *(f"{address}\t{own}" for address in addresses)])
+
+
 def resolv_text(resolving: Resolving) -> str:
     """``/etc/resolv.conf``."""
     lines = [f"nameserver {server}" for server in resolving.servers]
@@ -116,7 +124,8 @@ def resolving_for(
 
     Args:
         own: What was asked for; ``.`` as a domain to search stands for none.
-        servers: The name servers of its networks, which know its neighbours and ask others for the rest.
+        servers: The name servers of its networks, which know its neighbours and ask others for the rest: its
+            own servers, if it has some.
         host: What this host's resolver is told.
         shares_host: Whether it has the host's network, and so its loopback.
     """

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Self
 from container_kit.containers import names
 from container_kit.containers.events import format_time
 from container_kit.containers.kept_layers import KeptRoot
-from container_kit.containers.networking import HeldNetwork, own_names, write_etc
+from container_kit.containers.networking import HeldNetwork, own_names
+from container_kit.containers.own_etc import write_etc
 from container_kit.containers.record import write_record
 from container_kit.containers.removal import remove_directory
 from container_kit.containers.state_file import (
@@ -146,7 +147,11 @@ class ForegroundContainer:
             name = options.name or names.generated_name(self.id)
             found = own_names(self.id, name, options.hostname)
             self._network.open(recipe.network, found, user_namespace=recipe.walls.user_namespace)
-        write_etc(engine, self.id, options, self._network)
+        held = self._network
+        if held is None:
+            write_etc(engine, self.id, options)
+        else:
+            write_etc(engine, self.id, options, held.endpoints, held.hosts)
 
     def park(self) -> None:
         """Have a process wait in the container's world for its program.

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from container_kit._values import frozen
-from container_kit.containers import etc_files
-from container_kit.containers.etc_files import EtcFiles, Resolving
 from container_kit.containers.network_options import is_mode
+from container_kit.containers.own_etc import write_etc
 from container_kit.errors import InvalidInput, UnsupportedFeature
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from container_kit.network import (
         Endpoint,
         EndpointRequest,
-        Networks,
         NetworkSandbox,
         PortRequest,
         PublishedPort,
@@ -39,12 +37,9 @@ if TYPE_CHECKING:
 __all__ = [
     "HeldNetwork",
     "NetworkWish",
-    "etc_directory",
-    "etc_of",
     "network_for_start",
     "network_wish",
     "own_names",
-    "write_etc",
 ]
 
 _SHORT = 12
@@ -166,8 +161,8 @@ class HeldNetwork:
             self._engine.networks,
             self._id,
             wish.requests,
-            ports=wish.ports,
             names=names,
+            ports=wish.ports,
             egress=wish.egress,
             shaping=wish.shaping,
             dns=wish.dns,
@@ -215,6 +210,11 @@ class HeldNetwork:
     def ports(self) -> tuple[PublishedPort, ...]:
         """What is published of it."""
         return tuple(self.sandbox.ports)
+
+    @property
+    def hosts(self) -> tuple[tuple[str, str], ...]:
+        """Names and addresses for its ``/etc/hosts``."""
+        return tuple(self.sandbox.hosts)
 
     def pack_ports(self) -> socket.socket:
         """A socket with the descriptors that hold the published ports in it, for who keeps them from now on.
@@ -281,98 +281,7 @@ def network_for_start(
     try:
         names = own_names(record.id, record.name, record.options.hostname)
         held.open(wish, names, user_namespace=user_namespace)
-        write_etc(engine, record.id, record.options, held)
+        write_etc(engine, record.id, record.options, held.endpoints, held.hosts)
         yield held
     finally:
         held.close()  # nothing is left to do where the monitor has it
-
-
-# Files below /etc.
-
-
-def etc_directory(engine: Engine, container_id: str, options: ContainerOptions) -> str:
-    """Where the files lie that are mounted over those of the image; empty for a container that has none."""
-    if options.network.startswith("container:"):
-        other = engine.catalogue.find(options.network.removeprefix("container:"))
-        folder = os.path.join(engine.catalogue.directory(other), etc_files.ETC)
-        return folder if os.path.isdir(folder) else ""
-    named = options.extra_hosts or options.dns or options.dns_search or options.dns_options
-    if options.network == "none" and not named:
-        return ""
-    return os.path.join(engine.catalogue.directory(container_id), etc_files.ETC)
-
-
-def write_etc(
-    engine: Engine, container_id: str, options: ContainerOptions, held: HeldNetwork | None = None
-) -> None:
-    """Write the container's files below ``/etc`` if it has some of its own."""
-    if options.network.startswith("container:") or not etc_directory(engine, container_id, options):
-        return
-    endpoints, reached = ((), ()) if held is None else (held.endpoints, held.sandbox.hosts)
-    write_etc_for(engine, container_id, options, endpoints, reached)
-
-
-def write_etc_for(
-    engine: Engine,
-    container_id: str,
-    options: ContainerOptions,
-    endpoints: Sequence[Endpoint],
-    reached: Sequence[tuple[str, str]] = (),
-) -> None:
-    """Write the files for a container that has these places on networks.
-
-    Args:
-        reached: Names of the outside that it may connect to, and their addresses.
-    """
-    servers = name_servers(engine.networks, endpoints) if endpoints else ()
-    files = etc_of(container_id, options, endpoints, servers, reached)
-    etc_files.write_files(engine.catalogue.directory(container_id), files)
-
-
-def name_servers(networks: Networks, endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
-    """Who knows the names of the others on the networks of these endpoints: the networks' own gateways.
-
-    Internal networks come last: theirs ask nobody, and resolvers of C libraries begin with the first.
-    """
-    records = [networks.get(endpoint.network) for endpoint in endpoints]
-    bridges = [record for record in records if record.driver == "bridge"]
-    bridges.sort(key=lambda record: record.options.internal)
-    return tuple(subnet.gateway for record in bridges for subnet in record.subnets)
-
-
-def etc_of(
-    container_id: str,
-    options: ContainerOptions,
-    endpoints: Sequence[Endpoint],
-    servers: Sequence[str],
-    reached: Sequence[tuple[str, str]] = (),
-) -> EtcFiles:
-    """The container's files, for the places that it has on networks.
-
-    Args:
-        servers: Name servers of its networks.
-        reached: Further names and addresses.
-    """
-    hostname = options.hostname or container_id[:_SHORT]
-    whole = f"{hostname}.{options.domainname}" if options.domainname else hostname
-    extra = [*_of_host(options), *options.extra_hosts, *reached]
-    gateway = next((one.gateway4 or one.gateway6 for one in endpoints if one.gateway4 or one.gateway6), "")
-    addresses = [address for one in endpoints for address in one.addresses] or ["127.0.1.1"]
-    return EtcFiles(
-        hosts=etc_files.hosts_text(addresses, (whole, hostname), extra, gateway or _LOCAL),
-        hostname=f"{hostname}\n",
-        resolv_conf=etc_files.resolv_text(_resolving(options, servers)),
-    )
-
-
-def _of_host(options: ContainerOptions) -> list[tuple[str, str]]:
-    """What this host's own file says, for a container that shares its network."""
-    if options.network != "host":
-        return []
-    return etc_files.parse_hosts(etc_files.read_host_file("/etc/hosts"))
-
-
-def _resolving(options: ContainerOptions, servers: Sequence[str]) -> Resolving:
-    host = etc_files.read_resolv_conf(etc_files.read_host_file("/etc/resolv.conf"))
-    own = Resolving(servers=options.dns, search=options.dns_search, options=options.dns_options)
-    return etc_files.resolving_for(own, tuple(servers), host, shares_host=options.network == "host")

@@ -42,6 +42,7 @@ _JOINABLE = {
     "cgroupns": ("private", "host"),
     "userns": ("", "host", "private"),
 }
+_MOST_SERVERS = 3  # MAXNS of resolv.conf(5)
 _RESERVED_LABELS = "container-kit."
 
 # What subprocess and docker-py call it.
@@ -381,6 +382,8 @@ class ContainerOptions:
         object.__setattr__(self, "networks", networks)
         for address in self.dns:
             networking.check_address("dns", address)
+        if len(self.dns) > _MOST_SERVERS:
+            raise InvalidInput(f"dns: {len(self.dns)} servers are given, at most {_MOST_SERVERS} are asked")
 
     def _check_namespaces(self) -> None:
         for field, words in _JOINABLE.items():

@@ -20,8 +20,9 @@ from container_kit.containers.building import (
 )
 from container_kit.containers.identity import resolve_in_root
 from container_kit.containers.monitor_config import HealthProbe, MonitorConfig
-from container_kit.containers.networking import etc_directory, network_for_start
+from container_kit.containers.networking import network_for_start
 from container_kit.containers.options import ContainerOptions, signal_number
+from container_kit.containers.own_etc import etc_directory
 from container_kit.containers.roots import root_of
 from container_kit.containers.state_file import read_state
 from container_kit.containers.volume_mounts import spec_mounts

@@ -18,8 +18,9 @@ from container_kit.containers.building import build_spec, command_line, profile_
 from container_kit.containers.checking import check_limits
 from container_kit.containers.identity import resolve_in_root
 from container_kit.containers.kept_layers import KeptRoot
-from container_kit.containers.networking import NetworkWish, etc_directory, network_wish
+from container_kit.containers.networking import NetworkWish, network_wish
 from container_kit.containers.options import ContainerOptions
+from container_kit.containers.own_etc import etc_directory
 from container_kit.containers.preparing import (
     check_mount_sources,
     compile_start,

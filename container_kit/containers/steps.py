@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from container_kit.containers.etc_files import ETC_FILES
 from container_kit.containers.foreground_life import ForegroundContainer
 from container_kit.containers.leftovers import leftover_paths, mount_points
 from container_kit.containers.options import ContainerOptions
@@ -58,7 +59,7 @@ class Step:
         secret_env: More of it, which is written down nowhere.
         user: ``user[:group]`` by name or number; empty means root.
         working_dir: Absolute; made when missing.
-        network: ``none`` or ``host``.
+        network: ``none``, ``host`` or ``bridge``.
         name: What lists of containers show as its image.
     """
 
@@ -91,7 +92,8 @@ class RunningStep:
     def __init__(self, engine: Engine, step: Step, container: ForegroundContainer) -> None:
         self._engine, self._step, self._container = engine, step, container
         self._layers, self._upper = _directories(container)
-        targets = [*_SYSTEM, *(mount.target for mount in step.mounts)]
+        own = [f"/etc/{name}" for name in ETC_FILES] if step.network != "none" else []
+        targets = [*_SYSTEM, *own, *(mount.target for mount in step.mounts)]
         self._points = mount_points(self._layers, targets)
 
     @property

@@ -249,7 +249,7 @@ class Image:
             cache_from, cache_to: ``type=local,src=DIR`` (``dest=DIR``), ``type=registry,ref=NAME``; and
                 ``type=inline`` for the image itself.
             output: Beside the store: a directory, or ``type=oci|docker|tar|local,dest=PATH``.
-            network: What RUN has. "default" is none: there is no bridge network yet; "host" is this host's.
+            network: What RUN has: "default" is the default network, "host" this host's, or "none".
             allow: ``network.host``, ``security.insecure``: what RUN flags may ask for.
             sbom, provenance: Attest what is in the image, and how it was made, in the index that is kept with
                 the names, and pushed or written as OCI; "max" also names arguments and secrets.

@@ -262,17 +262,18 @@ def test_times_in_layers_are_the_epoch_at_most(build: Build, engine: Engine) -> 
 
 
 def test_networks_of_steps(build: Build, engine: Engine) -> None:
-    """No step has a network unless the caller says so; then it has this host's, with its names."""
-    count = "grep -c : /proc/net/dev > /n"
+    """A step is on the default network unless the caller says otherwise; no file in /etc is its change."""
+    count = "ls -l /proc/self/ns/net > /n; grep -c eth0: /proc/net/dev >> /n || true"
     alone = build(f"FROM tools\nRUN {count}")
     hosts = build(f"FROM tools\nRUN {count}", network="host")
     allowed = build(f"FROM tools\nRUN --network=host {count}", allow="network.host")
     never = build(f"FROM tools\nRUN --network=none {count}", network="host")
 
-    with open("/proc/net/dev") as file:
-        here = sum(":" in line for line in file)
-    counts = [int(output(image, "cat /n", engine)) for image in (alone, hosts, allowed, never)]
-    assert counts == [1, here, here, 1]
+    here = os.readlink("/proc/self/ns/net")
+    found = [output(image, "cat /n", engine).splitlines() for image in (alone, hosts, allowed, never)]
+    assert [here in line for line, _ in found] == [False, True, True, False]
+    assert [int(count) for _, count in found] == [1, 0, 0, 0]
+    assert added_paths(alone, engine) == ["n"]
     assert added_paths(hosts, engine) == ["n"]
 
 
