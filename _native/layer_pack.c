@@ -309,6 +309,19 @@ static int pack_directory(struct layer_pack *pack, int fd, size_t depth)
 	return error;
 }
 
+static int put_root(struct layer_pack *pack, int fd, const struct stat *status)
+{
+	int opaque = 0, error;
+
+	strcpy(pack->path, "./");
+	describe(pack, status, TAR_DIRECTORY);
+	error = layer_read_xattrs(pack, fd, &opaque);
+	if (!error)
+		error = put_header(pack);
+	*pack->path = 0;
+	return error;
+}
+
 static int pack_tree(struct layer_pack *pack)
 {
 	struct ck_pack *job = pack->job;
@@ -320,6 +333,8 @@ static int pack_tree(struct layer_pack *pack)
 		return ck_fail(pack->fault, CK_FAULT_KERNEL, -fd, NULL, "cannot open the directory to pack");
 	error = fstat(fd, &status) < 0 ? fail(pack, "cannot look at the directory to pack") : 0;
 	pack->device = status.st_dev;
+	if (!error && job->with_root)
+		error = put_root(pack, fd, &status);
 	if (!error)
 		error = pack_directory(pack, fd, 0);
 	close(fd);

@@ -15,6 +15,7 @@ from benchmarks import (
     program,
     registry,
     registry_server,
+    snapshot,
     start,
     teardown,
     throughput,
@@ -35,6 +36,7 @@ CASES = {
     "registry-server": registry_server.run,
     "registry": registry.run,
     "network": network.run,
+    "snapshot": snapshot.run,
 }
 
 

@@ -80,6 +80,7 @@ struct ck_pack {
 	int form; /* overlay: the upper directory of a container, whose whiteouts become markers */
 	int user_xattrs;
 	int nanoseconds;  /* times with their fractions, at the price of a header for each entry */
+	int with_root;    /* the directory itself gets an entry, "./" */
 	int fixed_time;   /* 1: every entry gets mtime; 2: every entry that is later */
 	int64_t mtime;
 	int fixed_owner;  /* 1: every entry gets uid and gid */

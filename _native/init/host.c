@@ -116,6 +116,19 @@ static long overlay_by_numbers(long context, const struct plan_step *step, uint3
 	return result;
 }
 
+/* A mount that does not sync leaves a mark in its work directory, and then the kernel refuses the next one: rightly
+ * after a loss of power, which no such root is used after. */
+static long overlay_volatile(long context, const char *work)
+{
+	long folder = sys(openat, AT_FDCWD, work, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+
+	if (folder >= 0 && sys(unlinkat, folder, "work/incompat/volatile/dirty", 0) >= 0)
+		sys(unlinkat, folder, "work/incompat/volatile", AT_REMOVEDIR);
+	if (folder >= 0)
+		sys(close, folder);
+	return overlay_flag(context, "volatile");
+}
+
 static long overlay_configure(long context, const struct plan_step *step, uint32_t texts)
 {
 	long result = overlay_by_descriptors(context, step, texts);
@@ -128,7 +141,7 @@ static long overlay_configure(long context, const struct plan_step *step, uint32
 	sys(fsconfig, context, FSCONFIG_SET_STRING, "redirect_dir", "nofollow", 0);
 	sys(fsconfig, context, FSCONFIG_SET_STRING, "metacopy", "off", 0);
 	if (result >= 0 && step->a & OVERLAY_VOLATILE)
-		result = overlay_flag(context, "volatile");
+		result = overlay_volatile(context, plan_text(step, 1));
 	if (result >= 0 && step->a & OVERLAY_USERXATTR)
 		result = overlay_flag(context, "userxattr");
 	return result;

@@ -337,7 +337,9 @@ class Engine:
         def make() -> Networks:
             from container_kit.network import Networks
 
-            return Networks(self.root)
+            found, engine = Networks(self.root), weakref.ref(self)
+            found.settle = lambda: _settle(engine())
+            return found
 
         found: Networks = self.kept("networks", make)
         return found
@@ -472,6 +474,11 @@ class Engine:
 
 
 _defaults: dict[str, Engine] = {}
+
+
+def _settle(engine: Engine | None) -> None:
+    if engine is not None:
+        engine.settle()
 
 
 def _cgroup_parent(root: str) -> str:

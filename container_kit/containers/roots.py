@@ -29,13 +29,15 @@ _PATH = os.O_PATH | os.O_DIRECTORY
 
 
 def root_of(engine: Engine, record: Record) -> RootFs:
-    """What the root of the container is made of, as `Snapshotter.prepare` left it."""
+    """What the root of the container is made of, as `Snapshotter.prepare` left it; to be mounted now."""
     if record.bundle:
         from container_kit.containers.bundle import bundle_root
 
         return bundle_root(record.bundle)
     layers = tuple(Digest.parse(layer) for layer in record.layers)
-    return engine.snapshotter.describe(engine.catalogue.directory(record.id), layers)
+    # What goes with its owner is not there after a loss of power.
+    directory = engine.catalogue.directory(record.id)
+    return engine.snapshotter.describe(directory, layers, volatile=bool(record.owner))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,9 @@ from container_kit.errors import ContainerKitError, KernelError, NotFound
 from container_kit.images import Image
 from container_kit.images.snapshot import view
 from container_kit.native.descriptors import Descriptor, mount_disk, open_below, open_path
+from container_kit.native.own_ids import is_namespaced
 from container_kit.native.trees import copy_tree
+from container_kit.native.user_namespace import within
 from container_kit.oci.digest import Digest
 from container_kit.oci.rootfs import Directory
 from container_kit.runtime.mount_steps import disks_of
@@ -159,11 +161,11 @@ def make_own_volumes(engine: Engine, claim: Claim) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o755)
             found = _look(engine, claim.layers, mount.place) if mount.copy else None
-            if found is not None:
+            if found is not None and found.is_empty and not is_namespaced():
                 found.give_to(path)
-                if not found.is_empty:
-                    with open_path(path, _DIRECTORY) as content:
-                        _fill(engine, claim.layers, mount.place, content.fileno())
+            elif found is not None:
+                with open_path(path, _DIRECTORY) as content:
+                    _fill(engine, claim.layers, mount.place, content.fileno())
 
 
 @attrs.frozen
@@ -177,7 +179,7 @@ class _Found:
 
     def give_to(self, path: str) -> None:
         """Make the directory *path*, which is ours, look like it."""
-        if (self.uid, self.gid) != (0, 0) and os.geteuid() == 0:
+        if (self.uid, self.gid) != (0, 0):
             os.chown(path, self.uid, self.gid)
         os.chmod(path, self.mode)
 
@@ -195,19 +197,23 @@ def _look(engine: Engine, layers: tuple[Digest, ...], target: str) -> _Found | N
 
 def _look_anew(engine: Engine, layers: tuple[Digest, ...], target: str) -> _Found | None:
     with view(engine.store, layers) as root:
-        try:
-            held = open_below(root, target, _DIRECTORY)
-        except OSError:
-            return None  # nothing, or no directory
-        with held:
-            status = os.fstat(held.fileno())
-            is_empty = not os.listdir(held.fileno())
+        return within(_look_below, root, target)
+
+
+def _look_below(root: int, target: str) -> _Found | None:
+    try:
+        held = open_below(root, target, _DIRECTORY)
+    except OSError:
+        return None  # nothing, or no directory
+    with held:
+        status = os.fstat(held.fileno())
+        is_empty = not os.listdir(held.fileno())
     return _Found(status.st_mode & 0o7777, status.st_uid, status.st_gid, is_empty)
 
 
 def _fill(engine: Engine, layers: tuple[Digest, ...], target: str, content: int) -> None:
     """Copy what the image has at *target*, with the owner and the mode of that directory."""
-    with view(engine.store, layers) as root, open_below(root, target, _DIRECTORY) as source:
+    with view(engine.store, layers) as root, within(open_below, root, target, _DIRECTORY) as source:
         copy_tree(source.fileno(), content)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from container_kit._values import frozen
 from container_kit.errors import LimitExceeded, NotFound
@@ -24,6 +25,7 @@ __all__ = ["OverlaySnapshotter", "is_opaque", "is_whiteout", "measure"]
 
 _UPPER, _WORK = "upper", "work"
 _EMPTY = "empty"  # the lower directory of an image without layers, since overlay needs one
+_MARK = f"{_WORK}/work/incompat/volatile"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -63,6 +65,8 @@ class OverlaySnapshotter:
         return self.describe(directory, layers, volatile=volatile)
 
     def describe(self, directory: str, layers: tuple[Digest, ...], *, volatile: bool = False) -> Overlay:
+        with suppress(OSError):
+            within(_remove_mark, f"{directory}/{_MARK}")
         lowers = self._stack(layers).lowers or (f"{directory}/{_EMPTY}",)
         return Overlay(lowers, f"{directory}/{_UPPER}", f"{directory}/{_WORK}", volatile)
 
@@ -85,6 +89,7 @@ class OverlaySnapshotter:
         finally:
             os.close(fd)
 
+    @with_rights
     def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
         with open_path(f"{directory}/{_UPPER}", _DIRECTORY) as upper:
             copy_tree(upper.fileno(), to_fd)
@@ -123,6 +128,15 @@ class OverlaySnapshotter:
 def _maker() -> tuple[int, int]:
     """Whom a directory that this process makes belongs to, in the ids of its containers."""
     return (0, 0) if needs_namespace() else (os.geteuid(), os.getegid())
+
+
+def _remove_mark(path: str) -> None:
+    """A mount that does not sync leaves this behind, and then the kernel refuses the next one.
+
+    Rightly after a loss of power; but a root that is mounted so is thrown away then.
+    """
+    os.unlink(f"{path}/dirty")
+    os.rmdir(path)
 
 
 def is_whiteout(info: os.stat_result) -> bool:

@@ -60,12 +60,14 @@ def pack(
     latest: int | None = None,
     owner: tuple[int, int] | None = None,
     nanoseconds: bool = False,
+    with_root: bool = False,
     user_xattrs: bool | None = None,
 ) -> Packed:
     """Pack the directory *tree_fd* into a tar: equal trees give equal bytes.
 
     Args:
-        tree_fd: The directory; it has no entry of its own. Mounts in it are left out, and so are sockets.
+        tree_fd: The directory; it has no entry of its own unless *with_root*. Mounts in it are left out, and
+            so are sockets.
         out_fd: Takes the archive; None only computes the digest.
         form: "overlay" reads the upper directory of a container and writes whiteouts and opaque markers;
             "plain" packs what is there; "archive" does too, and is no layer: it may have names that start
@@ -76,6 +78,7 @@ def pack(
         latest: Seconds since 1970 for every entry that is later; None keeps the files' own.
         owner: User and group id for every entry; None keeps the files' own.
         nanoseconds: Keep fractions of seconds, at 1 KiB an entry.
+        with_root: Begin with an entry for the directory itself, which `unpack` applies to the one it fills.
         user_xattrs: The overlay was mounted with ``userxattr``; None means where this process's overlays are.
 
     Returns:
@@ -93,7 +96,7 @@ def pack(
     excluded = ffi.new("char[]", b"".join(_relative(path) + b"\0" for path in exclude))
     job.tree_fd, job.out_fd, job.exclude = tree_fd, or_absent(out_fd), excluded
     job.form, job.compression = FORMS[form], COMPRESSIONS[compression]
-    job.nanoseconds = nanoseconds
+    job.nanoseconds, job.with_root = nanoseconds, with_root
     job.user_xattrs = own_ids.is_namespaced() if user_xattrs is None else user_xattrs
     if mtime is not None:
         job.fixed_time, job.mtime = 1, mtime

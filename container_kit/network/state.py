@@ -57,6 +57,8 @@ class Networks:
     def __init__(self, root: str, host: NetworkNamespace | None = None) -> None:
         self.site = Site(os.path.realpath(root), host or NetworkNamespace.here())
         self._known: dict[str, tuple[object, NetworkRecord]] = {}
+        # Returns when what has ended here, or was made ahead, is off its networks; an Engine sets it.
+        self.settle: Callable[[], None] = _nothing
 
     @property
     def _directory(self) -> str:
@@ -250,6 +252,12 @@ class Networks:
         record = self.get(name)
         if record.name in _PREDEFINED:
             raise InvalidInput(f"network {record.name!r} is one that every root has: it cannot be removed")
+        if Membership(self.site, record).owners():
+            self.settle()
+        self._remove(record)
+        return record
+
+    def _remove(self, record: NetworkRecord) -> None:
         membership = Membership(self.site, record)
         with self._locked(), membership.locked():
             called = membership.called()
@@ -260,7 +268,6 @@ class Networks:
                 )
             deactivate(self.site, record)
             self._forget(record)
-        return record
 
     def _forget(self, record: NetworkRecord) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -319,3 +326,7 @@ class Networks:
     def abandon(self) -> None:
         """In the child of a fork: what was open is the parent's."""
         self.close()
+
+
+def _nothing() -> None:
+    """Where nothing is made ahead or given back later, there is nothing to wait for."""

@@ -12,6 +12,7 @@ from typing import IO, Literal, cast
 from container_kit.errors import InvalidInput, KernelError, NotFound
 from container_kit.native.descriptors import as_file, memory_file, open_path
 from container_kit.native.layers import pack, unpack
+from container_kit.native.user_namespace import within
 
 __all__ = ["measured", "pack_volume", "unpacked"]
 
@@ -34,7 +35,7 @@ def pack_volume(content: int, destination: Place, compression: str | None) -> No
         raise InvalidInput(f"compression {kind!r} is not known: use one of {', '.join(_COMPRESSIONS)}")
     with _written(destination) as out:
         chosen = cast(Literal["none", "gzip", "zstd"], kind)
-        pack(content, out, form="archive", compression=chosen, nanoseconds=True)
+        pack(content, out, form="archive", compression=chosen, nanoseconds=True, with_root=True)
 
 
 @contextmanager
@@ -120,6 +121,10 @@ def unpacked(source: Place, content: int) -> None:
 
 def measured(content: int) -> int:
     """Bytes on the disk that the files below the directory *content* take; one with several names once."""
+    return within(_measure, content)
+
+
+def _measure(content: int) -> int:
     seen: set[int] = set()
     size = 0
     for _, _, names, folder in os.fwalk(".", dir_fd=content):

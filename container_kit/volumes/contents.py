@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from container_kit.errors import KernelError, UnsupportedFeature
 from container_kit.native.descriptors import Descriptor, mount_disk, open_path
+from container_kit.native.user_namespace import within
 from container_kit.volumes.drivers import VolumeSource
 
 __all__ = ["opened"]
@@ -38,6 +39,7 @@ def opened(source: VolumeSource, name: str) -> Iterator[Descriptor]:
 def _opened(source: VolumeSource) -> Descriptor:
     flags = os.O_RDONLY | os.O_DIRECTORY
     if not source.disk:
-        return open_path(source.path, flags)
+        # Of an ordinary user it may belong to a subordinate id.
+        return within(open_path, source.path, flags)
     with mount_disk(source.disk, source.lock) as mount:
         return open_path(".", flags, dir_fd=mount.fileno())

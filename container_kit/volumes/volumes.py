@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from container_kit.errors import Conflict, NameInUse, NotFound
 from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.native.trees import copy_tree, remove_tree
+from container_kit.native.user_namespace import within
 from container_kit.store import files, locks
 from container_kit.volumes.contents import opened
 from container_kit.volumes.drivers import VolumeSource, driver_named
@@ -361,14 +362,14 @@ def _as_asked(record: VolumeRecord, request: VolumeRequest) -> VolumeRecord:
 
 def _fill_beside(place: str, fill: Fill) -> None:
     """Fill a directory that takes the place of the empty one when it is whole; what is there stays."""
-    if os.listdir(f"{place}/{CONTENT}"):
+    if within(os.listdir, f"{place}/{CONTENT}"):
         return
     with open_path(place, _DIRECTORY) as folder:
         remove_tree(folder.fileno(), _FILLING)  # of somebody who was cut off
         os.mkdir(f"{place}/{_FILLING}", 0o755)
         with open_path(f"{place}/{_FILLING}", _DIRECTORY) as content:
             fill(content.fileno())
-            if os.listdir(content.fileno()):
+            if within(os.listdir, content.fileno()):
                 files.sync_file_system(content.fileno(), "volume.sync-content")
         try:
             files.rename(f"{place}/{_FILLING}", f"{place}/{CONTENT}", "volume.take-place")

@@ -111,7 +111,7 @@ def test_saving_and_copying(ckit: Ckit, tmp_path: Path) -> None:
     ckit.ok("run", "--rm", "-v", "data:/d", "tools", "sh", "-c", "echo hello > /d/file")
     ckit.ok("volume", "export", "-o", str(tmp_path / "data.tar.gz"), "data")
     with tarfile.open(tmp_path / "data.tar.gz") as archive:
-        assert archive.getnames() == ["file"]
+        assert archive.getnames() == [".", "file"]
     assert ckit.ok("volume", "import", "again", str(tmp_path / "data.tar.gz")) == "again\n"
     assert ckit.ok("volume", "snapshot", "again", "third") == "third\n"
     assert ckit.ok("run", "--rm", "-v", "third:/d", "tools", "cat", "/d/file") == "hello\n"

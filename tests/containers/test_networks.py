@@ -318,3 +318,12 @@ def test_inspect_and_figures(engine: Engine, shop: Network) -> None:
     assert settings["Networks"]["shop"]["Aliases"] == ["db"]
     assert "eth0" in container.stats().network
     assert container.id in shop.inspect()["Containers"]
+
+
+def test_a_network_can_be_removed_right_after_its_containers(engine: Engine) -> None:
+    """What is being cleared away, or was made ahead for the next run, does not hold the network."""
+    with Network.create("passing", engine=engine):
+        for _ in range(3):
+            run(engine, "true", network="passing")
+
+    assert "passing" not in [network.name for network in Network.list(engine=engine)]

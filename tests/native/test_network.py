@@ -98,11 +98,13 @@ def test_a_link_is_found_by_name_and_by_index(place: NetworkNamespace) -> None:
 
 def test_a_name_that_is_taken_is_told_in_the_kernels_words(place: NetworkNamespace) -> None:
     """The error has the errno, what could not be done, and why."""
-    _pair(place, new_network())
+    inside = new_network()
+    _pair(place, inside)
 
     with pytest.raises(KernelError, match="eth0") as caught:
-        _pair(place, new_network())
+        _pair(place, inside, name="v1")
     assert caught.value.errno == 17
+    inside.close()
 
 
 def test_a_name_that_is_too_long_is_refused(place: NetworkNamespace) -> None:
@@ -113,7 +115,8 @@ def test_a_name_that_is_too_long_is_refused(place: NetworkNamespace) -> None:
 
 def test_a_link_is_removed_once(place: NetworkNamespace) -> None:
     """`delete_link` says whether there was something; its message does the same for who sends it."""
-    _pair(place, new_network())
+    inside = new_network()
+    _pair(place, inside)
 
     protocol, message = delete_message("br0")
     with place.routing() as route:
@@ -122,6 +125,7 @@ def test_a_link_is_removed_once(place: NetworkNamespace) -> None:
     assert find_link(place, "br0") is None
     assert delete_link(place, "v0")
     assert not delete_link(place, "v0")
+    inside.close()
 
 
 def test_settings_are_those_of_the_namespace(place: NetworkNamespace) -> None:
@@ -154,7 +158,8 @@ def test_threads_share_a_namespace(place: NetworkNamespace) -> None:
             if link is None or link.name != name:
                 wrong.append((name, link))
 
-    _pair(place, new_network())
+    inside = new_network()
+    _pair(place, inside)
     threads = [threading.Thread(target=ask, args=(name,)) for name in ("lo", "br0", "v0", "lo")]
     for thread in threads:
         thread.start()
@@ -162,6 +167,7 @@ def test_threads_share_a_namespace(place: NetworkNamespace) -> None:
         thread.join()
 
     assert wrong == []
+    inside.close()
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
