@@ -127,12 +127,24 @@ class Joining:
             self.endpoint = made
             self.membership.write(made)
 
-    def leave(self, namespace: NetworkNamespace | None) -> None:
-        """Undo all of it, as far as it was done; without *namespace* that has ended, or ends now."""
+    def leave(self, namespace: NetworkNamespace | None, ending: NetworkNamespace | None = None) -> None:
+        """Undo all of it, as far as it was done; without *namespace* that has ended, or ends now.
+
+        Args:
+            ending: The namespace that ends now.
+        """
+        if namespace is None and getattr(self._driver, "undoes_inside", False):
+            namespace = ending
         try:
             self._driver.detach(self._member(namespace))
         finally:
             self.membership.release(self.endpoint.owner, self.endpoint.addresses)
+
+    def check(self, namespace: NetworkNamespace) -> None:
+        """Whether the container is on the network as the driver left it; drivers need not be able to tell."""
+        check = getattr(self._driver, "check", None)
+        if check is not None:
+            check(self._member(namespace))
 
     def _member(self, namespace: NetworkNamespace | None) -> Member:
         return Member(

@@ -188,6 +188,15 @@ class NetworkSandbox:
             whole += joining.undo
         return whole
 
+    def check(self) -> None:
+        """Whether all of it is as it was made, as far as drivers can tell: CNI plugins can.
+
+        Raises:
+            StartFailed: It is not; in a plugin's words.
+        """
+        for joining in self._joined:
+            joining.check(self.namespace)
+
     def let_go(self) -> None:
         """Close what this process holds of it; the container stays on its networks, another one holds it."""
         with self._lock:
@@ -208,7 +217,7 @@ class NetworkSandbox:
         with self._lock:
             while self._joined:
                 with contextlib.suppress(FileNotFoundError):
-                    self._joined[-1].leave(None)
+                    self._joined[-1].leave(None, self.namespace)
                 self._joined.pop()
             self._close_held()
 

@@ -1,7 +1,8 @@
 """Drivers: how a network comes to be, and how a container gets onto it.
 
 One interface, which other packages can add to: an entry point of the group ``container_kit.network_drivers``
-names a class without arguments for its constructor.  Ours are ``bridge``, ``macvlan``, ``host`` and ``none``.
+names a class without arguments for its constructor.  Ours are ``bridge``, ``cni``, ``macvlan``, ``host`` and
+``none``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = ["ENTRY_POINTS", "Driver", "driver", "driver_names"]
 ENTRY_POINTS = "container_kit.network_drivers"
 _OURS = {
     "bridge": "container_kit.network.drivers.bridge:Bridge",
+    "cni": "container_kit.network.drivers.cni:Cni",
     "macvlan": "container_kit.network.drivers.macvlan:Macvlan",
     "host": "container_kit.network.drivers.null:Host",
     "none": "container_kit.network.drivers.null:Nothing",
@@ -37,6 +39,10 @@ class Driver(Protocol):
     Attributes:
         gives_addresses: Whether the driver chooses the addresses of its containers, as CNI plugins do.
             Otherwise `attach` gets an endpoint that has them.
+
+    A driver may have ``undoes_inside = True``: `detach` then gets the namespace also when the container has
+    ended, which otherwise goes as it is, and faster.  It may have ``check(member)``, which raises
+    StartFailed when something is not as `attach` left it.
     """
 
     gives_addresses: bool

@@ -14,7 +14,7 @@ from tests.network.inside import add_wire, addresses, join, links, run_in
 pytestmark = pytest.mark.root
 
 
-@pytest.mark.parametrize("name", ["bridge", "macvlan", "host", "none"])
+@pytest.mark.parametrize("name", ["bridge", "cni", "macvlan", "host", "none"])
 def test_our_drivers_are_drivers(name: str) -> None:
     """Each has what the interface asks for."""
     assert isinstance(driver(name), Driver)
@@ -23,7 +23,7 @@ def test_our_drivers_are_drivers(name: str) -> None:
 
 def test_an_unknown_driver_is_told_with_those_there_are() -> None:
     """The error names the drivers that can be used."""
-    with pytest.raises(NotFound, match="bridge, host, macvlan, none"):
+    with pytest.raises(NotFound, match="bridge, cni, host, macvlan, none"):
         driver("overlay")
 
 
