@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Run", "run_if_any", "run_of", "unique_name"]
 
 _AT_ONCE = 32
+# What others may have to remove as soon as the container is gone.
+_SHARED_OPTIONS = ("network", "networks", "mounts")
 _KEY = pytest.StashKey["Run"]()
 
 
@@ -68,6 +70,7 @@ class Run:
         self._threads: ThreadPoolExecutor | None = None
         self._begun: dict[str, _Begun] = {}
         self._active: dict[str, Service] = {}
+        self._ending: list[Future[None]] = []
         self._factories: dict[str, ContainerFactory] = {}
         self._kept: dict[str, Container] = {}
         self._shared_by_all: Shared | None = None
@@ -143,8 +146,18 @@ class Run:
         return self._shared_by_all
 
     def _end(self, service: Service) -> None:
-        if service.container.id not in self._kept and not service.definition.reuse:
+        """Remove it, at the same time as others that end now, unless somebody waits for what it uses."""
+        if service.container.id in self._kept or service.definition.reuse:
+            return
+        if any(name in service.definition.options for name in _SHARED_OPTIONS):
             service.close()
+        else:
+            self._ending.append(self.threads.submit(service.close))
+
+    def settle(self) -> None:
+        """Return when what ended with a test, or after it, is gone."""
+        while self._ending:
+            self._ending.pop().result()
 
     def _discard(self, begun: _Begun) -> None:
         with contextlib.suppress(ContainerKitError):
@@ -194,6 +207,7 @@ class Run:
         for begun in self._begun.values():
             self._discard(begun)
         self._begun.clear()
+        self.settle()
         if self._threads is not None:
             self._threads.shutdown()
         if self._shared_by_all is not None:

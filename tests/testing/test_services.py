@@ -16,6 +16,7 @@ from container_kit.testing.definitions import define, ready_made
 from container_kit.testing.fingerprints import fingerprint
 from container_kit.testing.services import start_wishes
 from tests.testing.images import SERVICES, service_engine
+from tests.wait.conftest import warm_up
 
 KNOWN = [
     "postgres",
@@ -96,6 +97,7 @@ def test_fingerprints(services: Engine) -> None:
 def services() -> Iterator[Engine]:
     """An engine that has the images."""
     with service_engine(SERVICES) as engine:
+        warm_up(engine, "redis:7")
         yield engine
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from container_kit.containers.engine import Engine
 from tests.containers.waiting import wait_for
+from tests.testing.images import service_engine, stocked_root
 from tests.testing.sessions import Session
 
 pytestmark = pytest.mark.root
@@ -177,3 +179,67 @@ def test_a_failed_start_is_tried_once(session: Session) -> None:
     assert "could not be started by gw" in outcome.output
     assert "no disk" in outcome.output
     assert is_clean(session.root)
+
+
+POSTGRES = """
+    import os, time
+    import psycopg
+    import pytest
+    from container_kit.testing import service_fixture
+
+    postgres = service_fixture("postgres", scope="run")
+
+    @pytest.mark.parametrize("turn", range(8))
+    def test_it(postgres, turn):
+        with psycopg.connect(postgres.url()) as database:
+            database.execute("CREATE TABLE IF NOT EXISTS seen (started timestamptz UNIQUE)")
+            database.execute("INSERT INTO seen SELECT pg_postmaster_start_time() ON CONFLICT DO NOTHING")
+            assert database.execute("SELECT count(*) FROM seen").fetchone() == (1,)
+        with open("ids", "a") as file:
+            file.write(f"{postgres.container.id} {os.getpid()}\\n")
+        time.sleep(PAUSE)
+"""
+
+
+@pytest.fixture
+def with_postgres(tmp_path: Path, own_network: None) -> Session:
+    """A folder whose tests share a PostgreSQL, from a root that has its image."""
+    with service_engine(["postgres"]):
+        pass
+    return Session(tmp_path, stocked_root())
+
+
+@pytest.mark.tool("mmdebstrap")
+def test_a_database_for_four_workers(with_postgres: Session) -> None:
+    """It is started once, all see the same server, and it is gone after the run."""
+    with_postgres.write({"test_it.py": POSTGRES.replace("PAUSE", "0.05")})
+
+    outcome = with_postgres.run("-n", "4")
+
+    assert outcome.counts == {"passed": 8}, outcome.output
+    assert len({container for container, _ in told(with_postgres)}) == 1
+    assert len({worker for _, worker in told(with_postgres)}) == 4
+    assert is_clean(with_postgres.root)
+
+
+@pytest.mark.tool("mmdebstrap")
+def test_a_database_whose_workers_main_process_is_killed(with_postgres: Session) -> None:
+    """The database and the workers are gone soon after; the containers of others are untouched."""
+    with_postgres.write({"test_it.py": POSTGRES.replace("PAUSE", "600")})
+    main = with_postgres.begin("-n", "4")
+    wait_for(lambda: len(told(with_postgres)) == 4, 60.0)
+    ((container_id, *_),) = {(container,) for container, _ in told(with_postgres)}
+
+    with (
+        Engine(with_postgres.root) as engine,
+        engine.start("postgres:17", "sleep 600", entrypoint=()) as other,
+    ):
+        paths = [path for path in engine.cgroups.open(container_id).paths if os.path.isdir(path)]
+        main.kill()
+        main.wait()
+        wait_for(lambda: [one.id for one in engine.containers(all=True)] == [other.id], PROMISE_S)
+        wait_for(lambda: not any(map(os.path.isdir, paths)), PROMISE_S)
+        assert other.status == "running"
+    for _, pid in told(with_postgres):
+        wait_for(lambda pid=pid: not os.path.exists(f"/proc/{pid}/exe"), PROMISE_S)  # type: ignore[misc]
+    shutil.rmtree(with_postgres.root / "testing")

@@ -12,8 +12,19 @@ from container_kit.containers.container import Container
 from container_kit.containers.engine import Engine
 from container_kit.images import Image
 from container_kit.native.process import init_fd
+from tests.own_network import is_own_network
 
 Serve = Callable[..., Container]
+
+
+def warm_up(engine: Engine, image: str) -> None:
+    """What an engine opens with its first container and its first network is no leak of the first test."""
+    with engine.start(
+        image, ["sleep", "60"], entrypoint=[], network="bridge" if is_own_network() else "none"
+    ):
+        pass
+    engine.run(image, ["true"], entrypoint=[])
+    engine.settle()
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +39,7 @@ def python_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         Image.from_host(
             "sh", "sleep", "cat", "echo", "true", "false", "mkdir", "mv", tag="tools", engine=engine
         )
+        warm_up(engine, "tools")
         yield engine
     shutil.rmtree(root)
 
