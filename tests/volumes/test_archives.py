@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def test_streams_do_for_files(rich: Volume, rooted: Rooted) -> None:
 def test_a_snapshot_has_all(rich: Volume) -> None:
     """A copy is as complete as a backup."""
     assert tree(rich.snapshot().path) == tree(rich.path)
+
+
+@pytest.mark.root
+@pytest.mark.tool("mkfs.xfs")
+def test_a_snapshot_shares_blocks_where_they_can_be(tmp_path: Path) -> None:
+    """On a file system with reflinks 32 MB are copied without taking a twentieth of that."""
+    command = ["unshare", "--mount", sys.executable, "-m", "tests.volumes.shared_blocks", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 32 << 20 >> 4
 
 
 def _archive(*entries: tarfile.TarInfo) -> io.BytesIO:
