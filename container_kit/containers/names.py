@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 
+from container_kit.containers.state_file import is_abandoned
 from container_kit.errors import InvalidInput, NameInUse
 from container_kit.native.descriptors import open_path
 
@@ -118,10 +119,10 @@ def claim(names_fd: int, name: str, container_id: str, directory: str) -> None:
 
 
 def release_stale(names_fd: int, name: str, containers: str) -> bool:
-    """Free a name whose container has no directory below *containers* any more; whether it may be free now.
+    """Free a name whose container is no more, below *containers*; whether it may be free now.
 
-    A container's directory is made before its claim and goes before it, so such a name is nobody's: its
-    removal was cut off.
+    A directory is made before the claim and goes before it, so the name of a container without is nobody's:
+    its removal was cut off. Nor is that of a container whose making was cut off.
     """
     with open_path(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=names_fd) as lock:
         # Between the look and the removal nobody else may free the name, and a third one take it.
@@ -129,7 +130,8 @@ def release_stale(names_fd: int, name: str, containers: str) -> bool:
         who = holder(names_fd, name)
         if who is None:
             return True
-        if os.path.exists(f"{containers}/{who}"):
+        directory = f"{containers}/{who}"
+        if os.path.exists(directory) and not is_abandoned(directory):
             return False
         release(names_fd, name, who)
         return True

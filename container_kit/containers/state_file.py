@@ -34,6 +34,7 @@ __all__ = [
     "Status",
     "boot_id",
     "hold_lock",
+    "is_abandoned",
     "is_held",
     "read_state",
     "start_ticks",
@@ -269,6 +270,12 @@ def wait_released(directory: str, timeout_s: float | None) -> bool:
         return True
     finally:
         watch.close()
+
+
+def is_abandoned(directory: str) -> bool:
+    """Whether whoever was making the container was cut off: no record, and a lock that nobody holds."""
+    has_lock = os.path.exists(os.path.join(directory, "lock"))
+    return has_lock and not is_held(directory) and not os.path.exists(os.path.join(directory, "record.json"))
 
 
 def is_held(directory: str) -> bool:

@@ -8,8 +8,10 @@ import time
 
 import pytest
 
+from container_kit.containers import names
 from container_kit.containers.container import Container
 from container_kit.containers.engine import Engine
+from container_kit.containers.state_file import hold_lock
 from container_kit.errors import (
     CommandFailed,
     InvalidInput,
@@ -141,6 +143,21 @@ def test_a_running_container_is_not_removed_without_force(engine: Engine) -> Non
     container.remove(force=True)
     with pytest.raises(NotFound):
         container.remove()
+
+
+def test_the_name_of_a_container_whose_making_was_cut_off_is_free(engine: Engine) -> None:
+    """Its directory may stay until the next open; while somebody still makes it, the name is taken."""
+    cut_off = names.new_id()
+    directory = engine.catalogue.directory(cut_off)
+    os.mkdir(directory)
+    making = hold_lock(directory)
+    names.claim(engine.catalogue.names_fd, "one", cut_off, directory)
+    with pytest.raises(NameInUse, match=cut_off[:12]):
+        engine.create("tools", ["true"], name="one")
+    making.close()
+    assert engine.create("tools", ["true"], name="one").name == "one"
+    with Engine(engine.root):
+        assert not os.path.exists(directory)
 
 
 def test_names_are_unique_and_can_be_changed(engine: Engine) -> None:
