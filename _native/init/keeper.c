@@ -40,7 +40,7 @@ static long map_config(struct keeper_config *config)
 
 static void begin_empty(struct keeper *k)
 {
-	k->firewall_fd = k->watch_fd = -1;
+	k->firewall_fd = k->watch_fd = k->own_fd = -1;
 	k->restore_ms = NEVER;
 	k->empty_ms = NEVER;
 	for (int i = 0; i < MAX_LISTENS; i++)
@@ -122,6 +122,7 @@ static long set_up(struct keeper *k)
 		error = listen_everywhere(k);
 	if (error < 0)
 		return error;
+	firewall_own(k); /* it deletes a table, which is no reason to restore it */
 	firewall_watch(k);
 	write_pid();
 	drop_rights();

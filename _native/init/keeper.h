@@ -24,6 +24,7 @@ enum {
 	KEEPER_RESTORE,
 	KEEPER_TABLE,
 	KEEPER_NAMESPACES,
+	KEEPER_OWN,
 };
 enum { IN_NETWORK_NAMESPACE = 1, IN_USER_NAMESPACE = 2 };
 
@@ -33,10 +34,11 @@ struct keeper_config {
 	uint64_t size;
 	const char *directory, *domain, *resolv_conf, *table;
 	const char *restore; /* messages that bring the network's rules back */
+	const char *own;     /* messages that make the keeper's own table */
 	struct subnet listens[MAX_LISTENS];
 	struct address servers[MAX_SERVERS];
 	uint32_t listen_count, server_count;
-	uint32_t internal, linger_ms, namespaces, port, restore_size;
+	uint32_t internal, linger_ms, namespaces, port, restore_size, own_size;
 };
 
 /* A sockaddr_in or sockaddr_in6. */
@@ -104,6 +106,7 @@ struct table {
 struct keeper {
 	struct keeper_config config;
 	int dir_fd, networks_fd, watch_fd, firewall_fd;
+	int own_fd; /* through which its own table was made: nobody else can change that, or flush it */
 	int64_t empty_ms; /* since when nobody is there; NEVER while somebody is */
 	int64_t retry_ms, restore_ms, restored_ms;
 	int udp[MAX_LISTENS], tcp[MAX_LISTENS];
@@ -152,6 +155,7 @@ void connection_close(struct connection *connection);
 void connection_expire(struct keeper *k, struct connection *connection);
 
 /* keeper_firewall.c */
+void firewall_own(struct keeper *k);
 void firewall_watch(struct keeper *k);
 void firewall_serve(struct keeper *k);
 void firewall_restore(struct keeper *k);

@@ -63,6 +63,10 @@ static int take_field(const struct field *field, struct keeper_config *config)
 		return take_number(field, &config->linger_ms);
 	case FIELD_UNDO_MESSAGE:
 		return 0;
+	case KEEPER_OWN:
+		config->own = field->data;
+		config->own_size = field->size;
+		return 0;
 	case KEEPER_RESTORE:
 		config->restore = field->data;
 		config->restore_size = field->size;

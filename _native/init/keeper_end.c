@@ -37,6 +37,7 @@ int try_to_end(struct keeper *k)
 		sys(close, k->udp[i]);
 		sys(close, k->tcp[i]);
 	}
+	close_fd(&k->own_fd); /* what is nobody's can be deleted */
 	undo(k->config.data, k->config.size);
 	/* In this order: who gets the network's lock finds that there is no keeper. */
 	sys(close, LOCK_FD);

@@ -154,6 +154,17 @@ static void send_file(struct keeper *k, int fd, const char *name)
 	sys(munmap, data, size);
 }
 
+/* Makes the table of walls anew, as one that belongs to the socket: flushing leaves it alone, so that connections go
+ * on, translated as they were.  A kernel before 6.9 refuses, and the table stays what it was. */
+void firewall_own(struct keeper *k)
+{
+	if (!k->config.own_size)
+		return;
+	k->own_fd = sys(socket, FAMILY_NETLINK, RAW | O_CLOEXEC, NETFILTER);
+	if (k->own_fd >= 0)
+		send_batches(k->own_fd, k->config.own, k->config.own_size);
+}
+
 static int is_rules(const char *name)
 {
 	return ck_strlen(name) == OWNER_SIZE + 4 && ck_streq(name + OWNER_SIZE, ".nft");

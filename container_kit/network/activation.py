@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from container_kit.errors import InvalidInput
 from container_kit.native.network import find_link, routes
 from container_kit.network.drivers import driver
-from container_kit.network.firewall import restoration
+from container_kit.network.firewall import ownership, restoration
 from container_kit.network.firewall_bridge import BridgeFilter
 from container_kit.network.keeper import (
     MOST_SERVERS,
@@ -81,6 +81,7 @@ def _keeper_config(site: Site, network: NetworkRecord, undo: Undo) -> KeeperConf
         undo=undo.messages,
         table=BridgeFilter(network).walls.name if is_bridge else "",
         restore=restoration(network) if is_bridge else b"",
+        own=ownership(network) if is_bridge else b"",
     )
 
 

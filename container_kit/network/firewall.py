@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from container_kit.errors import InvalidInput, KernelError, PermissionMissing, UnsupportedFeature
@@ -16,7 +16,7 @@ from container_kit.native.netfilter import tell
 from container_kit.network.conntrack import forget_flows
 from container_kit.network.endpoint import Endpoint
 from container_kit.network.firewall_bridge import BridgeFilter
-from container_kit.network.firewall_messages import NETFILTER, batch, questions
+from container_kit.network.firewall_messages import NETFILTER, Table, batch, questions
 from container_kit.network.firewall_sockets import netfilter_socket
 from container_kit.network.record import NetworkRecord
 from container_kit.network.values import Undo
@@ -28,6 +28,7 @@ __all__ = [
     "admission_undo",
     "admit",
     "expel",
+    "ownership",
     "restoration",
     "restoration_of",
     "set_up",
@@ -51,14 +52,14 @@ def set_up(network: NetworkRecord, host: NetworkNamespace) -> Undo:
     rules = BridgeFilter(network)
     doing = f"cannot make the firewall of network {network.name!r}"
     with _netfilter(host) as asked:
-        if not _is_made(asked, rules):
+        if not _exist(asked, rules.tables):
             _make_all(asked, rules, doing)
     return set_up_undo(network)
 
 
-def _is_made(asked: int, rules: BridgeFilter) -> bool:
+def _exist(asked: int, tables: Sequence[Table]) -> bool:
     try:
-        tell(asked, questions(table.get() for table in rules.tables), "")
+        tell(asked, questions(table.get() for table in tables), "")
     except KernelError as error:
         if error.errno == errno.ENOENT:
             return False
@@ -68,11 +69,12 @@ def _is_made(asked: int, rules: BridgeFilter) -> bool:
 
 def _make_all(asked: int, rules: BridgeFilter, doing: str) -> None:
     """Make the tables that are missing."""
-    for messages in rules.make():
+    for table, messages in zip(rules.tables, rules.make(), strict=True):
         try:
             tell(asked, batch(messages), doing)
         except KernelError as error:
-            if error.errno != errno.EEXIST:
+            # What the keeper has for its own may not even be looked at in a batch.
+            if error.errno != errno.EEXIST and not (error.errno == errno.EPERM and _exist(asked, [table])):
                 raise _explained(error, doing) from None
 
 
@@ -160,6 +162,12 @@ def restoration(network: NetworkRecord) -> bytes:
     return b"".join(batch(messages) for messages in BridgeFilter(network).make())
 
 
+def ownership(network: NetworkRecord) -> bytes:
+    """A batch that makes the walls anew, as the sender's own: others' flushing leaves them alone."""
+    rules = BridgeFilter(network)
+    return batch([rules.walls.delete(), *rules.make_walls(owned=True)])
+
+
 def restoration_of(network: NetworkRecord, endpoint: Endpoint) -> bytes:
     """A batch that lets *endpoint* in again."""
     return batch(BridgeFilter(network).admit(endpoint))
@@ -172,11 +180,9 @@ def _carry_out(undo: Undo, host: NetworkNamespace) -> None:
 
 
 def _tell_anyway(asked: int, message: bytes) -> None:
-    try:
+    """There may be nothing left to undo; what is the keeper's own, it takes away itself."""
+    with suppress(KernelError):
         tell(asked, message, "")
-    except KernelError as error:
-        if error.errno == errno.EPERM:
-            raise _explained(error, "cannot change the firewall") from None
 
 
 @contextmanager

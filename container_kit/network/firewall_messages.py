@@ -28,7 +28,7 @@ _GENERIC = struct.Struct(">BBH")
 _NFTABLES = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _REQUEST, _CREATE, _EXCLUSIVE, _APPEND = 0x1, 0x400, 0x200, 0x800
-_OWNED = 0x2  # NFT_TABLE_F_OWNER
+_OWNED = 0x6  # NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST
 _MAP = 0x8  # NFT_SET_MAP
 _NEW_TABLE, _GET_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE, _NEW_SET = 0, 1, 2, 3, 6, 9
 _NEW_ELEMENT, _DELETE_ELEMENT = 12, 14
@@ -97,7 +97,8 @@ class Table:
         """Make the table.
 
         Args:
-            owned: It can be changed through the same socket only, whatever others flush, and goes with it.
+            owned: It can be changed through the same socket only, whatever others flush; when that is closed,
+                by who makes it his in the same way.  From Linux 6.9 on; EOPNOTSUPP before.
             exclusive: The batch fails with EEXIST when the table is there.
         """
         flags = u32(2, _OWNED) if owned else b""

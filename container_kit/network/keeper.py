@@ -83,6 +83,7 @@ class KeeperConfig:
         table: What the names of the network's nftables tables begin with.
         restore: Batches of netlink messages that are sent again, and those in ``endpoints/*.nft`` after them,
             when somebody else deletes one of the tables.
+        own: Batches that make a table which is the keeper's own from then on.
         linger_s: How long it stays when nobody is there.
         port: Where it listens, over UDP and TCP.
     """
@@ -96,6 +97,7 @@ class KeeperConfig:
     undo: tuple[tuple[int, bytes], ...] = ()
     table: str = ""
     restore: bytes = b""
+    own: bytes = b""
     linger_s: float = LINGER_S
     port: int = DNS_PORT
 
@@ -116,6 +118,7 @@ class KeeperConfig:
         if self.table:
             yield 39, self.restore
             yield 40, text(self.table)
+            yield 42, self.own
         yield 41, number(namespaces)
 
 

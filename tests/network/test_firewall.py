@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from container_kit.errors import InvalidInput
 from container_kit.native.namespaces import NetworkNamespace
-from container_kit.network import NetworkOptions, Networks, PortRequest, firewall
+from container_kit.network import NetworkOptions, NetworkRecord, Networks, PortRequest, firewall
+from container_kit.network.keeper import has_keeper
 from tests.network.inside import run_in
-from tests.network.wires import answering, call, member, outside, reaches, socket_in
+from tests.network.wires import answering, call, member, outside, reaches, rules, socket_in, tables
 
 pytestmark = pytest.mark.root
 
@@ -23,11 +27,6 @@ def other(networks: Networks) -> Iterator[NetworkNamespace]:
     """Another machine on the host's wire."""
     with outside(networks.site.host) as found:
         yield found
-
-
-def tables(networks: Networks) -> str:
-    """All of the packet filter."""
-    return run_in(networks.site.host, "nft", "list", "ruleset")
 
 
 @pytest.mark.tool("nft")
@@ -150,8 +149,17 @@ def test_loopback_of_the_host_is_not_reached_from_a_network(networks: Networks) 
         run_in(inside, "ip", "route", "add", "127.0.0.1/32", "via", record.subnets[0].gateway)
 
         assert call(inside, "127.0.0.1", 80, patience_s=0.5) == "TimeoutError"
+        _kill_keeper(networks, record)
         run_in(networks.site.host, "nft", "flush", "chain", "inet", f"ckit_{record.id[:12]}", "inside")
         assert call(inside, "127.0.0.1", 80) == one.endpoints[0].addresses[0], "the control"
+
+
+def _kill_keeper(networks: Networks, record: NetworkRecord) -> None:
+    """Nobody keeps the walls any longer, so that a test can take them down."""
+    directory = networks.site.directory(record.id)
+    os.kill(int(Path(f"{directory}/keeper.lock").read_text()), signal.SIGKILL)
+    while has_keeper(directory):
+        time.sleep(0.01)
 
 
 def test_a_container_has_no_address_but_its_own(networks: Networks) -> None:
@@ -223,14 +231,16 @@ def test_rules_come_back_one_by_one(networks: Networks) -> None:
     record = networks.create("shop")
     host = networks.site.host
     with contextlib.closing(member(networks, "shop", PortRequest(80), PortRequest(53, "udp"))) as one:
-        before = tables(networks)
+        _kill_keeper(networks, record)
+        before = rules(networks)
+        assert len(before) > 50, "walls outlive their keeper"
         run_in(host, "nft", "flush", "ruleset")
         _send(host, firewall.restoration(record))
         _send(host, firewall.restoration_of(record, one.endpoints[0]))
-        assert tables(networks) == before
+        assert rules(networks) == before
         _send(host, firewall.restoration(record))
         _send(host, firewall.restoration_of(record, one.endpoints[0]))
-        assert tables(networks) == before
+        assert rules(networks) == before
 
 
 def _send(host: NetworkNamespace, batches: bytes) -> None:

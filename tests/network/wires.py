@@ -15,7 +15,7 @@ from container_kit.native.namespaces import NetworkNamespace, new_network
 from container_kit.network import EndpointRequest, Networks, NetworkSandbox, PortRequest, Shaping
 from tests.network.inside import new_owner, run_in
 
-__all__ = ["answering", "call", "member", "outside", "reaches", "socket_in"]
+__all__ = ["answering", "call", "member", "outside", "reaches", "rules", "socket_in", "tables"]
 
 PATIENCE_S = 1.0
 # Long enough for what is on its way in the same machine, for tests that expect nothing to arrive.
@@ -143,3 +143,15 @@ def _move(host: NetworkNamespace, link: str, other: NetworkNamespace) -> None:
         there.stdout.read(1)  # it runs, so it is inside
         run_in(host, "ip", "link", "set", link, "netns", str(there.pid))
         there.stdin.close()
+
+
+def tables(networks: Networks) -> str:
+    """All of the packet filter."""
+    return run_in(networks.site.host, "nft", "list", "ruleset")
+
+
+def rules(networks: Networks) -> list[str]:
+    """The same, whosever it is: lines and elements, in an order of their own."""
+    text = tables(networks).replace("elements = {", "").replace("}", "")
+    words = (word.partition(" # ")[0].strip() for line in text.splitlines() for word in line.split(","))
+    return sorted(word for word in words if word and not word.startswith("flags"))
