@@ -130,7 +130,8 @@ static int open_namespace(struct ck_descriptor *held, int pid)
 }
 
 int ck_user_namespace_new(struct ck_descriptor *held, const char *uid_map, const char *gid_map,
-			  const char *const *uid_helper, const char *const *gid_helper, int messages_fd)
+			  const char *const *uid_helper, const char *const *gid_helper, int deny_groups,
+			  int messages_fd)
 {
 	char stack[HOLDER_STACK] __attribute__((aligned(16)));
 	struct holder holder = { .parent = (int)sys(getpid) };
@@ -151,7 +152,7 @@ int ck_user_namespace_new(struct ck_descriptor *held, const char *uid_map, const
 	else
 		result = write_map((int)pid, "uid_map", uid_map);
 	/* Who maps a single group may not drop groups that take a right away. */
-	if (!result && !gid_helper)
+	if (!result && deny_groups)
 		result = write_map((int)pid, "setgroups", "deny");
 	if (!result && gid_helper)
 		result = run_helper(gid_helper, (int)pid, messages_fd, &signals);

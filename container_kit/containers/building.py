@@ -61,6 +61,9 @@ def profile_of(options: ContainerOptions) -> Profile:
     found: dict[str, Any] = {}
     if shared:
         found["namespaces"] = tuple(kind for kind in changed.namespaces if kind not in shared)
+    wall = changed.landlock
+    if options.networks and wall is not None and wall.handled_net and not wall.ports:
+        found["landlock"] = attrs.evolve(wall, handled_net=0)  # who asks for a network means to use it
     if options.userns:
         found["user_namespace"] = options.userns == "private"
     if options.seccomp == "unconfined":

@@ -154,9 +154,7 @@ class HeldNetwork:
         from container_kit.network import NetworkSandbox
 
         if user_namespace:
-            raise UnsupportedFeature(
-                "a container with a user namespace of its own cannot be on a network yet"
-            )
+            self._user = _user_namespace_of(self._id)
         self._sandbox = NetworkSandbox.open(
             self._engine.networks,
             self._id,
@@ -252,6 +250,26 @@ class HeldNetwork:
         while self._guarded:
             self._engine.guardian.remove(self._guarded[-1])
             self._guarded.pop()
+
+
+def _user_namespace_of(container_id: str) -> Descriptor:
+    """The user namespace of a container, made before it, so that it can own a network that is ready then.
+
+    Raises:
+        UnsupportedFeature: This process has no rights outside of a user namespace.
+    """
+    from container_kit.native.own_ids import needs_namespace
+    from container_kit.native.user_namespace import mapped_namespace
+    from container_kit.runtime.policy import own_ids
+
+    if needs_namespace():
+        raise UnsupportedFeature(
+            "a container with a user namespace of its own cannot be on a network of an ordinary user: use "
+            "another profile than 'sandbox', or network='none'"
+        )
+    ids = own_ids(container_id)
+    text = f"{ids.container_id} {ids.host_id} {ids.size}\n"
+    return mapped_namespace(text, text)
 
 
 def _take_back(undo: Undo) -> None:

@@ -24,6 +24,7 @@ from container_kit.native.own_ids import IdMaps
 
 __all__ = [
     "enter_fd",
+    "mapped_namespace",
     "new_namespace",
     "prepare_job",
     "run_job",
@@ -111,10 +112,28 @@ def _make(held: Descriptor, maps: IdMaps, messages_fd: int) -> int:
         [ffi.new("char[]", word.encode()) for word in words] for words in (maps.uid_helper, maps.gid_helper)
     ]
     commands = [ffi.new("const char *[]", [*each, ffi.NULL]) if each else ffi.NULL for each in words]
+    deny_groups = not maps.gid_helper
     result: int = lib.ck_user_namespace_new(
-        held.cell, maps.uid_text.encode(), maps.gid_text.encode(), *commands, messages_fd
+        held.cell, maps.uid_text.encode(), maps.gid_text.encode(), *commands, deny_groups, messages_fd
     )
     return result
+
+
+def mapped_namespace(uid_map: str, gid_map: str) -> Descriptor:
+    """A new user namespace with these maps (lines for ``uid_map``), for a process that may write any.
+
+    Raises:
+        PermissionMissing: This host, or what this process runs in, forbids it; says what would allow it.
+        KernelError: Anything else.
+    """
+    held = Descriptor()
+    result = lib.ck_user_namespace_new(
+        held.cell, uid_map.encode(), gid_map.encode(), ffi.NULL, ffi.NULL, False, -1
+    )
+    if -result in _REFUSED:
+        raise PermissionMissing(own_ids.why_no_namespace(-result))
+    check(result, "cannot make a user namespace")
+    return held
 
 
 class _Call:

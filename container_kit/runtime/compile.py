@@ -309,12 +309,13 @@ def _maps_group(world: World, group: int) -> bool:
 def _add_id_map(world: World, mount: Mount) -> None:
     """A bind that asks for it shows its owners as the container's user namespace maps them."""
     if parse_options(mount.options).id_map:
-        if world.user_slot < 0 or not world.privileged:
+        slot = world.map_slot if world.is_own(NEWUSER) else -1
+        if slot < 0:
             raise InvalidInput(
                 f"an id-mapped mount on {mount.destination!r} needs a new user namespace and root"
             )
         tree = world.mounts.host[-1]
-        world.mounts.host.append(Step(Op.ID_MAP_TREE, tree.slot, world.user_slot, tree.a & 1))
+        world.mounts.host.append(Step(Op.ID_MAP_TREE, tree.slot, slot, tree.a & 1))
 
 
 def _add_cgroups(world: World, mount: Mount, cgroup_tasks: Sequence[str]) -> None:

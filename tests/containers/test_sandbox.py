@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ def boxed_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("boxed") / "root"
     with Engine(root) as engine:
         ck.Image.from_host(
-            "sh", "cat", "id", "sleep", "yes", "dd", "mkdir", "ln", "ls", "mkfifo", tag="box", engine=engine
+            *("sh", "cat", "id", "sleep", "yes", "dd", "mkdir", "ln", "ls", "mkfifo", "busybox"),
+            tag="box",
+            engine=engine,
         )
     return root
 
@@ -110,6 +113,46 @@ def test_hostile_leftovers(box: ck.Sandbox) -> None:
 def test_without_places_there_is_no_network(box: ck.Sandbox) -> None:
     """There is nothing but loopback."""
     assert box.run(["sh", "-c", "cd /sys/class/net; echo *"]).stdout == "lo\n"
+
+
+@pytest.fixture
+def server(box: ck.Sandbox, own_network: None) -> Iterator[str]:
+    """The address of a container on the default network that says hi to everybody on port 8000."""
+    assert box.engine is not None
+    speak = "while :; do echo hi | busybox nc -l -p 8000; done"
+    with box.engine.start("box", ["sh", "-c", speak], network="bridge") as container:
+        container.wait_for(8000)
+        yield str(container.inspect()["NetworkSettings"]["Networks"]["bridge"]["IPAddress"])
+
+
+@pytest.mark.tool("busybox")
+def test_only_places_are_reached(box: ck.Sandbox, server: str) -> None:
+    """What is listed can be connected to, with files in and out as ever; nothing else can."""
+    ask = ["sh", "-c", f"busybox nc -w 2 {server} 8000 > got; cat got in; id -u"]
+
+    def said(*egress: str) -> str:
+        done = _with(box, egress=egress).run(ask, files={"in": "file\n"}, collect="got")
+        assert done.files["got"] in (b"", b"hi\n")
+        return str(done.stdout)
+
+    assert said(f"{server}:8000") == "hi\nfile\n0\n"
+    assert said(server) == "hi\nfile\n0\n"
+    for other in (f"{server}:9000", "10.255.0.0/16", "10.255.0.1:8000"):
+        assert said(other) == "file\n0\n", other
+
+
+@pytest.mark.tool("busybox")
+def test_a_supervised_container_of_the_profile_has_a_network(box: ck.Sandbox, server: str) -> None:
+    """Its user namespace owns its network, from the first start to the last that its monitor makes."""
+    assert box.engine is not None
+    script = f"busybox nc -w 2 {server} 8000; cat /proc/self/uid_map; exit 1"
+    with box.engine.start(
+        "box", ["sh", "-c", script], profile="sandbox", network="bridge", restart="on-failure:1"
+    ) as container:
+        assert container.wait() == 1
+        lines = [line.text.split() for line in container.logs()]
+    assert [line[0] for line in lines] == ["hi", "0"] * 2 and lines[1] == lines[3]
+    assert int(lines[1][1]) > 0, "root inside is nobody outside"
 
 
 def test_no_wall_no_start(box: ck.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
