@@ -327,3 +327,21 @@ def test_a_network_can_be_removed_right_after_its_containers(engine: Engine) -> 
             run(engine, "true", network="passing")
 
     assert "passing" not in [network.name for network in Network.list(engine=engine)]
+
+
+# With a user namespace.
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_sandbox_owns_its_network(engine: Engine, shop: Network, detach: bool) -> None:
+    """It sees its interface in a /sys of its own, and its ids are nobody's on the host."""
+    line = "busybox ls /sys/class/net; busybox cat /proc/self/uid_map"
+    container = engine.start(
+        "box", ["busybox", "sh", "-c", line], network=shop, profile="sandbox", detach=detach
+    )
+    container.wait(30)
+    lines = [one.text for one in container.logs(stream="stdout")]
+    assert lines[:2] == ["eth0", "lo"] and lines[2].split()[0] == "0" and lines[2].split()[1] != "0"
+    assert "10.77.0." in run(engine, "busybox ip -4 -o addr", network=shop, profile="sandbox")
+    engine.settle()
+    assert members(engine) == []
