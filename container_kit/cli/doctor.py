@@ -92,6 +92,7 @@ def examine(host: Host, root: str | None = None) -> Iterator[Finding]:
     yield from _rights(host)
     yield from _cgroups(host)
     yield from _walls(host)
+    yield from _networks()
     yield from _store(root)
     yield from _build()
 
@@ -169,6 +170,12 @@ def _walls(host: Host) -> Iterator[Finding]:
     else:
         yield Finding("overlay", "limited", "not there: every container gets a full copy", "modprobe overlay")
     yield _images()
+
+
+def _networks() -> Iterator[Finding]:
+    from container_kit.cli.doctor_network import examine_networks
+
+    return examine_networks()
 
 
 def _images() -> Finding:
