@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,16 @@ def test_it_is_started_once(session: Session, workers: int) -> None:
     assert len({container for container, _ in told(session)}) == 1
     assert len({worker for _, worker in told(session)}) == max(1, workers)
     assert is_clean(session.root)
+
+
+def test_control_of_another_scope_there_are_more(session: Session) -> None:
+    """The control: with scope session each worker has one of its own."""
+    session.write({"conftest.py": SERVICE.replace('"run"', '"session"'), "test_it.py": TESTS})
+
+    outcome = session.run("-n", "2")
+
+    assert outcome.counts == {"passed": 12}, outcome.output
+    assert len({container for container, _ in told(session)}) == 2
 
 
 def test_two_fixtures_are_two_containers(session: Session) -> None:
@@ -144,6 +157,39 @@ def test_nothing_is_left_when_the_main_process_is_killed(session: Session, worke
         wait_for(lambda: not engine.containers(all=True), PROMISE_S)
     for (pid,) in told(session, "pids"):
         wait_for(lambda pid=pid: not os.path.exists(f"/proc/{pid}/exe"), PROMISE_S)  # type: ignore[misc]
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("whom", ["main", "worker"])
+def test_killed_at_random_moments(session: Session, whom: str) -> None:
+    """Whenever the main process or a worker is killed: afterwards nothing is left of any container."""
+    session.write({"conftest.py": SERVICE, "test_it.py": TESTS.replace("0.05", "0.2")})
+    chance = random.Random(15)
+    for _ in range(20):
+        main = session.begin("-n", "3")
+        time.sleep(chance.uniform(0.3, 2.5))
+        if whom == "main":
+            main.kill()
+        elif workers := _children(main.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(workers), signal.SIGKILL)
+        main.wait(60)
+        with Engine(session.root) as engine:
+            wait_for(lambda engine=engine: not engine.containers(all=True), PROMISE_S)  # type: ignore[misc]
+        # A cgroup that was made in the very moment before is for the next who opens the root.
+        wait_for(lambda: _has_no_cgroups(session.root), PROMISE_S)
+
+
+def _has_no_cgroups(root: Path) -> bool:
+    with Engine(root) as engine:
+        return not engine.cgroups.names()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def test_what_a_killed_run_left_is_swept_by_the_next(session: Session) -> None:
