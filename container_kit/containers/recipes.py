@@ -275,7 +275,9 @@ def recipe_for(
     check_limits(options.get("limits"))
     called = name if isinstance(name, str) else next(iter(image.names), str(image.digest))
     recipe = make_recipe(image, called, arguments, ContainerOptions.of(options, "ck.run", _KEYWORDS))
-    recipe = attrs.evolve(recipe, mounts=resolve_images(engine, recipe.mounts)) if recipe.mounts else recipe
+    resolved = resolve_images(engine, recipe.mounts)
+    if resolved != recipe.mounts:
+        return attrs.evolve(recipe, mounts=resolved)  # the names may mean other images next time
     if key is not None:
         if len(recipes) >= _MOST_RECIPES:
             recipes.clear()

@@ -183,6 +183,15 @@ def test_an_image_is_a_mount(engine: Engine, full: Image) -> None:
         Image.get("full", engine=engine)
 
 
+def test_an_image_that_is_mounted_is_the_one_of_that_name_now(engine: Engine, full: Image) -> None:
+    """Also when the same run was made before the name meant another image."""
+    Image.get("tools", engine=engine).tag("moving")
+    mounts = [Mount.image("moving", "/i")]
+    assert engine.run("tools", ["ls", "/i/data"], mounts=mounts).exit_code != 0
+    full.tag("moving")
+    assert engine.run("tools", ["ls", "/i/data"], mounts=mounts).stdout == "file\nlink\nsub\n"
+
+
 def test_a_part_of_a_volume(engine: Engine, tmp_path: Path) -> None:
     """A directory or a file in it, through links that stay in it; those that lead out are refused."""
     volume = Volume.create("data", engine=engine)
@@ -312,6 +321,34 @@ def test_a_bind_without_what_is_mounted_below(engine: Engine, tmp_path: Path) ->
         "writable ['there', 'written']",
         "disabled []",
     ]
+
+
+PROPAGATION = """
+import subprocess, sys
+from container_kit import Engine, Mount
+root, place = sys.argv[1:]
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+subprocess.run(["mount", "--make-shared", place], check=True)
+with Engine(root) as engine:
+    for word in ("rprivate", "rslave", "rshared"):
+        mount = Mount(source=place, target="/b", propagation=word)
+        with engine.start("tools", ["sleep", "60"], mounts=[mount]) as container:
+            subprocess.run(["mkdir", f"{place}/{word}"], check=True)
+            subprocess.run(["mount", "-t", "tmpfs", "none", f"{place}/{word}"], check=True)
+            open(f"{place}/{word}/there", "w").close()
+            print(word, container.exec(["ls", f"/b/{word}"], check=True).stdout.split())
+"""
+
+
+def test_later_mounts_of_the_host_come_along_when_asked(engine: Engine, tmp_path: Path) -> None:
+    """A mount below the source of a bind is seen inside with `rslave` and `rshared`, not without."""
+    (tmp_path / "shared").mkdir()
+    words = [sys.executable, "-c", PROPAGATION, engine.root, str(tmp_path / "shared")]
+    done = subprocess.run(["unshare", "--mount", *words], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["rprivate []", "rslave ['there']", "rshared ['there']"]
 
 
 def test_memory_has_its_size_and_mode(engine: Engine) -> None:
