@@ -5,6 +5,7 @@ Only the address sanitizer's build (``make sanitize``) can make allocations fail
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import zstandard
 from container_kit.native import process
 from container_kit.native.digests import sha256_fd
 from container_kit.native.layers import copy_tree, unpack
+from container_kit.native.namespaces import new_network
+from container_kit.native.network import ensure_bridge, routes
 from container_kit.native.trees import mkdirs_beneath, remove_tree
 from tests.allocations import fail_each_allocation
 from tests.native.archives import archive, directory, entry, hardlink, opened, pack_bytes, symlink
@@ -74,6 +77,15 @@ def _talk(folder: Path) -> object:
             os.close(read)
 
 
+def _read_routes(folder: Path) -> object:
+    """The routes of a namespace, in memory that grows with them."""
+    with contextlib.closing(new_network()) as place:
+        ensure_bridge(
+            place, "br0", mac="02:42:00:00:00:01", mtu=1500, addresses=["10.9.0.1/16", "fd00::1/64"]
+        )
+        return routes(place)
+
+
 WORKS: dict[str, Callable[[Path], object]] = {
     "plain": _unpack(PLAIN),
     "gzip": _unpack(gzip.compress(PLAIN)),
@@ -81,6 +93,7 @@ WORKS: dict[str, Callable[[Path], object]] = {
     "pack and copy": _pack_and_copy,
     "hash": _hash,
     "talk": _talk,
+    "routes": _read_routes,
 }
 NONE_NEEDED = ("hash",)
 
