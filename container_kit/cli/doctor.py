@@ -94,6 +94,7 @@ def examine(host: Host, root: str | None = None) -> Iterator[Finding]:
     yield from _walls(host)
     yield from _networks()
     yield from _store(root)
+    yield from _volumes()
     yield from _build()
 
 
@@ -221,6 +222,16 @@ def _store(root: str | None) -> Iterator[Finding]:
         yield Finding("store", "limited", f"{path}: only {free >> 20} MiB free", remedy)
     else:
         yield Finding("store", "ok", f"{path}, {free >> 30} GiB free")
+
+
+def _volumes() -> Iterator[Finding]:
+    from container_kit.volumes.local import lacking_for_sizes
+
+    lacking, remedy = lacking_for_sizes()
+    if lacking:
+        yield Finding("volumes", "limited", f"none with a size: they need {lacking}", remedy)
+    else:
+        yield Finding("volumes", "ok", "with and without a size")
 
 
 def _build() -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from container_kit.volumes.drivers import VolumeSource
 from container_kit.volumes.record import VolumeRecord
 from container_kit.volumes.sizes import size_bytes
 
-__all__ = ["CONTENT", "LocalDriver"]
+__all__ = ["CONTENT", "LocalDriver", "lacking_for_sizes"]
 
 CONTENT = "data"
 _DISK, _LOCK = "disk.ext4", "disk.lock"
@@ -87,15 +87,18 @@ def _check_size(options: Mapping[str, str]) -> None:
         raise InvalidInput("a volume with a size is a file of this host: type, device and o exclude it")
     if size_bytes(options["size"]) < _SMALLEST_BYTES:
         raise InvalidInput(f"volume size {options['size']!r} is too small: a file system needs 1m")
+    lacking, remedy = lacking_for_sizes()
+    if lacking:
+        raise UnsupportedFeature(f"a volume with a size needs {lacking}: {remedy}")
+
+
+def lacking_for_sizes() -> tuple[str, str]:
+    """What a volume with a size lacks here, and what to do; empty when it lacks nothing."""
     if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
-        raise UnsupportedFeature(
-            "a volume with a size is mounted by a loop device, which needs root and /dev/loop-control: leave "
-            "the size out, or use memory (type=tmpfs, o=size=…)"
-        )
+        return "root and /dev/loop-control", "leave the size out, or use memory (type=tmpfs, o=size=…)"
     if shutil.which("mkfs.ext4") is None:
-        raise UnsupportedFeature(
-            "a volume with a size needs mkfs.ext4, which is not on this host: install e2fsprogs"
-        )
+        return "mkfs.ext4", "install e2fsprogs"
+    return "", ""
 
 
 def _check_bind(options: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -123,3 +124,11 @@ def test_a_directory_of_the_host_can_be_a_volume(rooted: Rooted, tmp_path: Path)
 def test_sizes_are_read(text: str | int, size: int) -> None:
     """With docker's units, which are powers of 1024."""
     assert size_bytes(text) == size
+
+
+def test_what_a_size_lacks_is_told(rooted: Rooted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the program that makes file systems the error names it, and what to install."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UnsupportedFeature, match="e2fsprogs" if os.geteuid() == 0 else "root"):
+        Volume.create("small", size="4m", engine=rooted)
+    assert Volume.list(engine=rooted) == []
