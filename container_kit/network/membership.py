@@ -15,7 +15,7 @@ import time
 from collections.abc import Container, Iterator
 from itertools import chain
 
-from container_kit.errors import Conflict, LimitExceeded, NotFound
+from container_kit.errors import Conflict, CorruptData, LimitExceeded, NotFound
 from container_kit.native.descriptors import Descriptor, open_path
 from container_kit.network.addresses import checked_address, claim_name, free_addresses
 from container_kit.network.endpoint import Endpoint
@@ -198,13 +198,20 @@ class Membership:
                     continue
                 os.unlink(path)
 
-    def sweep(self, live_owners: Container[str]) -> None:
-        """Take those off that are not alive; the lock is held."""
+    def dead(self, live_owners: Container[str]) -> list[Endpoint]:
+        """The endpoints of those that are not alive; the lock is held."""
+        found = []
         for owner in self.owners():
             if owner not in live_owners:
-                for path in self.files_of(owner, ()):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(path)
+                try:
+                    endpoint = self.endpoint(owner)
+                except CorruptData:  # nothing is known of it but whose it is
+                    endpoint = Endpoint(owner=owner, network=self.network.id)
+                found += [endpoint] if endpoint is not None else []
+        return found
+
+    def sweep(self) -> None:
+        """Give back addresses whose owners came no further than to claim them; the lock is held."""
         for claim in os.listdir(f"{self.directory}/addresses"):
             if self._is_abandoned(claim):
                 with contextlib.suppress(FileNotFoundError):

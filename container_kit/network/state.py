@@ -17,13 +17,14 @@ from collections.abc import Callable, Container, Iterator
 
 import attrs
 
-from container_kit.errors import Conflict, InvalidInput, NameInUse, NotFound
+from container_kit.errors import Conflict, ContainerKitError, InvalidInput, NameInUse, NotFound
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
 from container_kit.network.activation import activate, deactivate, subnets_in_use
 from container_kit.network.addresses import choose_subnets, is_apart
 from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
+from container_kit.network.joining import Joining
 from container_kit.network.keeper import has_keeper
 from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet, check_name, write_record
@@ -304,13 +305,21 @@ class Networks:
         for record in defined:
             membership = Membership(self.site, record)
             with contextlib.suppress(NotFound), membership.locked():
-                membership.sweep(live_owners)
+                for endpoint in membership.dead(live_owners):
+                    self._take_off(membership, endpoint)
+                membership.sweep()
                 if has_keeper(membership.directory):
                     continue  # which ends the network when it is time
                 if membership.owners():
                     activate(self.site, record)
                 else:
                     deactivate(self.site, record)
+
+    def _take_off(self, membership: Membership, endpoint: Endpoint) -> None:
+        """Take off a container that ended without doing so: first what is elsewhere, then its files."""
+        with contextlib.suppress(ContainerKitError, OSError):
+            Joining.of(self, endpoint).leave(None)
+        membership.release(endpoint.owner, ())
 
     def _sweep_unfinished(self, directory: str) -> None:
         with contextlib.suppress(OSError):

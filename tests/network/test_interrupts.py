@@ -1,30 +1,34 @@
-"""R23 for networks: a Ctrl-C between any two lines of coming onto a network leaves nothing behind."""
+"""R23 and R03 for networks: a Ctrl-C between any two lines of coming onto a network leaves nothing behind, and
+what a SIGKILL leaves is swept away.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from container_kit.network import Networks, NetworkSandbox, PortRequest
+from container_kit.network import EndpointRequest, Networks, NetworkSandbox, PortRequest
 from tests.network.inside import join, new_owner, run_in
 
 pytestmark = pytest.mark.root
 
 # Samples: as the first line changes from run to run, all lines have their turn in time.
 _STEPS = {False: 11, True: 499}
+_KILL_STEP = 23
 _NEVER = 1 << 30
 
 
 class _Interrupter:
-    """Raises KeyboardInterrupt at the n-th line of the network's modules that is run; counts them."""
+    """Raises KeyboardInterrupt, or kills this process, at the n-th line of the network's modules; counts them."""
 
-    def __init__(self, number: int) -> None:
-        self.left, self.passed = number, 0
+    def __init__(self, number: int, *, kills: bool = False) -> None:
+        self.left, self.passed, self.kills = number, 0, kills
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if "/container_kit/network/" not in frame.f_code.co_filename:
@@ -32,16 +36,16 @@ class _Interrupter:
         if event == "line":
             self.passed += 1
             self.left -= 1
+            if self.left == 0 and self.kills:
+                os.kill(os.getpid(), signal.SIGKILL)
             if self.left == 0:
                 raise KeyboardInterrupt(f"{frame.f_code.co_name}, line {frame.f_lineno}")
         return self
 
 
-def _come_and_go(networks: Networks, number: int) -> int:
+def _come_and_go(networks: Networks, number: int, *, kills: bool = False) -> int:
     """Come onto a network and be interrupted at line *number*, or leave; how many lines there were."""
-    from container_kit.network import EndpointRequest
-
-    trace = _Interrupter(number)
+    trace = _Interrupter(number, kills=kills)
     sandbox: NetworkSandbox | None = None
     before = sys.gettrace()
     sys.settrace(trace)
@@ -88,3 +92,40 @@ def test_an_interrupt_at_any_line_leaves_nothing(networks: Networks, is_first: b
         assert len(networks.endpoints("shop")) == len(there) + 1
     if other is not None:
         other.close()
+
+
+@pytest.mark.tool("nft")
+def test_what_a_kill_at_any_line_leaves_is_swept(networks: Networks) -> None:
+    """However far a process came, after the sweep only who lives is on the network, on disk and in rules."""
+    networks.create("shop")
+    with join(networks, "shop") as other:
+        there = networks.endpoints("shop")
+        lines = _come_and_go(networks, _NEVER)
+        rules = run_in(networks.site.host, "nft", "--numeric", "list", "ruleset")
+
+        for number in range(1 + os.getpid() % _KILL_STEP, lines, _KILL_STEP):
+            _die_coming(networks, number)
+            _age_claims(networks)
+            networks.sweep({other.owner})
+            assert networks.endpoints("shop") == there, number
+            assert len(os.listdir(_claims(networks))) == 1, number
+
+        assert run_in(networks.site.host, "nft", "--numeric", "list", "ruleset") == rules
+
+
+def _die_coming(networks: Networks, number: int) -> None:
+    child = os.fork()
+    if child == 0:
+        _come_and_go(networks, number, kills=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _claims(networks: Networks) -> str:
+    return f"{networks.site.directory(networks.get('shop').id)}/addresses"
+
+
+def _age_claims(networks: Networks) -> None:
+    """Let a claim without an endpoint be one of long ago."""
+    for name in os.listdir(_claims(networks)):
+        os.utime(f"{_claims(networks)}/{name}", (0, 0), follow_symlinks=False)
