@@ -312,7 +312,12 @@ class ForegroundContainer:
         if self.recipe.options.name:
             names.release(self.engine.catalogue.names_fd, self.recipe.options.name, self.id)
         release_volumes(self.engine, self.id, self.recipe.mounts)
-        self._submit()
+        if self._network is not None and self.engine.janitor.is_behind:
+            # A network has so many addresses: those of ended ones are given back before they run out.
+            with contextlib.suppress(Exception):
+                self._is_submitted = self._clear()
+        if not self._is_submitted:
+            self._submit()
 
     def discard(self) -> None:
         """Clear away one whose program was never started, at once; the janitor does what fails."""

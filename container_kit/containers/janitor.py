@@ -22,6 +22,7 @@ __all__ = ["Janitor"]
 _LINGER_S = 0.3
 _RETRY_S = 0.01
 _PATIENCE_S = 10.0
+_MUCH = 16
 
 
 @attrs.define
@@ -63,6 +64,11 @@ class Janitor:
             thread.start()
         except RuntimeError:  # the interpreter is ending, or no thread can be had: `drain` does the work
             self._threads.remove(thread)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much work waits that who has more of it does it himself."""
+        return self._jobs.qsize() > _MUCH
 
     def drain(self) -> None:
         """Return when all work has been done or given up, and the thread is gone."""

@@ -345,3 +345,22 @@ def test_a_sandbox_owns_its_network(engine: Engine, shop: Network, detach: bool)
     assert "10.77.0." in run(engine, "busybox ip -4 -o addr", network=shop, profile="sandbox")
     engine.settle()
     assert members(engine) == []
+
+
+@pytest.mark.trial
+def test_addresses_come_back_as_fast_as_they_go(engine: Engine) -> None:
+    """More calls than a network has addresses, from many threads: whoever clears away does not fall behind."""
+    with Network.create("small", subnets=["10.78.0.0/26"], engine=engine) as small:
+        found: list[str] = []
+
+        def call() -> None:
+            for _ in range(40):
+                found.append(run(engine, "busybox true", network=small))
+
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 320
+        engine.settle()
