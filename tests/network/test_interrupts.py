@@ -1,5 +1,5 @@
-"""R23 and R03 for networks: a Ctrl-C between any two lines of coming onto a network leaves nothing behind, and
-what a SIGKILL leaves is swept away.
+"""R23 and R03 for networks: a Ctrl-C at any line of coming onto a network leaves nothing behind, and what a
+SIGKILL leaves is swept away.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEVER = 1 << 30
 
 
 class _Interrupter:
-    """Raises KeyboardInterrupt, or kills this process, at the n-th line of the network's modules; counts them."""
+    """Raises KeyboardInterrupt, or kills this process, at the n-th line of the network's modules."""
 
     def __init__(self, number: int, *, kills: bool = False) -> None:
         self.left, self.passed, self.kills = number, 0, kills
