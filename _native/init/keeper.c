@@ -265,6 +265,8 @@ int keeper_main(int argc, char **argv)
 	(void)argc, (void)argv;
 	become_daemon("ckit-keeper");
 	error = set_up(k);
+	if (error < 0)
+		sys(close, LOCK_FD); /* whoever hears of it may start another keeper at once */
 	report(error < 0 ? error : 0);
 	if (error < 0)
 		return 1;

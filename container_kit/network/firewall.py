@@ -28,6 +28,7 @@ __all__ = [
     "admission_undo",
     "admit",
     "expel",
+    "lead_to",
     "ownership",
     "restoration",
     "restoration_of",
@@ -97,6 +98,11 @@ def admit(network: NetworkRecord, endpoint: Endpoint, host: NetworkNamespace) ->
         KernelError: The kernel refused.
     """
     _check(network, endpoint)
+    lead_to(network, endpoint, host)
+
+
+def lead_to(network: NetworkRecord, endpoint: Endpoint, host: NetworkNamespace) -> None:
+    """As `admit`, also for what the host itself has on the network, which an internal one may reach."""
     rules = BridgeFilter(network)
     messages = batch(rules.admit(endpoint))
     doing = f"cannot let {endpoint.owner[:12]} through the firewall of network {network.name!r}"

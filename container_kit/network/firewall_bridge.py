@@ -198,6 +198,8 @@ class BridgeFilter:
             gateway = nft.destination_in(ip_network(one.gateway))
             for number in (_UDP, _TCP):
                 yield walls.rule("input", gateway, nft.transport(number, _DNS), nft.accept())
+            # The resolver listens on another port where that one is taken.
+            yield walls.rule("input", gateway, nft.is_new_connection_translated(), nft.accept())
         yield walls.rule("input", nft.drop())
 
     # Published ports

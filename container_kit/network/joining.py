@@ -119,10 +119,8 @@ class Joining:
             if self.network.driver == "bridge":
                 rules = restoration_of(self.network, self.endpoint)
                 self.membership.keep_rules(self.endpoint.owner, rules)
-            keeper = activate(self.networks.site, self.network)
+            activate(self.networks.site, self.network)
         made = self._driver.attach(self._member(namespace))
-        if keeper is not None:
-            keeper.wait()
         if made != self.endpoint:
             self.endpoint = made
             self.membership.write(made)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import socket
 
 __all__ = [
+    "DNS_PORT",
     "LINGER_S",
     "MOST_SERVERS",
     "KeeperConfig",

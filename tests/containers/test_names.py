@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,3 +140,26 @@ def test_a_killed_resolver_comes_back_with_the_next_container(engine: Engine, sh
     wait_for(lambda: not has_keeper(directory), 10)
     start(engine, "db")
     assert look_up(web, "db") and look_up(web, "web")
+
+
+@pytest.mark.parametrize("internal", [False, True])
+def test_a_name_server_of_the_host_is_not_in_the_way(engine: Engine, internal: bool) -> None:
+    """It has the port for names at all addresses, and so at the gateway: questions are led to another one.
+
+    Also after somebody has flushed the rules.
+    """
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
+        socket.socket(socket.AF_INET6) as tcp,
+        Network.create("shop", subnets=["10.78.0.0/24"], internal=internal, engine=engine),
+    ):
+        for taken in (udp, tcp):
+            taken.bind(("::", 53))
+        tcp.listen()
+        web = start(engine, "web")
+        start(engine, "db")
+        assert look_up(web, "db") == {"10.78.0.3"}
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        wait_for(lambda: look_up(web, "db") == {"10.78.0.3"}, 20)
+        for container in engine.containers(all=True):
+            container.remove(force=True)
