@@ -29,10 +29,11 @@ from container_kit.containers.preparing import (
     limits_of,
 )
 from container_kit.containers.record import Record
-from container_kit.containers.volume_mounts import spec_mounts, wanted_mounts
+from container_kit.containers.volume_mounts import Place, spec_mounts, wanted_mounts
 from container_kit.containers.volume_users import Claim, digests_of, places_of, resolve_images
 from container_kit.errors import InvalidInput
 from container_kit.images import RunDefaults
+from container_kit.oci import runtime_spec as oci
 from container_kit.oci.digest import Digest
 from container_kit.runtime.cgroups import Cgroup
 from container_kit.runtime.limits import Limits
@@ -136,7 +137,7 @@ class Recipe:
     mounts: tuple[Mount, ...] = ()
     network: NetworkWish | None = None
     kind: tuple[str, ...] = attrs.field(init=False)
-    _plans: Plans | None = None
+    _kept: tuple[dict[int, Place], Plans] | None = None
 
     @kind.default
     def _kind_from_parts(self) -> tuple[str, ...]:
@@ -184,10 +185,8 @@ class Recipe:
     @property
     def has_pattern(self) -> bool:
         """Whether the plans of one container are, but for its id, those of any other."""
-        # The ids of a user namespace are drawn from the container's id, and are numbers in the plan; where a
-        # volume lies, its driver may say anew each time.
-        fixed = all(mount.type != "volume" or mount.is_anonymous for mount in self.mounts)
-        return fixed and not self._joins and not self.walls.user_namespace
+        # The ids of a user namespace are drawn from the container's id, and are numbers in the plan.
+        return not self._joins and not self.walls.user_namespace
 
     def claim(self, container_id: str, directory: str) -> Claim:
         """What the container with this id mounts."""
@@ -195,17 +194,29 @@ class Recipe:
 
     def plans_for(self, engine: Engine, container_id: str, root: KeptRoot, cgroup: Cgroup) -> Plans:
         """The plans of the container with this id."""
-        if self._plans is not None:
-            return self._plans.for_container(container_id)
-        plans = Plans.of(container_id, self._compile(engine, container_id, root, cgroup))
+        places = {}
+        if self.mounts:
+            places = places_of(engine, self.claim(container_id, engine.catalogue.directory(container_id)))
+        # Where a volume lies its driver may say anew each time; those of the container's own go by its id.
+        shared = {index: places[index] for index in places if not self.mounts[index].is_anonymous}
+        if self._kept is not None and self._kept[0] == shared:
+            return self._kept[1].for_container(container_id)
+        mounts = spec_mounts(self.mounts, self.options, places)
+        plans = Plans.of(container_id, self._compile(engine, container_id, root, cgroup, mounts))
         if self.has_pattern:
-            self._plans = plans
+            self._kept = shared, plans
         return plans
 
-    def _compile(self, engine: Engine, container_id: str, root: KeptRoot, cgroup: Cgroup) -> Plan:
+    def _compile(
+        self,
+        engine: Engine,
+        container_id: str,
+        root: KeptRoot,
+        cgroup: Cgroup,
+        mounts: tuple[oci.Mount, ...],
+    ) -> Plan:
         defaults, options = self.image.defaults, self.options
         check_mount_sources(options)
-        claim = self.claim(container_id, engine.catalogue.directory(container_id))
         spec = build_spec(
             defaults,
             options,
@@ -216,7 +227,7 @@ class Recipe:
                 root.whole, options.user or defaults.user, options.group_add, is_new=True
             ),
             joined=joined_namespaces(engine, options),
-            mounts=spec_mounts(claim.mounts, options, places_of(engine, claim)),
+            mounts=mounts,
             etc=etc_directory(engine, container_id, options),
         )
         given = self.given_namespaces

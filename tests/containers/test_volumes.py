@@ -183,6 +183,18 @@ def test_an_image_is_a_mount(engine: Engine, full: Image) -> None:
         Image.get("full", engine=engine)
 
 
+def test_a_volume_that_was_made_anew_is_the_one_that_is_mounted(engine: Engine, tmp_path: Path) -> None:
+    """Of the same name and for the same run, but with another kind of content."""
+    for _ in range(2):
+        engine.run("tools", ["sh", "-c", "echo old > /v/file"], mounts=["data:/v"], check=True)
+    Volume.get("data", engine=engine).remove()
+    (tmp_path / "file").write_text("new")
+    Volume.create("data", options={"device": str(tmp_path), "o": "bind"}, engine=engine)
+
+    done = engine.run("tools", ["sh", "-c", "echo old > /v/file"], mounts=["data:/v"], check=True)
+    assert done.exit_code == 0 and (tmp_path / "file").read_text() == "old\n"
+
+
 def test_an_image_that_is_mounted_is_the_one_of_that_name_now(engine: Engine, full: Image) -> None:
     """Also when the same run was made before the name meant another image."""
     Image.get("tools", engine=engine).tag("moving")
