@@ -19,6 +19,7 @@ from container_kit.containers.building import command_line
 from container_kit.containers.checking import check_limits
 from container_kit.containers.finding import find_image, split_wishes
 from container_kit.containers.monitor_client import MonitorClient
+from container_kit.containers.networked import rename_on_networks
 from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
@@ -171,4 +172,5 @@ def rename(engine: Engine, container_id: str, name: str) -> None:
     renamed = attrs.evolve(record, name=name, options=options)
     with contextlib.suppress(ContainerKitError):  # it does not run, or is no monitor's business
         MonitorClient(directory).rename(renamed.event_fields)
+    rename_on_networks(engine, container_id, record.name, name)
     engine.note("rename", attrs.evolve(record, name=name), old_name=record.name)

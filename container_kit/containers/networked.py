@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import attrs
+
 from container_kit.containers.network_options import is_mode
 from container_kit.containers.state_file import read_state
-from container_kit.errors import NotFound, WrongState, with_typed_errors
+from container_kit.errors import InvalidInput, NotFound, WrongState, with_typed_errors
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.network import Endpoint, PublishedPort
 
-__all__ = ["Networked", "endpoints_of", "reachable_address"]
+__all__ = ["Networked", "endpoints_of", "reachable_address", "rename_on_networks"]
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -71,6 +73,22 @@ def endpoints_of(engine: Engine, container_id: str) -> list[Endpoint]:
     if not engine.has_networks:
         return []
     return engine.networks.endpoints_of(container_id)
+
+
+def rename_on_networks(engine: Engine, container_id: str, old: str, new: str) -> None:
+    """Let others find a container that runs by its new name, and not by the old one."""
+    from container_kit.network import Membership
+    from container_kit.network.values import dns_name
+
+    for endpoint in endpoints_of(engine, container_id):
+        try:
+            names = [name for name in endpoint.names if name != old.lower()]
+            names.insert(0, dns_name(new))
+        except InvalidInput:
+            pass  # a name that nobody can ask for
+        membership = Membership(engine.networks.site, engine.networks.get(endpoint.network))
+        with membership.locked():
+            membership.write(attrs.evolve(endpoint, names=tuple(names)))
 
 
 def reachable_address(endpoints: list[Endpoint], port: int, protocol: str) -> tuple[str, int]:

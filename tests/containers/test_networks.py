@@ -302,6 +302,17 @@ def test_what_was_connected_later_ends_with_the_container(engine: Engine, shop: 
         assert claims(engine) == []
 
 
+def test_a_new_name_is_known_at_once(engine: Engine, shop: Network) -> None:
+    """Others find a container by the name that it has now, and by its aliases as before."""
+    container = engine.start("box", SLEEP, network=shop, name="before", aliases=["db"])
+    container.rename("after")
+    assert container.networks["shop"].names == ("after", container.short_id, "db")
+    address = container.networks["shop"].addresses[0]
+    other = engine.start("box", SLEEP, network=shop)
+    assert address in sh(other, "busybox nslookup after")
+    assert other.exec(["busybox", "nslookup", "before"]).exit_code != 0
+
+
 def test_who_has_no_network_of_his_own_cannot_be_connected(engine: Engine, shop: Network) -> None:
     """Such as a container that was made with none, or with the host's."""
     for network in ("none", "host"):
@@ -349,7 +360,7 @@ def test_a_sandbox_owns_its_network(engine: Engine, shop: Network, detach: bool)
 
 @pytest.mark.trial
 def test_addresses_come_back_as_fast_as_they_go(engine: Engine) -> None:
-    """More calls than a network has addresses, from many threads: whoever clears away does not fall behind."""
+    """More calls than a network has addresses, from many threads: clearing away does not fall behind."""
     with Network.create("small", subnets=["10.78.0.0/26"], engine=engine) as small:
         found: list[str] = []
 
