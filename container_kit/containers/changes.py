@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
+from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.roots import open_root
-from container_kit.errors import InvalidInput, KernelError
+from container_kit.errors import InvalidInput, KernelError, WrongState
 from container_kit.images import Change, Image
 from container_kit.native.descriptors import open_path
 from container_kit.native.layers import pack
@@ -58,16 +59,26 @@ def commit(
 
 @contextlib.contextmanager
 def still(container: Container) -> Iterator[None]:
-    """Frozen for the length of the block, if it runs; what it had written is in its files by then."""
+    """Frozen for the length of the block, if it runs; what it had written is in its files by then.
+
+    It shows as paused: should this process be killed in the middle, anybody can resume it.
+    """
     group = container.engine.cgroups.open(container.id) if container.status == "running" else None
     if group is None or not group.paths:
         yield  # an ordinary user without a cgroup of its own cannot stop it: the files are taken as they are
         return
-    group.freeze()
     try:
+        _show_as_paused(container, True)
+        group.freeze()
         yield
     finally:
         group.thaw()
+        _show_as_paused(container, False)
+
+
+def _show_as_paused(container: Container, paused: bool) -> None:
+    with contextlib.suppress(WrongState):  # it has just ended, or a call of `run` holds it
+        MonitorClient(container.engine.catalogue.directory(container.id)).mark_paused(paused)
 
 
 def export(container: Container, destination: str | os.PathLike[str] | IO[bytes]) -> None:

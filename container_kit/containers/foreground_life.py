@@ -34,6 +34,7 @@ from container_kit.containers.volume_users import (
     take_volumes,
 )
 from container_kit.errors import ContainerKitError, KernelError
+from container_kit.native.interrupts import working_for
 from container_kit.native.process import send_signal, wait
 from container_kit.runtime.launch import Launched, launch
 from container_kit.runtime.parking import Parked
@@ -304,7 +305,8 @@ class ForegroundContainer:
 
     def _kill(self) -> None:
         send_signal(self.launched.pidfd, 9)
-        with contextlib.suppress(KernelError):  # ECHILD: it has been reaped already
+        # ECHILD: it has been reaped already.  And whoever is interrupted waits for this end all the same.
+        with contextlib.suppress(KernelError), working_for(None):
             self.ended(wait(self.launched.pidfd))
 
     def _leave(self) -> None:

@@ -119,9 +119,10 @@ def fd() -> int:
 
 
 def check() -> None:
-    """Raise `Interrupted` if this thread has been."""
+    """Raise `Interrupted` if this thread has been; once, so that what it does on its way out can wait."""
     interrupt = _current.interrupt
     if interrupt is not None and interrupt.is_set:
+        _current.interrupt = None
         raise Interrupted
 
 

@@ -250,7 +250,7 @@ class Talk:
         if result == -errno.ETIMEDOUT:
             raise TimedOut(f"the program did not end within {timeout_s} s")
         if result == -errno.ECANCELED:
-            raise interrupts.Interrupted
+            interrupts.check()
         if result == -errno.EFBIG:
             raise LimitExceeded(f"the program wrote more than {self._state.most} bytes")
         check(result, "cannot talk with the program")

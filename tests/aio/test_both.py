@@ -142,11 +142,12 @@ def test_builds(face: Face) -> None:
     """A Dockerfile becomes an image, and tells of its steps."""
     told: list[ck.Progress] = []
     dockerfile = b"FROM tools\nRUN echo built > /file\n"
-    image = face.image("build", {}, dockerfile=dockerfile, tag="built", progress=told.append, no_cache=True)
+    wishes = {"dockerfile": dockerfile, "progress": told.append, "no_cache": True, "network": "none"}
+    image = face.image("build", {}, **wishes)
     assert face.run(image, ["cat", "/file"]).stdout == "built\n"
     assert {"start", "done"} <= {event.action for event in told}
     with pytest.raises(ck.BuildFailed):
-        face.image("build", {}, dockerfile=b"FROM tools\nRUN exit 3\n")
+        face.image("build", {}, dockerfile=b"FROM tools\nRUN exit 3\n", network="none")
 
 
 def test_registries(face: Face, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_log_that_nobody_reads_further(container: ck.Container, running: Runni
 def test_a_build(engine: Engine, running: Running) -> None:
     """What RUN has started is killed, in every stage."""
     dockerfile = b"FROM tools AS one\nRUN sleep 7176\nFROM tools\nRUN sleep 7177\nCOPY --from=one /etc /x\n"
-    work = aio.Image.build({}, dockerfile=dockerfile, engine=engine)
+    work = aio.Image.build({}, dockerfile=dockerfile, network="none", engine=engine)
     running(cancelled(work, lambda: processes("sleep 7176") and processes("sleep 7177")))
     assert processes("sleep 717") == []
 

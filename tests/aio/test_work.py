@@ -117,6 +117,28 @@ def test_callbacks_are_called_in_the_loop(running: Running) -> None:
     assert told == [(number, threading.get_ident()) for number in range(3)]
 
 
+def test_who_was_interrupted_can_clear_away() -> None:
+    """On its way out a thread may wait: what it has to wait for there is no longer anybody's to cut off."""
+    interrupt, done = interrupts.Interrupt(), []
+
+    def work() -> None:
+        try:
+            with interrupts.working_for(interrupt):
+                try:
+                    interrupts.pause(60)
+                finally:
+                    interrupts.pause(0.01)
+                    done.append("cleared away")
+        except interrupts.Interrupted:
+            done.append("interrupted")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    interrupt.set()
+    thread.join(10)
+    assert done == ["cleared away", "interrupted"]
+
+
 def test_an_interrupt_reaches_what_waits() -> None:
     """A pause ends at once, a hook is called once it is set, and a thread of its own carries it on."""
     interrupt, seen = interrupts.Interrupt(), []

@@ -14,7 +14,9 @@ import pytest
 
 from container_kit.containers.container import Container
 from container_kit.containers.engine import Engine
+from container_kit.containers.sandbox import Sandbox
 from container_kit.errors import ContainerKitError
+from container_kit.store.usage import Usage
 from tests.containers.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -109,6 +111,51 @@ def test_lives_that_are_cut_off_can_be_removed(engine: Engine) -> None:
 def test_many_lives_that_arecut_off(engine: Engine) -> None:
     """The same, often."""
     _lives(engine, 300)
+
+
+def _kept_and_started(engine: Engine, rounds: int) -> Usage:
+    chance = random.Random(7)
+    box = Sandbox("tools", timeout=20, engine=engine)
+    with engine.start("tools", ["sleep", "60"]) as warm:
+        engine.settle()
+        engine.store.gc()
+        before = engine.store.df()
+
+        def keep_and_start() -> None:
+            with warm.snapshot() as kept, engine.start(kept, ["sleep", "60"]) as copy:
+                copy.exec(["true"])
+            box.run(["true"], files={"file": "x"}, collect="*")
+
+        for _ in range(rounds):
+            cut_off(keep_and_start, chance.uniform(0.0001, 0.08))
+            for container in engine.containers(all=True):
+                if container != warm:
+                    container.remove(force=True)
+            assert warm.status == "running" and warm.exec(["true"], timeout=20).exit_code == 0
+        keep_and_start()
+        engine.settle()
+        wait_for(lambda: _nothing_runs(engine, besides={warm.id}))
+    return before
+
+
+def _are_gone(engine: Engine, before: Usage) -> bool:
+    """Whether the store has no more than *before*, after this process has given up what it held."""
+    engine.store._leases.close()
+    with Engine(engine.root) as other:
+        other.store.gc()
+        after = other.store.df()
+    return (after.trees, after.blobs, after.temporary_bytes) == (before.trees, before.blobs, 0)
+
+
+def test_snapshots_and_sandboxes_that_are_cut_off_leave_nothing(engine: Engine) -> None:
+    """The warm container goes on, is not frozen, and no copy of its files outlives this process's hold."""
+    assert _are_gone(engine, _kept_and_started(engine, 15))
+
+
+@pytest.mark.trial
+def test_many_snapshots_that_are_cut_off(engine: Engine) -> None:
+    """The same, often."""
+    assert _are_gone(engine, _kept_and_started(engine, 200))
 
 
 def test_a_waiting_call_ends_at_once(engine: Engine) -> None:

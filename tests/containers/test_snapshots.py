@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,28 @@ def test_a_frozen_container_goes_on(warm: ck.Container) -> None:
     assert warm.status == "paused"
 
 
+KILLED = """
+import sys
+import container_kit as ck
+from container_kit.containers.changes import still
+with ck.Engine(sys.argv[1]) as engine, still(engine.container(sys.argv[2])):
+    print("frozen", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_who_is_killed_leaves_a_container_that_can_be_resumed(engine: Engine) -> None:
+    """A container that outlives whoever keeps its files is not stopped for ever: it shows as paused."""
+    with engine.start("tools", ["sleep", "60"], detach=True) as container:
+        command = [sys.executable, "-c", KILLED, engine.root, container.id]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"frozen\n"
+            process.kill()
+        assert container.status == "paused"
+        container.resume()
+        assert container.exec(["true"], timeout=20).exit_code == 0
+
+
 def test_names_are_checked_before_anything_is_copied(engine: Engine, warm: ck.Container) -> None:
     """What cannot be a name is refused."""
     with pytest.raises(InvalidInput, match="name of a snapshot"):
@@ -162,7 +186,7 @@ def test_anonymous_volumes_become_files(tmp_path: Path, snapshotter: Any, detach
         dockerfile = (
             b"FROM tools\nRUN mkdir -p /var/deep/data; echo old > /var/deep/data/old\nVOLUME /var/deep/data\n"
         )
-        ck.Image.build({}, dockerfile=dockerfile, tag="base", engine=engine)
+        ck.Image.build({}, dockerfile=dockerfile, tag="base", network="none", engine=engine)
         script = (
             "cd /var/deep/data; rm old; mkdir -m 700 sub; echo new > sub/new; echo ok > /done; exec sleep 60"
         )
