@@ -153,6 +153,7 @@ def test_a_name_server_of_the_host_is_not_in_the_way(engine: Engine, internal: b
         socket.socket(socket.AF_INET6) as tcp,
         Network.create("shop", subnets=["10.78.0.0/24"], internal=internal, engine=engine),
     ):
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # other tests had connections
         for taken in (udp, tcp):
             taken.bind(("::", 53))
         tcp.listen()
