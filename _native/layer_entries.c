@@ -170,6 +170,17 @@ static int make_directory(struct layer_extract *x, const char *name)
 	return error ? error : dress_directory(x, fresh);
 }
 
+/* Devices are made by those only who have the right to: for others an empty file holds the place, and a container has
+ * its devices from us anyway.  The recipe keeps what the archive says. */
+static int put_node(int dir_fd, const char *name, mode_t mode, dev_t device)
+{
+	if (mknodat(dir_fd, name, mode, device) == 0)
+		return 0;
+	if (errno != EPERM || S_ISFIFO(mode))
+		return -1;
+	return mknodat(dir_fd, name, S_IFREG | (mode & 0777), 0);
+}
+
 static int make_node(struct layer_extract *x, const char *name)
 {
 	const struct tar_entry *entry = &x->reader.entry;
@@ -180,12 +191,12 @@ static int make_node(struct layer_extract *x, const char *name)
 	if (type == S_IFCHR && device == makedev(0, 0))
 		return ck_fail(x->fault, CK_FAULT_REFUSED, EINVAL, entry->path,
 			       "it is a character device 0:0, which overlay reads as a whiteout");
-	if (mknodat(dir_fd, name, type | entry->mode, device) == 0)
+	if (put_node(dir_fd, name, type | entry->mode, device) == 0)
 		return 0;
 	error = free_name(x, name);
 	if (error < 0)
 		return error;
-	return mknodat(dir_fd, name, type | entry->mode, device) < 0
+	return put_node(dir_fd, name, type | entry->mode, device) < 0
 		       ? ck_fail_errno(x->fault, entry->path, "cannot make it")
 		       : 0;
 }
