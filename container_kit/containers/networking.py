@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from container_kit._values import frozen
 from container_kit.containers.network_options import is_mode
 from container_kit.containers.own_etc import write_etc
-from container_kit.errors import InvalidInput, UnsupportedFeature
+from container_kit.errors import InvalidInput, NotFound, UnsupportedFeature
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
@@ -137,6 +137,7 @@ class HeldNetwork:
         self._user: Descriptor | None = None
         self._guarded: list[str] = []
         self._undo: Undo | None = None
+        self._wish: NetworkWish | None = None
 
     def open(self, wish: NetworkWish, names: Sequence[str], *, user_namespace: bool) -> None:
         """Bring the container onto its networks, before it exists.
@@ -153,6 +154,7 @@ class HeldNetwork:
         """
         from container_kit.network import NetworkSandbox
 
+        self._wish = wish
         if user_namespace:
             self._user = _user_namespace_of(self._id)
         self._sandbox = NetworkSandbox.open(
@@ -233,9 +235,18 @@ class HeldNetwork:
         sandbox = self._sandbox
         if sandbox is not None:
             sandbox.close()
-        elif self._undo is not None:  # cut off while it was opened
-            _take_back(self._undo)
+        elif self._wish is not None:  # cut off while it was opened
+            self._take_back()
         self._let_go()
+
+    def _take_back(self) -> None:
+        """Undo whatever has been done, which may be less than a sandbox, or more than it could tell us."""
+        assert self._wish is not None
+        if self._undo is not None:
+            _carry_out(self._undo)
+        for request in self._wish.requests:
+            with contextlib.suppress(NotFound):
+                self._engine.networks.membership(request.network).forget(self._id)
 
     def hand_over(self) -> None:
         """Let go in this process only: the monitor goes on holding."""
@@ -244,7 +255,7 @@ class HeldNetwork:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._sandbox = self._undo = None
+        self._sandbox = self._undo = self._wish = None
         if self._user is not None:
             self._user.close()
         while self._guarded:
@@ -272,7 +283,7 @@ def _user_namespace_of(container_id: str) -> Descriptor:
     return mapped_namespace(text, text)
 
 
-def _take_back(undo: Undo) -> None:
+def _carry_out(undo: Undo) -> None:
     """What the guardian would do."""
     for protocol, message in undo.messages:
         with (

@@ -198,6 +198,16 @@ class Membership:
                     continue
                 os.unlink(path)
 
+    def forget(self, owner: str) -> None:
+        """Take a container off of which it is not known how far it came: claims may be all that there is."""
+        folder = f"{self.directory}/addresses"
+        with contextlib.suppress(FileNotFoundError):
+            for claim in os.listdir(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(f"{folder}/{claim}") == owner:
+                        os.unlink(f"{folder}/{claim}")
+        self.release(owner, ())
+
     def dead(self, live_owners: Container[str]) -> list[Endpoint]:
         """The endpoints of those that are not alive; the lock is held."""
         found = []

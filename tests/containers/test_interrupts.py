@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,18 +80,33 @@ def test_runs_in_spares_that_are_cut_off_leave_nothing(engine: Engine) -> None:
     _runs(engine, 40)
 
 
+@pytest.mark.usefixtures("own_network")
+@pytest.mark.parametrize("name", ["box", None])
+def test_runs_on_a_network_that_are_cut_off_leave_nothing(engine: Engine, name: str | None) -> None:
+    """Nor an endpoint, an address, a port or a link."""
+    _runs(engine, 40, name=name, ports={80: 0})
+    _nobody_is_on_a_network(engine)
+
+
+def _nobody_is_on_a_network(engine: Engine) -> None:
+    assert engine.networks.endpoints("bridge") == []
+    assert list(Path(engine.root, "networks").glob("*/addresses/*")) == []
+
+
 @pytest.mark.trial
 def test_a_thousand_runs_that_arecut_off(engine: Engine) -> None:
     """The same, often."""
     _runs(engine, 500, name="box")
     _runs(engine, 500)
+    _runs(engine, 500, ports={80: 0})
+    _nobody_is_on_a_network(engine)
 
 
-def _lives(engine: Engine, rounds: int) -> None:
+def _lives(engine: Engine, rounds: int, **options: Any) -> None:
     chance = random.Random(42)
 
     def life() -> None:
-        with Container.start("tools", ["sleep", "60"], engine=engine, name="box") as container:
+        with Container.start("tools", ["sleep", "60"], engine=engine, name="box", **options) as container:
             container.exec(["true"])
             container.stop(timeout=0)
 
@@ -107,10 +123,21 @@ def test_lives_that_are_cut_off_can_be_removed(engine: Engine) -> None:
     _lives(engine, 20)
 
 
+@pytest.mark.usefixtures("own_network")
+def test_lives_on_a_network_that_are_cut_off_leave_nothing_there(engine: Engine) -> None:
+    """What a cut leaves is taken off its networks when it is removed."""
+    _lives(engine, 20, ports={80: 0})
+    engine.settle()
+    _nobody_is_on_a_network(engine)
+
+
 @pytest.mark.trial
 def test_many_lives_that_arecut_off(engine: Engine) -> None:
     """The same, often."""
     _lives(engine, 300)
+    _lives(engine, 300, ports={80: 0})
+    engine.settle()
+    _nobody_is_on_a_network(engine)
 
 
 def _kept_and_started(engine: Engine, rounds: int) -> Usage:
