@@ -109,6 +109,7 @@ class Wall:
             yield _TABLE.rule(_CHAIN, nft.protocol(_ICMPV6), neighbour, nft.accept())
         for one in self.allowed:
             yield _TABLE.rule(_CHAIN, *_conditions(one), nft.accept())
+        yield _TABLE.rule(_CHAIN, nft.reset())
         yield _TABLE.rule(_CHAIN, nft.reject())
 
 

@@ -162,6 +162,7 @@ class BridgeFilter:
             return
         yield walls.rule("from", nft.known_connection(), nft.accept())
         for address in _METADATA if not self._has("metadata", "allow") else ():
+            yield walls.rule("from", nft.destination_in(address), nft.reset())
             yield walls.rule("from", nft.destination_in(address), nft.reject())
         yield walls.rule("from", nft.accept())
 

@@ -44,6 +44,7 @@ __all__ = [
     "outgoing",
     "protocol",
     "reject",
+    "reset",
     "source_in",
     "transport",
 ]
@@ -58,6 +59,7 @@ _ESTABLISHED, _RELATED = 2, 4
 _TRANSLATED = 0x20  # IPS_DST_NAT
 _DROP, _ACCEPT, _JUMP = 0, 1, -3
 _LOCAL = 2  # RTN_LOCAL
+_TCP = 6
 _ADMINISTRATIVELY_PROHIBITED = 3
 _SHARES = 1 << 24
 _INTERFACE_NAME_SIZE = 16
@@ -215,6 +217,11 @@ def drop() -> bytes:
 def jump(chain: str) -> bytes:
     """Go on in another chain, and come back."""
     return _verdict(_JUMP, chain)
+
+
+def reset() -> bytes:
+    """It is gone, and so is its TCP connection; a message of `reject` would be heard a second later only."""
+    return protocol(_TCP) + _expression("reject", u32(1, 1))
 
 
 def reject() -> bytes:
