@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -137,3 +138,34 @@ def test_a_forked_child_owns_nothing(guardian: Guardian, tmp_path: Path) -> None
 
     assert not guardian.close_if_idle()
     assert (tmp_path / "c1").exists()
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("own_network")
+def test_what_the_dead_had_in_the_network_is_taken_back(tmp_path: Path) -> None:
+    """Messages are sent and files unlinked of those that it was told of, and of no others."""
+    links = ("ck-undone", "ck-kept")
+    files = [tmp_path / name for name in links]
+    for file, link in zip(files, links, strict=True):
+        file.touch()
+        subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    script = (
+        "from container_kit.native.network import delete_message\n"
+        "from container_kit.network import Undo\n"
+        "for link in ('ck-undone', 'ck-kept'):\n"
+        "    guardian.add_undo(link, Undo((str(root.parent / link),), (delete_message(link),)))\n"
+        "guardian.remove('ck-kept')"
+    )
+    root = tmp_path / "root"
+    root.mkdir()
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(root), script], stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None and owner.stdout.readline() == "up\n"
+    kill_and_wait(owner.pid)
+    owner.communicate()
+    wait_until_gone(str(root))
+    assert [file.exists() for file in files] == [False, True]
+    left = [name for _, name in socket.if_nameindex()]
+    assert [link in left for link in links] == [False, True]
+    subprocess.run(["ip", "link", "delete", "ck-kept"], check=True)
