@@ -7,4 +7,5 @@ html_theme = "furo"
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 autodoc_member_order = "bysource"
-suppress_warnings = ["myst.xref_missing"]
+# Classes of the asynchronous face have the names of the others: a type in a signature may mean either.
+suppress_warnings = ["myst.xref_missing", "ref.python"]

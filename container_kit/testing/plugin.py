@@ -79,9 +79,11 @@ def _fixtures_of(item: pytest.Item) -> dict[str, list[pytest.FixtureDef[object]]
     return {} if info is None else {name: found for name, found in info.name2fixturedefs.items() if found}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin to start the services that this test needs, all at the same time."""
+    """Begin to start the services that this test needs, all at the same time.
+
+    Called after pytest has found that the test is not to be skipped, and before it sets up fixtures.
+    """
     from container_kit.testing.fixtures import wish_of
 
     item.stash[_STARTED] = time.time()

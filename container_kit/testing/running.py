@@ -155,7 +155,10 @@ class Run:
             self._ending.append(self.threads.submit(service.close))
 
     def settle(self) -> None:
-        """Return when what ended with a test, or after it, is gone."""
+        """Return when what ended with a test, or was begun for it and never used, is gone."""
+        for begun in self._begun.values():
+            self._discard(begun)
+        self._begun.clear()
         while self._ending:
             self._ending.pop().result()
 
@@ -204,9 +207,6 @@ class Run:
 
     def close(self) -> None:
         """The tests of this process are done."""
-        for begun in self._begun.values():
-            self._discard(begun)
-        self._begun.clear()
         self.settle()
         if self._threads is not None:
             self._threads.shutdown()

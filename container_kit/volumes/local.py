@@ -30,11 +30,10 @@ _NO_TYPE = ("", "none", "bind")
 class LocalDriver:
     """Content on this host.
 
-    Options:
-        type, device, o: As of mount(8): ``{"type": "nfs", "device": ":/data", "o": "addr=10.0.0.1"}``,
-            ``{"type": "tmpfs", "o": "size=64m"}`` (memory, a new one for each container), or
-            ``{"o": "bind", "device": "/srv/data"}`` for a directory of this host.
-        size: The most that it may hold, such as ``64m``; needs root and mkfs.ext4.
+    Its options are ``type``, ``device`` and ``o`` as of mount(8): ``{"type": "nfs", "device": ":/data", "o":
+    "addr=10.0.0.1"}``, ``{"type": "tmpfs", "o": "size=64m"}`` (memory, a new one for each container), or
+    ``{"o": "bind", "device": "/srv/data"}`` for a directory of this host; and ``size``, the most that it may
+    hold, such as ``64m``, which needs root and mkfs.ext4.
     """
 
     def validate(self, options: Mapping[str, str]) -> None:

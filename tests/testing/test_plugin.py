@@ -198,6 +198,47 @@ def test_services_start_at_the_same_time(session: Session) -> None:
     assert outcome.counts == {"passed": 1}, outcome.output
 
 
+def test_what_is_begun_for_nothing_is_gone_after_the_test(session: Session) -> None:
+    """A skipped test starts nothing; what a failing fixture has made useless does not stay."""
+    session.write(
+        {
+            "conftest.py": f"""{SLEEPER}
+    import time
+    import pytest
+    began = time.time()
+    a, b = sleeper(), sleeper()
+
+    @pytest.fixture(scope="session")
+    def broken():
+        raise OSError("no")
+            """,
+            "test_it.py": """
+                import pytest
+                from conftest import began
+
+                def how_many_were_made(engine):
+                    return [event.action for event in engine.events(since=began)].count("create")
+
+                @pytest.mark.skip
+                def test_skipped(a, b): pass
+
+                def test_that_nothing_was_started(engine):
+                    assert how_many_were_made(engine) == 0
+
+                def test_broken(broken, a, b): pass
+
+                def test_that_nothing_is_left(engine):
+                    assert engine.containers(all=True) == []
+                    assert how_many_were_made(engine) == 2
+            """,
+        }
+    )
+
+    outcome = session.run()
+
+    assert outcome.counts == {"passed": 2, "skipped": 1, "error": 1}, outcome.output
+
+
 def test_the_report_of_a_failed_test_has_the_logs_of_its_containers(session: Session) -> None:
     """Of those that the test used, what they wrote while it ran; a passed test's report has none."""
     session.write(
