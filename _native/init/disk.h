@@ -23,14 +23,14 @@
 #endif
 #define DISK_LOCK_ALONE 2 /* LOCK_EX */
 
-enum { DISK_MOST_LOOPS = 4096, DISK_TRIES = 64, DISK_HERE = -100 };
+enum { DISK_MOST_LOOPS = 4096, DISK_WIDEST_GAP = 256, DISK_TRIES = 64, DISK_HERE = -100 };
 
-static long disk_open_loop(unsigned long number)
+static long disk_open_loop(unsigned long number, int access)
 {
 	char path[40], *end = path + sizeof path;
 
 	ck_append_number(ck_append(path, end, "/dev/loop"), end, number);
-	return sys(openat, DISK_HERE, path, O_RDWR | O_CLOEXEC, 0);
+	return sys(openat, DISK_HERE, path, access | O_CLOEXEC, 0);
 }
 
 /* As the kernel writes a device number in struct loop_info64. */
@@ -53,11 +53,12 @@ static int disk_is_behind(long loop, const struct statx *file)
 /* The open loop device that shows the file already, its number in *number; or -ENOENT. */
 static long disk_find_loop(const struct statx *file, unsigned long *number)
 {
-	for (*number = 0; *number < DISK_MOST_LOOPS; ++*number) {
-		long loop = disk_open_loop(*number);
+	int gap = 0; /* devices can be taken away one by one */
 
-		if (loop == -ENOENT)
-			break;
+	for (*number = 0; *number < DISK_MOST_LOOPS && gap < DISK_WIDEST_GAP; ++*number) {
+		long loop = disk_open_loop(*number, O_RDONLY);
+
+		gap = loop == -ENOENT ? gap + 1 : 0;
 		if (loop >= 0 && disk_is_behind(loop, file))
 			return loop;
 		if (loop >= 0)
@@ -79,7 +80,7 @@ static long disk_make_loop(long file, unsigned long *number)
 		if (result < 0)
 			break;
 		*number = result;
-		loop = result = disk_open_loop(*number);
+		loop = result = disk_open_loop(*number, O_RDWR);
 		if (loop < 0)
 			break;
 		result = sys(ioctl, loop, LOOP_CONFIGURE, &config);
