@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from container_kit.containers.container import Container
 from container_kit.containers.engine import Engine
+from container_kit.containers.mounts import Mount
 from container_kit.containers.sandbox import Sandbox
 from container_kit.errors import ContainerKitError
 from container_kit.store.usage import Usage
@@ -93,6 +95,40 @@ def _nobody_is_on_a_network(engine: Engine) -> None:
     assert list(Path(engine.root, "networks").glob("*/addresses/*")) == []
 
 
+def _volumes() -> list[Mount | str]:
+    """Mounts of every kind that has to be made, held or filled."""
+    disk = Mount(target="/disk", source="disk", type="volume", driver_options={"size": "2m"})
+    return ["data:/etc", "/own", "/var", Mount.image("tools", "/image"), disk]
+
+
+def _volumes_are_whole_and_free(engine: Engine) -> None:
+    engine.volumes.sweep()
+    assert set(os.listdir(engine.volumes.directory)) - {"data", "disk"} <= {".gate", ".empty"}
+    for name in engine.volumes.names():
+        assert engine.volumes.users(name) == []
+        engine.volumes.remove(name)
+    wait_for(lambda: engine.root not in _loop_devices())
+
+
+def _loop_devices() -> str:
+    return subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
+
+
+def test_runs_with_volumes_that_are_cut_off_leave_nothing(engine: Engine) -> None:
+    """Volumes are whole and held by nobody, those of the runs are gone, and so are loop devices."""
+    for _ in range(3):
+        _runs(engine, 12, mounts=_volumes())
+        _volumes_are_whole_and_free(engine)
+
+
+def test_lives_with_volumes_that_are_cut_off_leave_nothing(engine: Engine) -> None:
+    """The same of containers with a monitor, once they are removed."""
+    for _ in range(2):
+        _lives(engine, 8, mounts=_volumes())
+        engine.settle()
+        _volumes_are_whole_and_free(engine)
+
+
 @pytest.mark.trial
 def test_a_thousand_runs_that_arecut_off(engine: Engine) -> None:
     """The same, often."""
@@ -100,6 +136,8 @@ def test_a_thousand_runs_that_arecut_off(engine: Engine) -> None:
     _runs(engine, 500)
     _runs(engine, 500, ports={80: 0})
     _nobody_is_on_a_network(engine)
+    _runs(engine, 500, mounts=_volumes())
+    _volumes_are_whole_and_free(engine)
 
 
 def _lives(engine: Engine, rounds: int, **options: Any) -> None:
