@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from container_kit.containers.engine import Engine
+from container_kit.containers.mounts import Mount
 from container_kit.errors import NotFound
 from container_kit.images import Image
 from tests.strace import Fault
@@ -31,6 +32,10 @@ CALLS = {
         "fdatasync", "syncfs", "ftruncate", "linkat", "symlinkat", "fchmod", "utimensat", "clone3",
         "unlinkat", "flock", "mmap",
     ),
+    "volumes": (
+        "write", "openat", "openat2", "mkdir", "rename", "fsync", "syncfs", "flock", "fchown", "chmod",
+        "fsconfig", "fsmount", "open_tree", "move_mount", "mount_setattr", "unlink", "ioctl", "clone3",
+    ),
 }  # fmt: skip
 # Python and the kernel agree that EINTR is tried again, so one that never ends has no end.
 LONG = [(error, sticky) for error in ERRORS for sticky in (False, True) if (error, sticky) != ("EINTR", True)]
@@ -39,8 +44,11 @@ QUICK = {
             "fsmount:EIO:1+", "move_mount:ENOMEM:2", "execve:EIO:1"],
     "load": ["openat:EMFILE:5", "write:ENOSPC:2+", "fsync:EIO:1+", "rename:EIO:1+", "mkdirat:ENOMEM:1",
              "openat2:EIO:2+"],
+    "volumes": ["mkdir:EDQUOT:3", "rename:EIO:1+", "openat:EIO:14", "openat:EMFILE:30", "open_tree:ENOMEM:1",
+                "fsync:EIO:1+", "syncfs:EIO:1+", "flock:ENOMEM:2", "openat2:EIO:1", "fsmount:ENOMEM:2"],
 }  # fmt: skip
 AFTER_S = 1.0
+ETC = ("group", "hostname", "hosts", "nsswitch.conf", "passwd", "resolv.conf")
 
 
 def _works(engine: Engine, archive: Path) -> dict[str, Callable[[], object]]:
@@ -55,7 +63,12 @@ def _works(engine: Engine, archive: Path) -> dict[str, Callable[[], object]]:
         with Engine(root) as own:
             Image.load(archive, engine=own)
 
-    return {"run": run, "load": load}
+    def volumes() -> None:
+        """A run with a volume that is made and filled, one of its own, and an image."""
+        with Engine(root) as own:
+            own.run("tools", ["true"], mounts=["data:/etc", "/own", Mount.image("tools", "/image")])
+
+    return {"run": run, "load": load, "volumes": volumes}
 
 
 @pytest.fixture
@@ -89,6 +102,11 @@ def _assert_clean(root: str, fault: object) -> None:
         assert found == [], fault
         assert engine.store.fsck().clean, fault
         _forget(engine)
+        for name in engine.volumes.names():
+            content = set(os.listdir(engine.volumes.source(name).path))
+            assert content in (set(), {*ETC}), f"half a volume: {fault}"
+            engine.volumes.remove(name)
+        assert set(os.listdir(f"{root}/volumes")) <= {".gate", ".empty"}, fault
 
 
 def _left(engine: Engine) -> list[str]:
@@ -111,7 +129,7 @@ def _strike(engine: Engine, archive: Path, what: str, fault: Fault) -> bool:
     return outcome.hit
 
 
-@pytest.mark.parametrize("what", ["run", "load"])
+@pytest.mark.parametrize("what", ["run", "load", "volumes"])
 def test_some_calls_fail(engine: Engine, archive: Path, what: str) -> None:
     """A few of each kind, once or for good."""
     hits = 0
@@ -133,7 +151,7 @@ def test_a_host_that_refuses_openat2(engine: Engine, archive: Path, error: str) 
 
 @pytest.mark.trial
 @pytest.mark.parametrize(("error", "sticky"), LONG)
-@pytest.mark.parametrize("what", ["run", "load"])
+@pytest.mark.parametrize("what", ["run", "load", "volumes"])
 def test_every_call_fails(engine: Engine, archive: Path, what: str, error: str, sticky: bool) -> None:
     """Each call of each kind in turn, until the work is done untouched."""
     hits = 0
