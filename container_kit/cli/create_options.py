@@ -47,6 +47,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Mount a volume or host path.",
     ),
     _option("--mount", many=True, metavar="KEY=VALUE,…", help="Mount a volume, path, image or memory."),
+    _option("--volume-driver", metavar="NAME", help="Who keeps the volumes that -v makes (local)."),
     _option("--tmpfs", many=True, metavar="TARGET[:OPTIONS]", help="Mount memory."),
     _option("--device", many=True, metavar="SOURCE[:TARGET[:rwm]]", help="Give it a device of this host."),
     _option("--cap-add", many=True, metavar="CAPABILITY", help="Add a capability."),
@@ -133,7 +134,7 @@ def container_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     words = [line for path in flags["env_file"] for line in parsing.read_env_file(path)]
     found["env"] = parsing.parse_env([*words, *flags["env"]])
     found["mounts"] = [
-        *map(parse_volume, flags["volume"]),
+        *(parse_volume(text, flags["volume_driver"] or "") for text in flags["volume"]),
         *map(parse_mount, flags["mount"]),
     ]
     labels = [line for path in flags["label_file"] for line in parsing.read_env_file(path)]

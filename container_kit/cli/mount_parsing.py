@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from container_kit.containers import Mount
 from container_kit.errors import InvalidInput
 
@@ -16,8 +18,11 @@ _FLAG_VALUES = {"": True, "true": True, "1": True, "false": False, "0": False}
 _RECURSIVE = {"enabled": "readonly", "readonly": "readonly", "writable": "writable", "disabled": "disabled"}
 
 
-def parse_volume(text: str) -> Mount:
+def parse_volume(text: str, driver: str = "") -> Mount:
     """``-v [SOURCE:]TARGET[:OPTIONS]``; a source that begins with a dot is relative to this directory.
+
+    Args:
+        driver: Of a volume that has to be made.
 
     Raises:
         InvalidInput: The source is neither a path nor a name, or an option is not known.
@@ -25,7 +30,8 @@ def parse_volume(text: str) -> Mount:
     source, colon, rest = text.partition(":")
     if colon and source.startswith((".", "~")):
         source = os.path.abspath(os.path.expanduser(source))
-    return Mount.parse(f"{source}{colon}{rest}")
+    mount = Mount.parse(f"{source}{colon}{rest}")
+    return attrs.evolve(mount, driver=driver) if driver and mount.type == "volume" else mount
 
 
 def _flag(key: str, value: str) -> bool:

@@ -38,6 +38,7 @@ _DRAFT, _GONE = ".new-", ".gone-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 _LARGEST_RECORD = 1 << 20
+_MANY_USERS = 64  # so many may be there before it is looked which of them are gone
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 Fill = Callable[[int], object]
@@ -205,6 +206,8 @@ class Volumes:
             return  # the container exists, so since then nobody can have removed the volume
         with self._locked(name), files.translated("use a volume", path):
             files.new(path, "volume.hold").close()
+            if len(os.listdir(os.path.dirname(path))) > _MANY_USERS:
+                self.users(name)
 
     def release(self, name: str, user: str) -> None:
         """The container *user* needs it no longer; also of a volume that is gone."""
@@ -218,12 +221,18 @@ class Volumes:
                         driver_named(record.driver).release(record, self.place(name))
 
     def users(self, name: str) -> list[str]:
-        """The ids of the containers that were made with it and exist."""
+        """The ids of the containers that were made with it and exist; those that do not are forgotten."""
+        home = f"{self.place(name)}/{_USERS}"
         try:
-            held = os.listdir(f"{self.place(name)}/{_USERS}")
+            held = sorted(one for one in os.listdir(home) if _ID.match(one))
         except FileNotFoundError:
             return []
-        return sorted(one for one in held if _ID.match(one) and os.path.isdir(f"{self._users_home}/{one}"))
+        living = [one for one in held if os.path.isdir(f"{self._users_home}/{one}")]
+        for one in set(held).difference(living):
+            # A container has its directory before it holds a volume, and ids never come again.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{home}/{one}")
+        return living
 
     def source(self, name: str) -> VolumeSource:
         """What a container mounts to see the content.

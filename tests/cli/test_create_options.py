@@ -57,6 +57,10 @@ def options_of(*words: str) -> dict[str, Any]:
         (["--mount", "type=tmpfs,target=/t,tmpfs-size=1m"], {"mounts": [Mount.tmpfs("/t", size="1m")]}),
         (["-v", "data:/b:ro,nocopy"], {"mounts": [Mount.volume("data", "/b", read_only=True, copy=False)]}),
         (["-v", "/b"], {"mounts": [Mount.volume("", "/b")]}),
+        (
+            ["--volume-driver", "far", "-v", "d:/b", "-v", "/a:/c"],
+            {"mounts": [Mount(source="d", target="/b", type="volume", driver="far"), Mount.bind("/a", "/c")]},
+        ),
         (["-v", "/a:/b:z,rslave,noexec"], {"mounts": [SLAVE]}),
         (["--mount", "src=data,dst=/b,volume-subpath=x/y"], {"mounts": [PART]}),
         (["--mount", "type=image,src=tools,dst=/b,readonly"], {"mounts": [Mount.image("tools", "/b")]}),

@@ -108,6 +108,20 @@ def test_who_uses_a_volume_keeps_it(volumes: Volumes, user: User, rooted: Rooted
         volumes.hold("data", one)
 
 
+def test_users_that_are_gone_are_forgotten(volumes: Volumes, rooted: Rooted) -> None:
+    """However many come and go without a word, as they do who remove themselves."""
+    volumes.create(VolumeRequest(name="data"))
+    for number in range(200):
+        one = f"{number:064x}"
+        os.mkdir(f"{rooted.store.root}/containers/{one}")
+        volumes.hold("data", one)
+        if number:
+            os.rmdir(f"{rooted.store.root}/containers/{one}")
+    assert len(os.listdir(f"{volumes.place('data')}/users")) <= 66
+    assert volumes.users("data") == ["0" * 64]
+    assert os.listdir(f"{volumes.place('data')}/users") == ["0" * 64]
+
+
 def test_pruning_takes_what_nobody_named_or_uses(volumes: Volumes, user: User, rooted: Rooted) -> None:
     """Anonymous ones without a user go; with `all` those with a name, too."""
     anonymous = [Volume.create(engine=rooted).name for _ in range(2)]
