@@ -10,8 +10,15 @@ import pytest
 
 from container_kit.errors import NotFound
 from container_kit.native.namespaces import new_network
+from container_kit.native.process import init_fd
 from container_kit.network import Membership, Networks
 from container_kit.network.activation import deactivate
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _helper_in_memory() -> None:
+    """The copy of the helper that a process keeps is made before any test counts its files."""
+    init_fd()
 
 
 @pytest.fixture
