@@ -105,6 +105,14 @@ class Joining:
             self.endpoint = attrs.evolve(self.endpoint, ipv4=whole, gateway4=gateway)
 
     @property
+    def publishes(self) -> bool:
+        """Whether ports can be published on this network."""
+        if self.network.driver == "bridge":
+            return not self.network.options.internal
+        publishes = getattr(self._driver, "publishes", None)
+        return publishes is not None and bool(publishes(self.network))
+
+    @property
     def undo(self) -> Undo:
         """What takes the container off the network when nobody who knew it is left."""
         files = Undo(self.membership.files_of(self.endpoint.owner, self.endpoint.addresses))

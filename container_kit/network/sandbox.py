@@ -132,13 +132,11 @@ class NetworkSandbox:
         """Hold the ports, and let the first network that can publish them do so."""
         if not ports:
             return
-        able = (
-            one for one in self._joined if one.network.driver == "bridge" and not one.network.options.internal
-        )
-        joining = next(able, None)
+        joining = next((one for one in self._joined if one.publishes), None)
         if joining is None:
             raise InvalidInput(
-                "ports are published by a bridge network that is not internal: add one, or drop them"
+                "ports are published by a bridge network that is not internal, or by CNI plugins that can: "
+                "add such a network, or drop them"
             )
         found = hold(ports, self.networks.site)
         self.held = tuple(one.socket for one in found)

@@ -30,9 +30,8 @@ def lan(engine: Engine, tmp_path: Path) -> Iterator[Network]:
     """A network with addresses by host-local; its plugins leave nothing that containers share."""
     ranges = {"type": "host-local", "subnet": "10.74.0.0/24", "dataDir": str(tmp_path / "ipam")}
     path = tmp_path / "lan.conflist"
-    path.write_text(
-        json.dumps({"cniVersion": "1.0.0", "name": "lan", "plugins": [{"type": "ptp", "ipam": ranges}]})
-    )
+    plugins = [{"type": "ptp", "ipam": ranges}, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    path.write_text(json.dumps({"cniVersion": "1.0.0", "name": "lan", "plugins": plugins}))
     network = Network.create("lan", driver="cni", options={"conflist": str(path)}, engine=engine)
     yield network
     for container in engine.containers(all=True):
@@ -66,6 +65,18 @@ def test_containers_reach_each_other(engine: Engine) -> None:
         ask = f"until busybox nc -w 5 {address} 8000; do busybox sleep 0.1; done"
         assert two.exec(["busybox", "sh", "-c", ask], check=True, timeout=20).stdout == "here\n"
         one.restart(timeout=0)
+
+
+@pytest.mark.tool("iptables")
+@pytest.mark.usefixtures("lan")
+def test_a_port_is_published_by_the_plugins(engine: Engine) -> None:
+    """On the address and port that the container says, known when it has started."""
+    serve = "while busybox true; do busybox nc -l -p 8000 -e busybox echo here; done"
+    web = engine.start("box", ["busybox", "sh", "-c", serve], network="lan", ports={8000: ("0.0.0.0", 0)})
+    port = web.address(8000)[1]
+    two = engine.start("box", SLEEP, network="lan")
+    ask = f"until busybox nc -w 5 10.74.0.1 {port}; do busybox sleep 0.1; done"
+    assert two.exec(["busybox", "sh", "-c", ask], check=True, timeout=20).stdout == "here\n"
 
 
 @pytest.mark.usefixtures("lan")

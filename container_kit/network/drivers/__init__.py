@@ -42,7 +42,8 @@ class Driver(Protocol):
 
     A driver may have ``undoes_inside = True``: `detach` then gets the namespace also when the container has
     ended, which otherwise goes as it is, and faster.  It may have ``check(member)``, which raises
-    StartFailed when something is not as `attach` left it.
+    StartFailed when something is not as `attach` left it, and ``publishes(network)``: whether `attach`
+    publishes the endpoint's ports, which the caller holds.
     """
 
     gives_addresses: bool

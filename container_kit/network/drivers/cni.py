@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from container_kit.network.endpoint import Endpoint
     from container_kit.network.record import NetworkOptions, NetworkRecord
     from container_kit.network.site import Member, Site
-    from container_kit.network.values import EndpointRequest
+    from container_kit.network.values import EndpointRequest, PublishedPort
 
 __all__ = ["Cni"]
 
@@ -82,15 +82,20 @@ class Cni:
         attachment = _attachment(member.request, member.endpoint, _path(member.namespace))
         # An earlier start of the same container that nobody could undo: plugins give nothing twice.
         _undo(member.site, member.network, member.endpoint.owner, "")
-        _keep(member, runner.config, None)
+        _keep(member, runner.config, attachment, None)
         result = runner.add(attachment)
-        _keep(member, runner.config, result)
+        _keep(member, runner.config, attachment, result)
         return endpoint_of(result, member.endpoint)
 
     def detach(self, member: Member) -> None:
         """See `Driver`.  What a plugin fails to undo is tried again later."""
         with contextlib.suppress(ContainerKitError):
             _undo(member.site, member.network, member.endpoint.owner, _path(member.namespace))
+
+    def publishes(self, network: NetworkRecord) -> bool:
+        """Whether a plugin says that it publishes ports."""
+        plugins = _config(network.options).plugins
+        return any((plugin.get("capabilities") or {}).get("portMappings") is True for plugin in plugins)
 
     def check(self, member: Member) -> None:
         """Whether everything is as `attach` left it.
@@ -142,9 +147,20 @@ def _attachment(request: EndpointRequest, endpoint: Endpoint, namespace: str) ->
         runtime={
             "ips": addresses,
             "mac": request.mac,
+            "portMappings": [_mapping(port) for port in endpoint.ports],
             "aliases": {endpoint.network_name: list(endpoint.names)},
         },
     )
+
+
+def _mapping(port: PublishedPort) -> _Json:
+    """As the conventions for capabilities have it."""
+    return {
+        "hostPort": port.host_port,
+        "containerPort": port.container_port,
+        "protocol": port.protocol,
+        "hostIP": port.host_ip,
+    }
 
 
 def _path(namespace: NetworkNamespace | None) -> str:
@@ -157,15 +173,20 @@ def _file(site: Site, network: NetworkRecord, owner: str) -> str:
     return f"{site.directory(network.id)}/cni/{owner}"
 
 
-def _keep(member: Member, config: ConfigList, result: _Json | None) -> None:
+def _keep(member: Member, config: ConfigList, attachment: Attachment, result: _Json | None) -> None:
     """Write down what will have to be undone."""
     path = _file(member.site, member.network, member.endpoint.owner)
-    interface = member.endpoint.interface
-    document = json.dumps({"config": config.to_json(), "interface": interface, "result": result})
+    kept = {
+        "config": config.to_json(),
+        "interface": attachment.interface,
+        "arguments": attachment.arguments,
+        "runtime": attachment.runtime,
+        "result": result,
+    }
     with contextlib.suppress(FileExistsError):
         os.mkdir(os.path.dirname(path), 0o700)
     with open_path(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) as file:
-        os.write(file.fileno(), document.encode())
+        os.write(file.fileno(), json.dumps(kept).encode())
     os.rename(f"{path}.new", path)
 
 
@@ -184,7 +205,13 @@ def _undo(site: Site, network: NetworkRecord, owner: str, namespace: str) -> Non
     kept = _kept(path)
     if kept is None:
         return
-    attachment = Attachment(owner=owner, namespace=namespace, interface=kept["interface"])
+    attachment = Attachment(
+        owner=owner,
+        namespace=namespace,
+        interface=kept["interface"],
+        arguments=kept["arguments"],
+        runtime=kept["runtime"],
+    )
     _runner(network, kept).delete(attachment, kept["result"])
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from container_kit.errors import Conflict, InvalidInput, NotFound, StartFailed, UnsupportedFeature
-from container_kit.network import EndpointRequest, NetworkOptions, Networks
-from tests.network.inside import addresses, default_gateways, join, links, run_in
+from container_kit.network import EndpointRequest, NetworkOptions, Networks, NetworkSandbox, PortRequest
+from tests.network.inside import addresses, default_gateways, join, links, new_owner, run_in
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("own_network")]
 
@@ -107,6 +107,34 @@ def test_plugins_are_added_forwards_and_deleted_backwards(here: Networks, record
     assert not [key for key in given if not key.startswith("CNI_") and key not in ("PATH", "LC_CTYPE")]
     assert deletes[0]["environment"]["CNI_NETNS"] == given["CNI_NETNS"]
     assert not kept(here)
+
+
+def test_ports_are_published_by_a_plugin_that_says_it_does(here: Networks, recorder: Recorder) -> None:
+    """They are chosen and held by us; without such a plugin they are refused."""
+    define(here, recorder)
+    names = {
+        "names": ["web"],
+        "announce": lambda undo: None,
+        "ports": [PortRequest(8000, host_ip="127.0.0.1")],
+    }
+    wish = [EndpointRequest(network="lan")]
+    with pytest.raises(InvalidInput, match="CNI plugins that can"):
+        NetworkSandbox.open(here, new_owner(), wish, **names)
+    path = recorder.folder / "lan.conflist"
+    path.write_text(path.read_text().replace('"mac"', '"portMappings"'))
+
+    with NetworkSandbox.open(here, new_owner(), wish, **names) as member:
+        (port,) = member.ports
+        mapping = {
+            "hostPort": port.host_port,
+            "containerPort": 8000,
+            "protocol": "tcp",
+            "hostIP": "127.0.0.1",
+        }
+        assert recorder.calls()[1]["asked"]["runtimeConfig"] == {"portMappings": [mapping]}
+        assert "runtimeConfig" not in recorder.calls()[0]["asked"]
+    assert recorder.commands()[2] == ("DEL", "second")
+    assert recorder.calls()[2]["asked"]["runtimeConfig"] == {"portMappings": [mapping]}
 
 
 @pytest.mark.parametrize(
