@@ -6,6 +6,7 @@
 #include <linux/if_bridge.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
@@ -260,6 +261,26 @@ int ck_net_configure(int route, const struct ck_net_interface *interface, char *
 		put_address(&b, index, NEW, &interface->addresses[i]);
 	for (int i = 0; i < 2; i++)
 		put_default_route(&b, index, NEW, &interface->gateways[i]);
+	return talk(route, &b, words);
+}
+
+int ck_net_neighbours(int route, int index, const struct ck_net_address addresses[2], const unsigned char *mac,
+		      char *words)
+{
+	char data[ROOM] __attribute__((aligned(8)));
+	struct netlink_buffer b;
+
+	netlink_begin(&b, data, sizeof data);
+	for (int i = 0; i < 2; i++) {
+		struct ndmsg head = { .ndm_family = addresses[i].family, .ndm_ifindex = index,
+				      .ndm_state = NUD_REACHABLE, .ndm_type = RTN_UNICAST };
+
+		if (addresses[i].family == 0)
+			continue;
+		netlink_message(&b, RTM_NEWNEIGH, AGAIN, &head, sizeof head);
+		netlink_put(&b, NDA_DST, addresses[i].bytes, bytes_of(&addresses[i]));
+		netlink_put(&b, NDA_LLADDR, mac, ETH_ALEN);
+	}
 	return talk(route, &b, words);
 }
 

@@ -68,6 +68,11 @@ int ck_net_configure(int route, const struct ck_net_interface *interface, char *
 /* The default route by a gateway on the interface, instead of another one. */
 int ck_net_default_route(int route, const char *name, const struct ck_net_address *gateway, char *words);
 
+/* Let the link with this index know that the addresses are at a MAC address, for as long as neighbours usually are
+ * remembered: who asks first need not wait for an answer. */
+int ck_net_neighbours(int route, int index, const struct ck_net_address addresses[2], const unsigned char *mac,
+		      char *words);
+
 struct ck_net_link {
 	int index, up;
 	unsigned int mtu;

@@ -31,6 +31,7 @@ __all__ = [
     "find_link",
     "routes",
     "set_default_route",
+    "set_neighbours",
 ]
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
@@ -160,6 +161,17 @@ def configure(
     for number, gateway in enumerate(gateways):
         _fill(wish.gateways[number], gateway)
     _talk(inside, lib.ck_net_configure, wish, doing=f"cannot give {name} its addresses")
+
+
+def set_neighbours(place: NetworkNamespace, index: int, addresses: Sequence[str], mac: str) -> None:
+    """Let the link with that index know where at most two addresses are, as if they had just answered."""
+    wish = ffi.new("struct ck_net_address[2]")
+    for number, address in enumerate(addresses):
+        _fill(wish[number], address)
+    with place.routing() as route:
+        words = ffi.new("char[]", _WORDS)
+        result = lib.ck_net_neighbours(route, index, wish, _mac(mac), words)
+        _check(result, words, "cannot tell a link of its neighbours")
 
 
 def set_default_route(inside: NetworkNamespace, name: str, gateway: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import threading
@@ -197,6 +198,22 @@ def test_a_container_without_networks_has_a_loopback(networks: Networks) -> None
         assert list(links(member.namespace)) == ["lo"]
         assert default_gateways(member.namespace) == []
         assert _reaches(member.namespace, member.namespace, "127.0.0.1")
+
+
+def test_a_container_and_its_gateway_know_each_other(networks: Networks) -> None:
+    """From the first packet: neither has to ask for the other, by IPv4 or IPv6."""
+    record = networks.create("shop", NetworkOptions(ipv6=True))
+    with join(networks, "shop") as member:
+        (endpoint,) = member.endpoints
+        of_gateway = json.loads(run_in(member.namespace, "ip", "-json", "neighbour"))
+        of_member = json.loads(run_in(networks.site.host, "ip", "-json", "neighbour"))
+
+        assert {one["dst"]: one["lladdr"] for one in of_gateway} == {
+            subnet.gateway: record.link_mac for subnet in record.subnets
+        }
+        assert {one["dst"]: one["lladdr"] for one in of_member} == dict.fromkeys(
+            endpoint.addresses, endpoint.mac
+        )
 
 
 def test_closing_may_be_repeated(networks: Networks) -> None:

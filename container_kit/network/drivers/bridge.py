@@ -20,6 +20,7 @@ from container_kit.native.network import (
     ensure_bridge,
     find_link,
     routes,
+    set_neighbours,
 )
 from container_kit.network import firewall
 from container_kit.network.values import Undo
@@ -117,9 +118,14 @@ class Bridge:
         )
         # Packets pass a link some milliseconds after it has come up, when the kernel's worker has seen that.
         # To be asked for its state makes the kernel look at once; the bridge comes up with its first member.
-        find_link(inside, endpoint.interface)
+        own = find_link(inside, endpoint.interface)
         find_link(member.site.host, endpoint.link)
         find_link(member.site.host, network.link)
+        # Who has just come is found by IPv6 only when another worker has had its turn; so nobody has to look.
+        set_neighbours(member.site.host, bridge.index, endpoint.addresses, endpoint.mac)
+        if own is not None:
+            gateways = [subnet.gateway for subnet in (network.ipv4, network.ipv6) if subnet is not None]
+            set_neighbours(inside, own.index, gateways, network.link_mac)
         return endpoint
 
     def detach(self, member: Member) -> None:
