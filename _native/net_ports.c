@@ -46,7 +46,10 @@ int ck_port_hold(int fd, int family, int kind, const char *address, unsigned sho
 
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) < 0)
 		return -errno;
-	if (become_deaf(fd) < 0 || bind(fd, &place.any, size) < 0)
+	/* Where only root may filter, who holds a port passes on what comes, and hears it all. */
+	if (become_deaf(fd) < 0 && errno != EPERM)
+		return -errno;
+	if (bind(fd, &place.any, size) < 0)
 		return -errno;
 	if (kind == SOCK_STREAM && listen(fd, 1) < 0)
 		return -errno;

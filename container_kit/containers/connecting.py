@@ -25,6 +25,7 @@ from container_kit.containers.state_file import read_state, start_ticks
 from container_kit.errors import Conflict, NotFound, WrongState
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
+from container_kit.native.user_namespace import enter_fd
 from container_kit.network import EndpointRequest, Joining, Network, Undo
 from container_kit.network.joining import lead_out
 from container_kit.network.keeper import MOST_SERVERS
@@ -184,7 +185,7 @@ def _namespace(container: Container) -> NetworkNamespace:
     """
     state = read_state(_directory(container))
     with contextlib.suppress(OSError):
-        namespace = NetworkNamespace.at(f"/proc/{state.pid}/ns/net")
+        namespace = NetworkNamespace.at(f"/proc/{state.pid}/ns/net", enter_fd() or None)
         if state.pid and start_ticks(state.pid) == state.start_ticks:
             return namespace
         namespace.close()

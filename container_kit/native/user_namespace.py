@@ -19,10 +19,11 @@ from typing import Any, ParamSpec, TypeVar
 from container_kit.errors import KernelError, PermissionMissing
 from container_kit.native import own_ids
 from container_kit.native._binding import check, ffi, lib
-from container_kit.native.descriptors import Descriptor, as_file, memory_file
+from container_kit.native.descriptors import Descriptor, as_file, duplicate, memory_file
 from container_kit.native.own_ids import IdMaps
 
 __all__ = [
+    "adopt",
     "enter_fd",
     "mapped_namespace",
     "new_namespace",
@@ -65,6 +66,22 @@ def enter_fd() -> int:
         if _own is None or not _is_open(*_own):
             made = new_namespace(own_ids.id_maps())
             _own = made, os.fstat(made.fileno()).st_ino
+        return _own[0].fileno()
+
+
+def adopt(other: Descriptor) -> int:
+    """Use the namespace that *other* refers to from now on, one of this user's like that of this process.
+
+    What began in the one that was used before goes on there.
+
+    Returns:
+        As `enter_fd`.
+    """
+    global _own
+    inode = os.fstat(other.fileno()).st_ino
+    with _lock:
+        if _own is None or _own[1] != inode or not _is_open(*_own):
+            _own = duplicate(other.fileno()), inode
         return _own[0].fileno()
 
 

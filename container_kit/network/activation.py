@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from container_kit.native.network import find_link, routes
+from container_kit.native.own_ids import needs_namespace
 from container_kit.network.drivers import driver
 from container_kit.network.keeper import has_keeper, stop_keeper
 from container_kit.network.resolving import start_resolver
@@ -39,6 +40,8 @@ def activate(site: Site, network: NetworkRecord) -> None:
 def deactivate(site: Site, network: NetworkRecord) -> None:
     """Let nothing of it be left; may be repeated."""
     stop_keeper(site.directory(network.id))
+    if needs_namespace() and not site.is_relayed:
+        return  # what there is of it is in an ordinary user's namespace, and goes with that
     driver(network.driver).tear_down(network, site)
 
 

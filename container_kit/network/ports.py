@@ -73,7 +73,7 @@ def _hold(wanted: PublishedPort, before: Sequence[HeldPort], site: Site) -> Held
             "translated by Linux; use 127.0.0.1"
         )
     try:
-        taken, number = hold_port(site.host, address, wanted.host_port, *_KINDS[wanted.protocol])
+        taken, number = hold_port(site.of_ports, address, wanted.host_port, *_KINDS[wanted.protocol])
     except KernelError as error:
         raise _explained(error, wanted, address, before, site.root) from None
     return HeldPort(PublishedPort(wanted.container_port, wanted.protocol, str(address), number), taken)

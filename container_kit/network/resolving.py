@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from container_kit.errors import InvalidInput, KernelError
+from container_kit.native.own_ids import needs_namespace
 from container_kit.network.endpoint import Endpoint
 from container_kit.network.firewall import lead_to, ownership, restoration, restoration_of
 from container_kit.network.firewall_bridge import BridgeFilter
@@ -24,6 +25,7 @@ from container_kit.network.keeper import (
     start_keeper,
 )
 from container_kit.network.ports_holder import who_has
+from container_kit.network.site import resolver_file
 from container_kit.network.values import PublishedPort, dns_name
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ def _start(site: Site, config: KeeperConfig) -> None:
         config,
         lock,
         network_namespace=_number(site.host.held),
-        user_namespace=_number(site.host.user),
+        # An ordinary user's daemons are begun in it.
+        user_namespace=None if needs_namespace() else _number(site.host.user),
     )
     keeper.wait()
 
@@ -76,6 +79,7 @@ def _config(site: Site, network: NetworkRecord, undo: Undo) -> KeeperConfig:
         domain=_domain(network.name),
         internal=network.options.internal,
         servers=network.options.dns[:MOST_SERVERS],
+        resolv_conf=resolver_file(site.root) if site.is_relayed else "/etc/resolv.conf",
         undo=undo.messages,
     )
     if network.driver != "bridge":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from container_kit.errors import InvalidInput
 from container_kit.native.namespaces import NetworkNamespace, new_network
+from container_kit.native.user_namespace import enter_fd
 from container_kit.network.egress import Wall, resolve
 from container_kit.network.joining import Joining
 from container_kit.network.keeper import MOST_SERVERS
@@ -23,6 +24,7 @@ from container_kit.network.values import EndpointRequest, PortRequest, Published
 if TYPE_CHECKING:
     from container_kit.native.descriptors import Descriptor
     from container_kit.network.endpoint import Endpoint
+    from container_kit.network.holder import Lifeline
     from container_kit.network.state import Networks
 
 __all__ = ["NetworkSandbox"]
@@ -58,6 +60,7 @@ class NetworkSandbox:
         self.ports: tuple[PublishedPort, ...] = ()
         self.held: tuple[Descriptor, ...] = ()
         self.hosts: tuple[tuple[str, str], ...] = ()
+        self._lifeline: Lifeline | None = None
         self._joined: list[Joining] = []
         self._lock = threading.Lock()
 
@@ -97,6 +100,7 @@ class NetworkSandbox:
         """
         sandbox = cls(networks, owner)
         try:
+            sandbox._lifeline = networks.lifeline() if requests else None
             sandbox._prepare(requests, tuple(names))
             sandbox._publish(ports)
             for joining in sandbox._joined:
@@ -159,13 +163,23 @@ class NetworkSandbox:
         return wall
 
     def _establish(self, user_namespace: int | None, wall: Wall | None, shaping: Shaping | None) -> None:
-        self.namespace = new_network(user_namespace, _SETTINGS)
+        self.namespace = new_network(user_namespace or enter_fd() or None, _SETTINGS)
         if wall is not None:
             wall.build(self.namespace)
         for joining in self._joined:
             joining.join(self.namespace)
             if shaping is not None:
                 shape(shaping, joining.endpoint, self.namespace, self.networks.site.host)
+        if self._lifeline is not None:
+            self._open_doors(self._lifeline)
+
+    def _open_doors(self, lifeline: Lifeline) -> None:
+        """Have the holder pass on what comes to the ports; its connection is held like them from now on."""
+        from container_kit.network.holder import open_doors
+
+        addresses = next((one.endpoint.addresses for one in self._joined if one.endpoint.ports), ())
+        open_doors(lifeline, self.ports, self.held, addresses)
+        self.held = (*self.held, lifeline.give_up())
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -184,7 +198,8 @@ class NetworkSandbox:
         whole = Undo()
         for joining in self._joined:
             whole += joining.undo
-        return whole
+        # Who undoes it is not in the holder's namespace; there the kernel's part goes with its network.
+        return Undo(whole.files) if self._lifeline is not None else whole
 
     def check(self) -> None:
         """Whether all of it is as it was made, as far as drivers can tell: CNI plugins can.
@@ -205,6 +220,8 @@ class NetworkSandbox:
         for socket in self.held:
             socket.close()
         self.held = ()
+        if self._lifeline is not None:
+            self._lifeline.connection.close()
         self.namespace.close()
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from container_kit.network.values import EndpointRequest
 if TYPE_CHECKING:
     from container_kit.native.namespaces import NetworkNamespace
 
-__all__ = ["Member", "Site"]
+__all__ = ["Member", "Site", "resolver_file"]
 
 
 @frozen
@@ -24,10 +24,22 @@ class Site:
         root: Absolute path of the store's root.
         host: The namespace with bridges, routes to the outside and published ports: the caller's own, or
             for an ordinary user one that holds his networks.
+        outside: Then, where ports are published, and relayed from.
     """
 
     root: str
     host: NetworkNamespace
+    outside: NetworkNamespace | None = None
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether published ports are passed on by a process, not by the packet filter."""
+        return self.outside is not None
+
+    @property
+    def of_ports(self) -> NetworkNamespace:
+        """The namespace that has the published ports."""
+        return self.host if self.outside is None else self.outside
 
     @property
     def root_id(self) -> str:
@@ -62,3 +74,8 @@ class Member:
     request: EndpointRequest
     endpoint: Endpoint
     namespace: NetworkNamespace | None = None
+
+
+def resolver_file(root: str) -> str:
+    """The file that names whom to ask for names of the outside, for an ordinary user's networks."""
+    return f"{root}/networks/outside.conf"

@@ -14,12 +14,14 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Container, Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 
 from container_kit.errors import Conflict, ContainerKitError, InvalidInput, NameInUse, NotFound
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
+from container_kit.native.own_ids import needs_namespace
 from container_kit.network.activation import activate, deactivate, subnets_in_use
 from container_kit.network.addresses import choose_subnets, is_apart
 from container_kit.network.drivers import driver
@@ -30,6 +32,9 @@ from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet, check_name, write_record
 from container_kit.network.site import Site
 from container_kit.store import files
+
+if TYPE_CHECKING:
+    from container_kit.network.holder import Lifeline
 
 __all__ = ["DEFAULT", "Networks"]
 
@@ -60,6 +65,21 @@ class Networks:
         self._known: dict[str, tuple[object, NetworkRecord]] = {}
         # Returns when what has ended here, or was made ahead, is off its networks; an Engine sets it.
         self.settle: Callable[[], None] = _nothing
+
+    def lifeline(self) -> Lifeline | None:
+        """What a container on these networks has to hold, where an ordinary user's have their own namespace.
+
+        Raises:
+            PermissionMissing, KernelError: This user cannot have one.
+        """
+        if not needs_namespace():
+            return None
+        from container_kit.network.holder import join
+
+        line = join(self.site.root)
+        outside = self.site.outside or NetworkNamespace.here()
+        self.site = attrs.evolve(self.site, host=line.namespace, outside=outside)
+        return line
 
     @property
     def _directory(self) -> str:

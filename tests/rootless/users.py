@@ -6,9 +6,11 @@ directory that only root may enter: that directory is covered there, with the ne
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,9 @@ _IDS = 65536
 # Keep what is needed of a closed directory, cover it, and put that back in its place.
 _COVER = 'mount --rbind "{part}" "{kept}" && mount -t tmpfs -o mode=755 tmpfs "{closed}" && \
 mkdir -p "{part}" && mount --rbind "{kept}" "{part}"'
+# Most distributions let everybody open this one; a bare machine may not.
+_OPEN_TUN = 'mount -t tmpfs -o mode=755 tmpfs "{kept}" && mknod -m 666 "{kept}/tun" c 10 200 && \
+mount --bind "{kept}/tun" /dev/net/tun'
 _REPORT = "import json as _json\ndef report(value): print('REPORT' + _json.dumps(value))\n"
 
 
@@ -46,13 +51,17 @@ class OrdinaryUser:
         """*words* as this user, in its home."""
         inner = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--init-groups", *words]
         covers = [
-            _COVER.format(part=part, kept=tempfile.mkdtemp(prefix="kept-", dir=self.home), closed=closed)
-            for closed, part in _hidden()
+            _COVER.format(part=part, kept=self._new_directory(), closed=closed) for closed, part in _hidden()
         ]
+        if not os.stat("/dev/net/tun").st_mode & 2:
+            covers.append(_OPEN_TUN.format(kept=self._new_directory()))
         if not covers:
             return inner
         script = " && ".join([*covers, 'exec "$@"'])
         return ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *inner]
+
+    def _new_directory(self) -> str:
+        return tempfile.mkdtemp(prefix="kept-", dir=self.home)
 
     def environment(self) -> dict[str, str]:
         """What its programs find in their environment."""
@@ -106,6 +115,14 @@ def _hidden() -> Iterator[tuple[str, str]]:
             yield closed, part
 
 
+def _end_all(uid: int) -> None:
+    """Kill what a test that failed has left running, without which the user could not be removed."""
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == uid:
+                os.kill(int(name), signal.SIGKILL)
+
+
 @contextmanager
 def ordinary_user(*, subordinate_ids: bool = True) -> Iterator[OrdinaryUser]:
     """A new user; gone at the end, with everything it owned in its home."""
@@ -117,11 +134,12 @@ def ordinary_user(*, subordinate_ids: bool = True) -> Iterator[OrdinaryUser]:
     keys += ["-K", f"SUB_UID_MAX={first + _IDS}", "-K", f"SUB_GID_MAX={first + _IDS}"]
     counts = ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"] if not subordinate_ids else []
     subprocess.run(["useradd", "--home-dir", str(home), "--no-create-home", *keys, *counts, name], check=True)
+    uid = int(subprocess.run(["id", "-u", name], check=True, capture_output=True).stdout)
     try:
-        uid = int(subprocess.run(["id", "-u", name], check=True, capture_output=True).stdout)
         os.chown(home, uid, uid)
         os.chmod(home, 0o700)
         yield OrdinaryUser(name, uid, home)
     finally:
+        _end_all(uid)
         subprocess.run(["userdel", name], check=True, stderr=subprocess.DEVNULL)
         shutil.rmtree(home, ignore_errors=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+import attrs
+
 from container_kit.errors import InvalidInput, KernelError
 from container_kit.native.network import (
     add_pair,
@@ -95,7 +97,7 @@ class Bridge:
         bridge = find_link(member.site.host, network.link)
         if bridge is None:
             raise KernelError(19, f"the bridge {network.link} of network {network.name!r} is gone: try again")
-        firewall.admit(network, endpoint, member.site.host)
+        firewall.admit(network, _known_to_filter(member), member.site.host)
         add_pair(
             member.site.host,
             endpoint.link,
@@ -133,7 +135,12 @@ class Bridge:
         # The kernel takes the pair away with the namespace, in the background and many at once.
         if member.namespace is not None:
             delete_link(member.site.host, member.endpoint.link)
-        firewall.expel(member.network, member.endpoint, member.site.host)
+        firewall.expel(member.network, _known_to_filter(member), member.site.host)
+
+
+def _known_to_filter(member: Member) -> Endpoint:
+    """The endpoint without ports that a process passes on, which are no business of the filter."""
+    return attrs.evolve(member.endpoint, ports=()) if member.site.is_relayed else member.endpoint
 
 
 def _way_out_mtu(network: NetworkRecord, site: Site) -> int:
