@@ -25,7 +25,7 @@ from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
 from container_kit.containers.state_file import HeldLock, hold_lock
-from container_kit.containers.volume_mounts import wanted_mounts, with_names
+from container_kit.containers.volume_mounts import named_or_own, wanted_mounts
 from container_kit.containers.volume_users import (
     Claim,
     digests_of,
@@ -75,8 +75,7 @@ def create(
         labels={**found.defaults.labels, **dict(options.labels)},
         options=options,
         owner="" if detach else engine.owner_token.token,
-        # Volumes without a name go with a container that goes by itself.
-        mounts=with_names(mounts) if detach and not options.auto_remove else mounts,
+        mounts=named_or_own(mounts, is_kept=detach and not options.auto_remove),
     )
     return establish(engine, record, lambda directory: engine.snapshotter.prepare(directory, found.layers))
 

@@ -29,7 +29,7 @@ from container_kit.containers.preparing import (
     limits_of,
 )
 from container_kit.containers.record import Record
-from container_kit.containers.volume_mounts import Place, spec_mounts, wanted_mounts
+from container_kit.containers.volume_mounts import Place, named_or_own, spec_mounts, wanted_mounts
 from container_kit.containers.volume_users import Claim, digests_of, places_of, resolve_images
 from container_kit.errors import InvalidInput
 from container_kit.images import RunDefaults
@@ -338,6 +338,6 @@ def make_recipe(
         walls=walls,
         limits=limits_of(walls, options),
         device_rules=device_rules(walls, options),
-        mounts=wanted_mounts(image.defaults.volumes, options),
+        mounts=named_or_own(wanted_mounts(image.defaults.volumes, options), is_kept=False),
         network=network_wish(options, image.defaults),
     )

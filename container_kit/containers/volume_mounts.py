@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from container_kit.containers.options import ContainerOptions
     from container_kit.volumes import VolumeSource
 
-__all__ = ["Place", "own_directory", "spec_mounts", "wanted_mounts", "with_names"]
+__all__ = ["Place", "named_or_own", "own_directory", "spec_mounts", "wanted_mounts"]
 
 
 @frozen
@@ -55,8 +55,22 @@ def wanted_mounts(image_volumes: Iterable[str], options: ContainerOptions) -> tu
     return (*options.mounts, *(volume for volume in volumes if volume.place not in taken))
 
 
-def with_names(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """The same with a name made up for each anonymous volume, which then outlives its container."""
+def named_or_own(mounts: tuple[Mount, ...], *, is_kept: bool) -> tuple[Mount, ...]:
+    """The same mounts; of a container that *is_kept* with a name made up for each anonymous volume.
+
+    Those of one that goes by itself go with it, as directories in its own.
+
+    Raises:
+        InvalidInput: Such a directory would have to be something else.
+    """
+    for mount in mounts:
+        if not is_kept and mount.is_anonymous and (mount.driver or mount.driver_options):
+            raise InvalidInput(
+                f"the volume on {mount.target!r} has a driver or options and no name, and its container goes "
+                "by itself: give the volume a name"
+            )
+    if not is_kept:
+        return mounts
     return tuple(
         attrs.evolve(mount, source=new_anonymous_name()) if mount.is_anonymous else mount for mount in mounts
     )

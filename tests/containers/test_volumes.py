@@ -411,6 +411,21 @@ def test_a_stream_of_containers_on_one_volume(engine: Engine) -> None:
     assert engine.run("tools", ["ls", "/v"], mounts=["data:/v"]).stdout == ""
 
 
+def test_a_volume_with_options_needs_a_name_where_it_goes_with_its_container(engine: Engine) -> None:
+    """Of a detached container it needs none; nothing is left out silently."""
+    mount = Mount(target="/s", type="volume", driver_options={"size": "2m"})
+    with pytest.raises(InvalidInput, match="give the volume a name"):
+        engine.run("tools", ["true"], mounts=[mount])
+    with pytest.raises(InvalidInput, match="give the volume a name"):
+        engine.start("tools", ["true"], mounts=[mount])
+    container = engine.start(
+        "tools", ["sh", "-c", "head -c 4m /dev/zero > /s/x"], mounts=[mount], detach=True
+    )
+    assert container.wait() != 0
+    container.remove(volumes=True)
+    assert Volume.list(engine=engine) == []
+
+
 def test_failures_of_a_volume_have_words(engine: Engine, full: Image) -> None:
     """A file where the image has a directory, and a source that is not there."""
     with pytest.raises((StartFailed, CommandFailed)):
