@@ -65,6 +65,30 @@ CONTROLS = {
         ),
         ("tests/runtime/test_hostile.py", "-k", "nobody_inside"),
     ),
+    "S22: an internal network asks nobody": (
+        (("_native/init/keeper_udp.c", "view.internal = k->config.internal;", ""),),
+        ("tests/network/test_keeper.py", "-k", "internal_network"),
+    ),
+    "S22: only the network itself is answered": (
+        (
+            (
+                "_native/init/keeper_udp.c",
+                "return subnet_contains(&k->config.listens[listener], address);",
+                "return k && listener < MAX_LISTENS && address;",
+            ),
+        ),
+        ("tests/network/test_keeper.py", "-k", "only_the_network"),
+    ),
+    "S22: an answer is to the question": (
+        (
+            (
+                "_native/init/keeper_udp.c",
+                "if (!dns_answers(k->packet, size, forward->message, forward->question_end))",
+                "if (!size)",
+            ),
+        ),
+        ("tests/network/test_keeper.py", "-k", "forged"),
+    ),
     "S06: settings go through a procfs of our own": (
         (
             (
