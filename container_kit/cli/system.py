@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +23,7 @@ from container_kit.errors import CorruptData
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
+    from container_kit.network import NetworkRecord
     from container_kit.store import Store
 
 __all__ = ["df", "fsck", "info", "prune", "version"]
@@ -117,7 +120,7 @@ def _build_cache_row(engine: Engine) -> dict[str, str]:
 )
 @pass_engine
 def prune(engine: Engine, everything: bool, force: bool, volumes: bool, filters: tuple[str, ...]) -> None:
-    """Remove stopped containers, unused images and what is left of unfinished work."""
+    """Remove stopped containers, unused networks and images, and what is left of unfinished work."""
     from container_kit.images import Image
     from container_kit.volumes import PrunedVolumes, Volume
 
@@ -131,18 +134,27 @@ def prune(engine: Engine, everything: bool, force: bool, volumes: bool, filters:
     if not force:
         also = ", unused anonymous volumes" if volumes else ""
         which = "every image that no container uses" if everything else "images without a name"
-        click.confirm(f"This will remove all stopped containers{also} and {which}. Continue?", abort=True)
+        what = f"all stopped containers, networks that no container is on{also} and {which}"
+        click.confirm(f"This will remove {what}. Continue?", abort=True)
     sizes = {info.id: written_bytes(engine, info.id) for info in engine.infos(all=True)}
     containers = engine.prune(match=chosen.accepts)
+    networks = engine.networks.prune(lambda one: chosen.accepts(_dated(one))) if engine.has_networks else []
     images = Image.prune(all=everything, engine=engine)
     unused = Volume.prune(engine=engine) if volumes else PrunedVolumes()
     rest = engine.store.prune()
     _print_deleted("Containers", containers)
+    _print_deleted("Networks", [record.name for record in networks])
     _print_deleted("Images", [str(digest) for digest in images.deleted])
     _print_deleted("Volumes", list(unused.deleted))
     total = sum(sizes.get(name, 0) for name in containers) + images.reclaimed_bytes + rest.freed_bytes
     total += unused.reclaimed_bytes
     click.echo(f"Total reclaimed space: {decimal_size(total)}")
+
+
+def _dated(record: NetworkRecord) -> SimpleNamespace:
+    """A network as the filters look at it."""
+    created_at = datetime.fromtimestamp(record.created_ns / 1e9, UTC)
+    return SimpleNamespace(created_at=created_at, labels=record.options.labels)
 
 
 def _print_deleted(what: str, names: list[str]) -> None:

@@ -52,6 +52,9 @@ def test_networks_are_made_listed_inspected_and_removed(box: Ckit) -> None:
     assert found["IPAM"]["Config"] == [{"Subnet": "10.79.0.0/24", "Gateway": "10.79.0.1"}]
     box.ok("network", "create", "other")
     assert set(box.ok("network", "prune", "-f").split()) == {"Deleted", "Networks:", "other", "shop"}
+    box.ok("network", "create", "fresh")
+    assert "fresh" not in box.ok("system", "prune", "-f", "--filter", "until=1h")
+    assert "Deleted Networks:\nfresh\n" in box.ok("system", "prune", "-f")
     box.ok("network", "create", "--subnet", "10.79.0.0/24", "shop")
     again = box("network", "create", "shop")
     assert again.returncode == 1 and "in use" in again.stderr
