@@ -9,12 +9,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from container_kit._lazy import borrowed
 from container_kit.containers.checking import as_timeout
 from container_kit.containers.networked import Networked
 from container_kit.containers.results import ContainerInfo, ExecResult, Process, RunResult, Status
+from container_kit.containers.starting import Start
 from container_kit.errors import with_typed_errors
 
 if TYPE_CHECKING:
@@ -40,45 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Container"]
 
 
-class _Start:
-    """``Container.start(image, …)`` makes and starts one; ``container.start()`` starts this one."""
-
-    @overload
-    def __get__(self, instance: None, owner: type[Container]) -> _StartNew: ...
-
-    @overload
-    def __get__(self, instance: Container, owner: type[Container]) -> Callable[[], Container]: ...
-
-    def __get__(self, instance: Container | None, owner: type[Container]) -> Any:
-        return _StartNew() if instance is None else instance._start
-
-
-class _StartNew:
-    """The form of ``start`` that is called on the class."""
-
-    def __call__(
-        self,
-        image: Image | Snapshot | str,
-        command: Command | None = None,
-        *,
-        engine: Engine | None = None,
-        detach: bool = False,
-        **options: Unpack[OptionArguments],
-    ) -> Container:
-        """Make a container and start it.
-
-        It is *owned*: when this process ends, however it ends, the container is gone within a second.
-        With ``detach=True`` it is independent of this process.
-
-        Raises:
-            NotFound: There is no such image.
-            NameInUse: Another container has the name.
-            InvalidInput: An option cannot be used; names it.
-            StartFailed: The program or a wall of the container could not be set up; nothing is left.
-        """
-        return _engine(engine).start(image, command, detach=detach, **options)
-
-
 @with_typed_errors
 class Container(Networked):
     """A container of an :class:`Engine`: look at it, change its state, execute in it, copy from it.
@@ -91,7 +53,7 @@ class Container(Networked):
         engine: The engine whose root directory it lives in.
     """
 
-    start = _Start()
+    start = Start()
 
     def __init__(self, engine: Engine, container_id: str) -> None:
         self.engine, self.id = engine, container_id
