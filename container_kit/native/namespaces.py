@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from container_kit.errors import PermissionMissing
+from container_kit.errors import LimitExceeded, PermissionMissing
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor, duplicate, open_path
 
 __all__ = ["NetworkNamespace", "new_network"]
 
 _NETLINK, _RAW, _ROUTE = 16, 3, 0
-_EPERM = 1
+_EPERM, _ENOSPC = 1, 28
 _MOST_IDLE = 4
 
 
@@ -135,6 +135,7 @@ def new_network(
 
     Raises:
         PermissionMissing: The caller may not make one.
+        LimitExceeded: The user has as many as it may.
         KernelError: It cannot be made.
     """
     made, route = NetworkNamespace(owner_user_namespace_fd), Descriptor()
@@ -148,6 +149,11 @@ def new_network(
         raise PermissionMissing(
             _EPERM,
             "cannot make a network namespace: that needs CAP_SYS_ADMIN, or a user namespace of one's own",
+        )
+    if result == -_ENOSPC and not path:
+        raise LimitExceeded(
+            "cannot make a network namespace: this user has as many as it may; remove containers, or raise "
+            "the limit: sysctl -w user.max_net_namespaces=28633"
         )
     check(result, "cannot make a network namespace", f"/proc/sys/{path}" if path else None)
     return made

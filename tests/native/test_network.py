@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
+import signal
 import socket
 import struct
 import threading
@@ -13,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_kit.errors import KernelError
+from container_kit.errors import KernelError, LimitExceeded
 from container_kit.native._binding import ffi, lib
+from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace, new_network
 from container_kit.native.network import (
     add_pair,
@@ -239,18 +243,31 @@ def test_answers_that_make_no_sense_do_no_harm(
     assert _take_routes(cut)[0] <= 1
 
 
-def test_a_namespace_of_a_user_namespace() -> None:
-    """Owned by another user namespace, it is made and acted in by a child that enters that first."""
+@contextlib.contextmanager
+def _user_namespace(*settings: tuple[str, str]) -> Iterator[int]:
+    """A user namespace, held by a process that has written settings of the kernel and is stopped."""
     child = os.fork()
-    if child == 0:  # a process in a user namespace of its own, whose ids are not mapped
-        os.unshare(os.CLONE_NEWUSER) if hasattr(os, "unshare") else _unshare_user()
-        os.kill(os.getpid(), 19)
+    if child == 0:
+        if ctypes.CDLL(None).unshare(0x10000000) != 0:  # CLONE_NEWUSER
+            os._exit(1)
+        for path, value in settings:
+            with open(f"/proc/sys/{path}", "w") as file:
+                file.write(value)
+        os.kill(os.getpid(), signal.SIGSTOP)
         os._exit(0)
     try:
         os.waitpid(child, os.WUNTRACED)
-        user = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        with open_path(f"/proc/{child}/ns/user", os.O_RDONLY) as held:
+            yield held.fileno()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_namespace_of_a_user_namespace() -> None:
+    """Owned by another user namespace, it is made and acted in by a child that enters that first."""
+    with _user_namespace() as user:
         made = new_network(user, [("net/ipv6/conf/default/accept_ra", "0")])
-        os.close(user)
         with made.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP):
             pass  # only who has rights in it may open this one
         assert made.get("net/ipv6/conf/default/accept_ra") == "0"
@@ -258,13 +275,10 @@ def test_a_namespace_of_a_user_namespace() -> None:
         assert lo is not None
         assert lo.up
         made.close()
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
 
 
-def _unshare_user() -> None:
-    import ctypes
-
-    if ctypes.CDLL(None).unshare(0x10000000) != 0:
-        os._exit(1)
+def test_a_user_with_as_many_as_it_may_is_told() -> None:
+    """The kernel calls it no space left on a device; the error names the limit and how to raise it."""
+    full = _user_namespace(("user/max_net_namespaces", "0"))
+    with full as user, pytest.raises(LimitExceeded, match=r"user\.max_net_namespaces"):
+        new_network(user)
