@@ -34,8 +34,7 @@ static int send_all(int fd, const char *messages, size_t size)
 	return sent < 0 ? -errno : 0;
 }
 
-/* The first error among the answers in `data`, or 0. */
-static int first_error(const char *data, size_t size, unsigned int *about)
+int ck_netlink_first_error(const char *data, size_t size, unsigned int *about)
 {
 	struct nlmsghdr head;
 	struct nlmsgerr said;
@@ -87,7 +86,7 @@ int ck_netlink_tell(int socket, const char *messages, size_t size, unsigned int 
 		if (got < 0)
 			return got;
 		if (!found)
-			found = first_error(answers, got, about);
+			found = ck_netlink_first_error(answers, got, about);
 	}
 	return found;
 }
@@ -104,7 +103,7 @@ int ck_netlink_ask(int socket, const char *messages, size_t size, char *answers,
 	while ((got = receive(socket, answers + filled, room - filled)) != 0) {
 		if (got < 0)
 			return got;
-		error = first_error(answers + filled, got, &about);
+		error = ck_netlink_first_error(answers + filled, got, &about);
 		if (error < 0)
 			return error;
 		filled += NLMSG_ALIGN(got);

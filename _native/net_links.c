@@ -129,7 +129,7 @@ int ck_net_bridge(int route, const struct ck_net_bridge *bridge, char *words)
 		return -EEXIST; /* somebody else's */
 	netlink_begin(&b, data, sizeof data);
 	begin_link(&b, RTM_NEWLINK, NLM_F_ACK, made.index, 1);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		put_address(&b, made.index, AGAIN, &bridge->addresses[i]);
 	return talk(route, &b, words);
 }

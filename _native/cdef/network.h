@@ -28,7 +28,7 @@ struct ck_net_bridge {
 	const char *name;
 	unsigned char mac[6];
 	unsigned int mtu;
-	struct ck_net_address addresses[2];
+	struct ck_net_address addresses[3];
 };
 /* A bridge that is up and has these addresses; may be repeated.  -EEXIST: there is a link of this name that is no
  * bridge, or has another MAC address. */

@@ -145,8 +145,7 @@ def expel(network: NetworkRecord, endpoint: Endpoint, host: NetworkNamespace) ->
 
 def admission_undo(network: NetworkRecord, endpoint: Endpoint) -> Undo:
     """What undoes `admit`, to be known before it is done."""
-    batches = [batch(messages) for messages in BridgeFilter(network).expel(endpoint)]
-    batches += forget_flows(endpoint.ports)
+    batches = [batch(BridgeFilter(network).expel(endpoint)), *forget_flows(endpoint.ports)]
     return Undo(messages=tuple((NETFILTER, one) for one in batches))
 
 

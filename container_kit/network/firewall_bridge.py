@@ -244,12 +244,10 @@ class BridgeFilter:
         for table, one, elements in self._of(endpoint):
             yield from table.add(one.name, elements)
 
-    def expel(self, endpoint: Endpoint) -> Iterator[list[Message]]:
-        """The way back, table by table."""
-        for wanted in (self.ports, self.members):
-            found = [entry for entry in self._of(endpoint) if entry[0] == wanted]
-            if found:
-                yield [message for table, one, some in found for message in table.remove(one.name, some)]
+    def expel(self, endpoint: Endpoint) -> Iterator[Message]:
+        """The way back: all was put in at once or not at all, and so it goes."""
+        for table, one, elements in self._of(endpoint):
+            yield from table.remove(one.name, elements)
 
     def expel_singly(self, endpoint: Endpoint) -> Iterator[Message]:
         """The same, element by element, for when some of them are not there."""

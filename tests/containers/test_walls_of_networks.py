@@ -43,6 +43,16 @@ def _fetch(host: str, port: int, patience_s: float = 10) -> bytes:
             time.sleep(0.02)
 
 
+def test_abstract_sockets_of_the_host_are_of_another_world(engine: Engine) -> None:
+    """They belong to a network namespace (S22, CVE-2020-15257); who shares the host's sees them."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("\0ck-abstract")
+        server.listen(1)
+        for network, seen in (("none", False), ("bridge", False), ("host", True)):
+            done = engine.run("box", ["busybox", "cat", "/proc/net/unix"], network=network)
+            assert ("@ck-abstract" in str(done.stdout)) is seen
+
+
 def test_a_restarted_container_keeps_its_port(engine: Engine) -> None:
     """Also when its monitor restarts it, without this program."""
     once = (

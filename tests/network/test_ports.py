@@ -133,6 +133,20 @@ def test_a_range_is_published_port_by_port(networks: Networks) -> None:
         assert call(networks.site.host, "127.0.0.1", 18001) == "ConnectionRefusedError"
 
 
+def test_a_thousand_ports_are_published_at_once(networks: Networks) -> None:
+    """More than fit into one message of netlink; and all of them go again."""
+    record = networks.create("shop")
+    host = networks.site.host
+    with contextlib.closing(member(networks, "shop")):
+        with (
+            contextlib.closing(member(networks, "shop", PortRequest(8000, count=1000))) as one,
+            answering(one.namespace, 8999),
+        ):
+            assert call(host, "127.0.0.1", one.ports[-1].host_port) == one.endpoints[0].gateway4
+        table = f"ckit_{record.id[:12]}_ports"
+        assert "elements" not in run_in(host, "nft", "list", "map", "inet", table, "ports4")
+
+
 def test_a_taken_port_names_the_container_that_has_it(networks: Networks) -> None:
     """So that one knows what to end."""
     networks.create("shop")

@@ -43,6 +43,8 @@ _OPTIONS = {
     "spoofing": ("allow", "block"),
 }
 # No router speaks to a container but its gateway; its addresses are its own without asking around.
+# The host asks for IPv6 neighbours with an address of the link; that of the kernel is ready some time later.
+_OF_LINK = "fe80::1/64"
 _IPV6_INSIDE = {"accept_ra": "0", "accept_redirects": "0", "accept_dad": "0", "disable_ipv6": "0"}
 
 
@@ -77,7 +79,7 @@ class Bridge:
             network.link,
             mac=network.link_mac,
             mtu=network.mtu or _way_out_mtu(network, site),
-            addresses=[_with_prefix(subnet) for subnet in network.subnets],
+            addresses=[_with_prefix(subnet) for subnet in network.subnets] + [_OF_LINK] * bool(network.ipv6),
         )
         _apply(_settings(network, site), site)
         return Undo(messages=(delete_message(network.link),)) + firewall.set_up(network, site.host)
@@ -170,7 +172,7 @@ def _settings(network: NetworkRecord, site: Site) -> dict[str, str]:
     prefix = f"net/ipv6/conf/{network.link}"
     settings = {
         f"{prefix}/accept_ra": "0",
-        # Its address of the link is used at once: nobody else has it, and without it no neighbour is found.
+        # Nobody else has its addresses: it need not ask.
         f"{prefix}/accept_dad": "0",
         f"{prefix}/disable_ipv6": "0" if network.ipv6 else "1",
     }
