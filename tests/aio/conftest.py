@@ -28,6 +28,8 @@ def session_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]
     init_fd()
     with Engine(root) as engine:
         ck.Image.from_host("sh", "cat", "sleep", "true", "touch", "ls", tag="tools", engine=engine)
+        engine.run("tools", ["true"])  # the cgroup that all its containers are below stays with the engine
+        engine.settle()
         yield engine
     shutil.rmtree(root)
 

@@ -194,18 +194,23 @@ def test_a_silent_registry(how: str, engine: Engine, running: Running) -> None:
     assert took < 10
 
 
-def test_ctrl_c(engine: Engine) -> None:
+def test_ctrl_c(tmp_path: Path) -> None:
     """In a program of asyncio it cancels the main task, and nothing is left."""
     program = (
-        "import asyncio\nfrom container_kit import aio\nasyncio.run(aio.run('tools', ['sleep', '7178']))\n"
+        "import asyncio\nfrom container_kit import aio\n"
+        "async def main():\n"
+        "    await aio.Image.from_host('sleep', tag='tools')\n"
+        "    await aio.run('tools', ['sleep', '7178'])\n"
+        "asyncio.run(main())\n"
     )
-    environment = {**os.environ, "CONTAINER_KIT_ROOT": engine.root, "PYTHONPATH": str(PROJECT)}
+    root = str(tmp_path / "root")
+    environment = {**os.environ, "CONTAINER_KIT_ROOT": root, "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE)
     wait_for(lambda: processes("sleep 7178"))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert b"KeyboardInterrupt" in errors and process.returncode
-    assert processes("sleep 7178") == []
+    assert processes("sleep 7178") == [] and os.listdir(f"{root}/containers") == []
 
 
 def test_many_at_once(engine: Engine, running: Running) -> None:
