@@ -521,3 +521,34 @@ def _rules() -> str:
 def _nft(commands: str) -> str:
     command = ["/usr/sbin/nft", "-f", "-"]
     return subprocess.run(command, input=commands, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.tool("unshare")
+def test_a_user_without_watches_left_has_names_all_the_same(tmp_path: Path) -> None:
+    """The kernel counts them for each user; the directories' times are looked at, also for the end."""
+    program = f"""
+import time
+from pathlib import Path
+import pytest
+from container_kit.native.descriptors import new_watch
+from tests.network.test_keeper import CLIENT, DB, WEB, Net, ask, has_keeper, records
+Path("/proc/sys/user/max_inotify_instances").write_text("0")
+with pytest.raises(OSError):
+    new_watch()
+net = Net(Path({str(tmp_path)!r})).make()
+net.start(linger_s=0.1)
+net.join(WEB, f"ipv4 {{CLIENT}}/24", "name web")
+for n in range(30):
+    net.join(DB, f"ipv4 127.89.1.{{n + 10}}/24", "name db")
+    assert records(ask("db")) == [f"127.89.1.{{n + 10}}"]
+time.sleep(0.5)
+assert has_keeper(str(net.directory))
+net.leave(DB), net.leave(WEB)
+time.sleep(1)
+print("ended", not has_keeper(str(net.directory)))
+"""
+    inside = f"ip link set lo up; exec {sys.executable} -"
+    command = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", inside]
+    own = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, input=program, capture_output=True, text=True, env=own)
+    assert done.stdout == "ended True\n", done.stderr
