@@ -7,9 +7,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 
-from container_kit.native.descriptors import Descriptor, open_path
+from container_kit.native.descriptors import open_path
 
-__all__ = ["Presence", "locked", "who_is_present"]
+__all__ = ["locked"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 
@@ -20,36 +20,3 @@ def locked(path: str) -> Iterator[None]:
     with open_path(path, _FLAGS, 0o600) as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield
-
-
-class Presence:
-    """A file that says, as long as this process lives, that it is there.
-
-    Its lock is of the kind that belongs to a process: a child made by fork does not have it.
-    """
-
-    def __init__(self, folder: str, name: str) -> None:
-        self.path = os.path.join(folder, name)
-        self._file: Descriptor = open_path(self.path, _FLAGS, 0o600)
-        fcntl.lockf(self._file.fileno(), fcntl.LOCK_EX)
-
-    def close(self) -> None:
-        """Be there no longer."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-        self._file.close()
-
-
-def who_is_present(folder: str) -> list[str]:
-    """The names of those that are there, other than this process; of others the file is removed."""
-    found = []
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        with contextlib.suppress(FileNotFoundError), open_path(path, os.O_RDWR | os.O_NOFOLLOW) as file:
-            try:
-                fcntl.lockf(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                found.append(name)
-            else:
-                os.unlink(path)
-    return found

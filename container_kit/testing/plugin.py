@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from container_kit.testing.running import Run
 
 _STARTED = pytest.StashKey[float]()
+_SHARED = pytest.StashKey["set[tuple[str, str]]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist who gives it its tests."""
     node.workerinput["container_kit_owner"] = os.getpid()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Remember where a worker took part in services of the whole run."""
+    if told := getattr(node, "workeroutput", {}).get("container_kit_run"):
+        node.config.stash.setdefault(_SHARED, set()).add(tuple(told))
 
 
 def _run(config: pytest.Config) -> Run | None:
@@ -121,6 +129,13 @@ def pytest_runtest_makereport(
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    """Our tests are done; and all workers are down, if there were any."""
+    for root, folder in config.stash.get(_SHARED, ()):
+        from container_kit.containers.engine import Engine
+        from container_kit.testing.sharing import end_run
+
+        with Engine(root) as engine:
+            end_run(engine, folder)
     run = _run(config)
     if run is not None:
         run.close()
