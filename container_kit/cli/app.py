@@ -78,7 +78,7 @@ TOP_COMMANDS: dict[str, Row] = {
     "image": ("app:image_group", "Manage images"),
     "images": ("images:images", "List images"),
     "info": SYSTEM_COMMANDS["info"],
-    "inspect": ("inspecting:inspect", "Show all about containers and images, as JSON"),
+    "inspect": ("inspecting:inspect", "Show all about containers, images, networks and volumes, as JSON"),
     "manifest": ("app:manifest_group", "Make names that stand for images of several platforms"),
     "login": ("registries:login", "Try credentials at a registry, and keep them"),
     "logout": ("registries:logout", "Forget the credentials for a registry"),

@@ -103,6 +103,7 @@ def _volumes(engine: Engine) -> Iterable[tuple[str, str]]:
 def _both(engine: Engine) -> Iterable[tuple[str, str]]:
     yield from _containers()(engine)
     yield from _images(engine)
+    yield from _networks(engine)
 
 
 containers = _live(_containers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,17 @@ _format = click.option(
 )
 
 
+_KINDS = ["container", "image", "network", "volume"]
+
+
 @click.command()
 @click.argument("names", nargs=-1, required=True, shell_complete=container_or_image)
 @_format
-@click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Only these.")
+@click.option("--type", "kind", type=click.Choice(_KINDS), help="Only these.")
 @click.option("-s", "--size", is_flag=True, help="Also how much a container has written.")
 @pass_engine
 def inspect(engine: Engine, names: tuple[str, ...], format: str | None, kind: str | None, size: bool) -> None:
-    """Show all about containers, images and volumes, as JSON."""
+    """Show all about containers, images, networks and volumes, as JSON."""
     _inspect(lambda name: _document(engine, name, kind, size), names, format)
 
 
@@ -82,6 +86,13 @@ def _document(engine: Engine, name: str, kind: str | None, size: bool) -> dict[s
         except NotFound:
             if kind == "image":
                 raise NotFound("image", name) from None
+    if kind in (None, "network"):
+        from container_kit.network import Network
+
+        with contextlib.suppress(NotFound, InvalidInput):
+            return Network.get(name, engine=engine).inspect()
+    if kind == "network":
+        raise NotFound("network", name)
     return _volume(engine, name, kind)
 
 

@@ -49,6 +49,9 @@ def test_networks_are_made_listed_inspected_and_removed(box: Ckit) -> None:
     assert box.ok("network", "ls", "-q", "--filter", "label=kind=test").strip() != ""
     assert box.ok("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}") == "shop\n"
     (found,) = json.loads(box.ok("network", "inspect", "shop"))
+    assert json.loads(box.ok("inspect", "shop")) == [found]
+    assert json.loads(box.ok("inspect", "--type", "network", found["Id"][:12])) == [found]
+    assert box("inspect", "--type", "network", "nothing").returncode == 1
     assert found["IPAM"]["Config"] == [{"Subnet": "10.79.0.0/24", "Gateway": "10.79.0.1"}]
     box.ok("network", "create", "other")
     assert set(box.ok("network", "prune", "-f").split()) == {"Deleted", "Networks:", "other", "shop"}

@@ -36,6 +36,10 @@ CALLS = {
         "write", "openat", "openat2", "mkdir", "rename", "fsync", "syncfs", "flock", "fchown", "chmod",
         "fsconfig", "fsmount", "open_tree", "move_mount", "mount_setattr", "unlink", "ioctl", "clone3",
     ),
+    "network": (
+        "write", "openat", "mkdir", "rename", "unlink", "symlink", "flock", "socket", "bind", "setsockopt",
+        "sendto", "sendmsg", "recvfrom", "recvmsg", "ioctl", "setns", "clone3", "clone", "mmap",
+    ),
 }  # fmt: skip
 # Python and the kernel agree that EINTR is tried again, so one that never ends has no end.
 LONG = [(error, sticky) for error in ERRORS for sticky in (False, True) if (error, sticky) != ("EINTR", True)]
@@ -46,6 +50,8 @@ QUICK = {
              "openat2:EIO:2+"],
     "volumes": ["mkdir:EDQUOT:3", "rename:EIO:1+", "openat:EIO:14", "openat:EMFILE:30", "open_tree:ENOMEM:1",
                 "fsync:EIO:1+", "syncfs:EIO:1+", "flock:ENOMEM:2", "openat2:EIO:1", "fsmount:ENOMEM:2"],
+    "network": ["socket:EMFILE:1", "socket:ENOMEM:4", "bind:ENOMEM:1", "sendto:ENOMEM:2", "recvfrom:EIO:3",
+                "symlink:ENOSPC:1+", "flock:EIO:1", "clone3:ENOMEM:1", "rename:ENOSPC:1", "ioctl:EMFILE:1"],
 }  # fmt: skip
 AFTER_S = 1.0
 ETC = ("group", "hostname", "hosts", "nsswitch.conf", "passwd", "resolv.conf")
@@ -68,7 +74,12 @@ def _works(engine: Engine, archive: Path) -> dict[str, Callable[[], object]]:
         with Engine(root) as own:
             own.run("tools", ["true"], mounts=["data:/etc", "/own", Mount.image("tools", "/image")])
 
-    return {"run": run, "load": load, "volumes": volumes}
+    def network() -> None:
+        """A run on the default network, with a published port."""
+        with Engine(root) as own:
+            own.run("tools", ["true"], ports={80: 0})
+
+    return {"run": run, "load": load, "volumes": volumes, "network": network}
 
 
 @pytest.fixture
@@ -107,6 +118,8 @@ def _assert_clean(root: str, fault: object) -> None:
             assert content in (set(), {*ETC}), f"half a volume: {fault}"
             engine.volumes.remove(name)
         assert set(os.listdir(f"{root}/volumes")) <= {".gate", ".empty"}, fault
+        assert engine.networks.endpoints("bridge") == [], fault
+        assert [*Path(root, "networks").glob("*/addresses/*")] == [], fault
 
 
 def _left(engine: Engine) -> list[str]:
@@ -129,7 +142,7 @@ def _strike(engine: Engine, archive: Path, what: str, fault: Fault) -> bool:
     return outcome.hit
 
 
-@pytest.mark.parametrize("what", ["run", "load", "volumes"])
+@pytest.mark.parametrize("what", ["run", "load", "volumes", "network"])
 def test_some_calls_fail(engine: Engine, archive: Path, what: str) -> None:
     """A few of each kind, once or for good."""
     hits = 0
@@ -151,7 +164,7 @@ def test_a_host_that_refuses_openat2(engine: Engine, archive: Path, error: str) 
 
 @pytest.mark.trial
 @pytest.mark.parametrize(("error", "sticky"), LONG)
-@pytest.mark.parametrize("what", ["run", "load", "volumes"])
+@pytest.mark.parametrize("what", ["run", "load", "volumes", "network"])
 def test_every_call_fails(engine: Engine, archive: Path, what: str, error: str, sticky: bool) -> None:
     """Each call of each kind in turn, until the work is done untouched."""
     hits = 0
