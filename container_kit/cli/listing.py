@@ -55,6 +55,8 @@ _TESTS = {
     "before": lambda info, value: True,  # need the other container: see _around
     "since": lambda info, value: True,
     "volume": lambda info, value: True,  # needs what is mounted: see _mounting
+    "network": lambda info, value: True,  # needs what was asked for: see _on_networks
+    "publish": lambda info, value: True,
 }
 
 
@@ -84,7 +86,7 @@ def ps(
     count = 1 if latest else last
     in_any_state = show_all or count is not None or chosen.asks_for("status") or chosen.asks_for("exited")
     found = engine.infos(all=in_any_state, match=chosen.accepts)
-    found = _mounting(engine, chosen, _around(engine, chosen, found))
+    found = _mounting(engine, chosen, _on_networks(engine, chosen, _around(engine, chosen, found)))
     found.sort(key=lambda info: info.created_at, reverse=True)
     listing = _with_size(_LISTING) if size else _LISTING
     rows = (container_row(engine, info, no_trunc, size) for info in found[: count if count else None])
@@ -99,6 +101,27 @@ def _around(engine: Engine, chosen: Filters[Any], found: list[ContainerInfo]) ->
         limit = engine.container(name).info().created_at
         found = [info for info in found if info.created_at > limit]
     return found
+
+
+def _on_networks(engine: Engine, chosen: Filters[Any], found: list[ContainerInfo]) -> list[ContainerInfo]:
+    """Those on one of the networks that a filter names, and those that publish one of the ports."""
+    networks, ports = set(chosen.wanted.get("network", ())), set(chosen.wanted.get("publish", ()))
+    if networks:
+        found = [info for info in found if set(_network(engine, info).split(",")) & networks]
+    if ports:
+        found = [info for info in found if _published(engine, info) & ports]
+    return found
+
+
+def _published(engine: Engine, info: ContainerInfo) -> set[str]:
+    """Both ends of its published ports, with and without the protocol."""
+    ends = {
+        (number, port.protocol)
+        for port in engine.container(info.id).ports
+        for number in (port.host_port, port.container_port)
+    }
+    plain = {str(number) for number, protocol in ends if protocol == "tcp"}
+    return plain | {f"{number}/{protocol}" for number, protocol in ends}
 
 
 def _mounting(engine: Engine, chosen: Filters[Any], found: list[ContainerInfo]) -> list[ContainerInfo]:

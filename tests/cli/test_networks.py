@@ -75,6 +75,14 @@ def test_ports_are_published_shown_and_reached(box: Ckit) -> None:
     assert found, shown
     assert box.ok("port", "web", "80") == box.ok("port", "web", "80/tcp") == f"{found[1]}:{found[2]}\n"
     assert box.ok("ps", "--format", "{{.Ports}} {{.Networks}}") == f"{found[1]}:{found[2]}->80/tcp shop\n"
+    for words, shown in {
+        "network=shop": "web\n",
+        "network=bridge": "",
+        "publish=80": "web\n",
+        f"publish={found[2]}/tcp": "web\n",
+        "publish=80/udp": "",
+    }.items():
+        assert box.ok("ps", "--filter", words, "--format", "{{.Names}}") == shown, words
     missing = box("port", "web", "81")
     assert missing.returncode == 1 and "No public port '81/tcp'" in missing.stderr
     listening = "until busybox netstat -ltn | busybox grep :80; do busybox usleep 10000; done"
