@@ -16,7 +16,7 @@ from container_kit.errors import ContainerKitError, InvalidInput, NotFound
 if TYPE_CHECKING:
     from container_kit.containers import Engine
 
-__all__ = ["inspect", "inspect_container", "inspect_image"]
+__all__ = ["inspect", "inspect_container", "inspect_each", "inspect_image"]
 
 _format = click.option(
     "-f", "--format", metavar="TEMPLATE", help="A template such as {{.State.Pid}}, or json."
@@ -34,7 +34,7 @@ _KINDS = ["container", "image", "network", "volume"]
 @pass_engine
 def inspect(engine: Engine, names: tuple[str, ...], format: str | None, kind: str | None, size: bool) -> None:
     """Show all about containers, images, networks and volumes, as JSON."""
-    _inspect(lambda name: _document(engine, name, kind, size), names, format)
+    inspect_each(lambda name: _document(engine, name, kind, size), names, format)
 
 
 @click.command("inspect")
@@ -44,7 +44,7 @@ def inspect(engine: Engine, names: tuple[str, ...], format: str | None, kind: st
 @pass_engine
 def inspect_container(engine: Engine, names: tuple[str, ...], format: str | None, size: bool) -> None:
     """Show all about containers, as JSON."""
-    _inspect(lambda name: _document(engine, name, "container", size), names, format)
+    inspect_each(lambda name: _document(engine, name, "container", size), names, format)
 
 
 @click.command("inspect")
@@ -53,10 +53,11 @@ def inspect_container(engine: Engine, names: tuple[str, ...], format: str | None
 @pass_engine
 def inspect_image(engine: Engine, names: tuple[str, ...], format: str | None) -> None:
     """Show all about images, as JSON."""
-    _inspect(lambda name: _document(engine, name, "image", False), names, format)
+    inspect_each(lambda name: _document(engine, name, "image", False), names, format)
 
 
-def _inspect(find: Callable[[str], dict[str, Any]], names: tuple[str, ...], format: str | None) -> None:
+def inspect_each(find: Callable[[str], Any], names: tuple[str, ...], format: str | None) -> None:
+    """Show what *find* says of each name; errors are printed, and make the command fail at its end."""
     found, failed = [], False
     for name in names:
         try:

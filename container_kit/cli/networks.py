@@ -12,9 +12,10 @@ from container_kit.cli.completion import containers, network_names, running_cont
 from container_kit.cli.create_parsing import parse_key_values
 from container_kit.cli.filters import Filters, has_label
 from container_kit.cli.humanise import parse_moment
-from container_kit.cli.session import each, fail, pass_engine, print_error
-from container_kit.cli.tables import Listing, print_rows, show
-from container_kit.errors import ContainerKitError, InvalidInput, NotFound
+from container_kit.cli.inspecting import inspect_each
+from container_kit.cli.session import each, fail, pass_engine
+from container_kit.cli.tables import Listing, print_rows
+from container_kit.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
@@ -125,16 +126,7 @@ def inspect(engine: Engine, names: tuple[str, ...], format: str | None) -> None:
     """Show all about networks, as JSON."""
     from container_kit.network import Network
 
-    found, failed = [], False
-    for name in names:
-        try:
-            found.append(Network.get(name, engine=engine).inspect())
-        except ContainerKitError as error:
-            print_error(error)
-            failed = True
-    show(found, format)
-    if failed:
-        raise SystemExit(1)
+    inspect_each(lambda name: Network.get(name, engine=engine).inspect(), names, format)
 
 
 @click.command("rm")

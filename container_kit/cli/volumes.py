@@ -12,9 +12,10 @@ from container_kit.cli.completion import volume_names
 from container_kit.cli.create_parsing import parse_key_values
 from container_kit.cli.filters import Filters, has_label
 from container_kit.cli.humanise import decimal_size, parse_moment, share
-from container_kit.cli.session import each, fail, pass_engine, print_error
-from container_kit.cli.tables import Listing, print_rows, show
-from container_kit.errors import ContainerKitError, NotFound
+from container_kit.cli.inspecting import inspect_each
+from container_kit.cli.session import each, fail, pass_engine
+from container_kit.cli.tables import Listing, print_rows
+from container_kit.errors import NotFound
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
@@ -108,16 +109,7 @@ def inspect(engine: Engine, names: tuple[str, ...], format: str | None) -> None:
     """Show all about volumes, as JSON."""
     from container_kit.volumes import Volume
 
-    found, failed = [], False
-    for name in names:
-        try:
-            found.append(Volume.get(name, engine=engine).inspect())
-        except ContainerKitError as error:
-            print_error(error)
-            failed = True
-    show(found, format)
-    if failed:
-        raise SystemExit(1)
+    inspect_each(lambda name: Volume.get(name, engine=engine).inspect(), names, format)
 
 
 @click.command()

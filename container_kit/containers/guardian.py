@@ -23,9 +23,10 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from container_kit.containers.monitor_config import encode_fields, text, undo_fields
+from container_kit.containers.monitor_config import undo_fields
 from container_kit.errors import KernelError
 from container_kit.native.descriptors import open_path, open_process, socket_pair
+from container_kit.native.fields import encode_fields, text
 from container_kit.native.monitor import spawn_daemon
 from container_kit.native.process import init_fd
 

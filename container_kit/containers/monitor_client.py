@@ -45,12 +45,13 @@ import attrs
 
 from container_kit.containers.attachment import Attachment, attach_bits
 from container_kit.containers.log_history import History, receive_fds
-from container_kit.containers.monitor_config import encode_fields, undo_fields
+from container_kit.containers.monitor_config import undo_fields
 from container_kit.containers.restart import RestartPolicy
 from container_kit.containers.state_file import ContainerState, read_state
 from container_kit.errors import KernelError, NotFound, TimedOut, WrongState
 from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, open_path
+from container_kit.native.fields import encode_fields
 
 if TYPE_CHECKING:
     from container_kit.network.values import Undo

@@ -1,7 +1,6 @@
 """What a monitor is told at its start, as a value and as the bytes it reads.
 
-The bytes are a list of fields: a tag and a length (two little-endian 32-bit numbers), that many bytes, and
-zeros up to a multiple of eight; texts end with a NUL.  ``_native/init/monitor.h`` names the same tags.
+The bytes are fields (see `native.fields`); ``_native/init/monitor.h`` names the same tags.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from container_kit._values import frozen
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.restart import RestartPolicy
 from container_kit.errors import InvalidInput
+from container_kit.native.fields import encode_fields, number, text
 
 if TYPE_CHECKING:
     from container_kit.containers.networking import HeldNetwork
     from container_kit.network.values import Undo
 
-__all__ = ["HealthProbe", "LogOptions", "MonitorConfig", "encode_fields", "text", "undo_fields"]
+__all__ = ["HealthProbe", "LogOptions", "MonitorConfig", "undo_fields"]
 
-_HEAD = struct.Struct("<II")
 _MODES = {"no": 0, "on-failure": 1, "always": 2, "unless-stopped": 3}
 _SIZE = re.compile(r"(\d+)([kmgKMG]?)[bB]?")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -197,7 +196,7 @@ class MonitorConfig:
         if self.owned:
             yield 17, b""
         if self.attach:
-            yield 18, struct.pack("<I", self.attach)
+            yield 18, number(self.attach)
         if self.network is not None:
             yield from undo_fields(self.network.undo)
         yield from ((21, text(file) + text(lock)) for file, lock in self.disks)
@@ -207,22 +206,6 @@ def undo_fields(undo: Undo) -> Iterator[tuple[int, bytes]]:
     """What takes back a container's place in the network, as fields; ``_native/init/undo.c`` reads them."""
     yield from ((19, text(path)) for path in undo.files)
     yield from ((20, struct.pack("<Q", protocol) + message) for protocol, message in undo.messages)
-
-
-def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
-    """Tagged values as the bytes that the helper's daemons read."""
-    return b"".join(_HEAD.pack(tag, len(value)) + value + bytes(-len(value) % 8) for tag, value in fields)
-
-
-def text(value: str) -> bytes:
-    """A text as a field's value.
-
-    Raises:
-        InvalidInput: It contains a NUL character, which no path or name can.
-    """
-    if "\0" in value:
-        raise InvalidInput(f"a NUL character in {value!r}: no path or name can have one")
-    return value.encode("utf-8", "surrogateescape") + b"\0"
 
 
 def _milliseconds(seconds: float) -> int:

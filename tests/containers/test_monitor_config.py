@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from container_kit.containers.monitor_config import LogOptions, MonitorConfig, text
+from container_kit.containers.monitor_config import LogOptions, MonitorConfig
 from container_kit.errors import InvalidInput
+from container_kit.native.fields import text
 
 
 def test_fields_are_aligned_and_texts_terminated(tmp_path: Path) -> None:

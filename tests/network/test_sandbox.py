@@ -15,7 +15,7 @@ from container_kit.errors import Conflict, InvalidInput, LimitExceeded, NotFound
 from container_kit.native.namespaces import NetworkNamespace, new_network
 from container_kit.native.network import add_pair, configure, ensure_bridge
 from container_kit.network import EndpointRequest, NetworkOptions, Networks, NetworkSandbox, Undo
-from container_kit.network.drivers.bridge import _IPV6_INSIDE
+from container_kit.network.drivers.inside import _IPV6
 from container_kit.network.joining import Joining, lead_out
 from container_kit.network.sandbox import _SETTINGS
 from tests.network.inside import add_wire, addresses, default_gateways, join, links, new_owner, run_in
@@ -296,7 +296,7 @@ def test_ipv6_takes_no_router_advertisement() -> None:
     for number, inside in enumerate((attacker, victim, fool), 2):
         mac = f"02:42:00:00:00:{number:02x}"
         add_pair(wire, f"v{number}", inner="eth0", inside=inside, bridge=bridge, mac=mac, mtu=1500)
-        settings = _IPV6_INSIDE if inside is not fool else {"disable_ipv6": "0", "accept_dad": "0"}
+        settings = {"disable_ipv6": "0", "accept_dad": "0", **({} if inside is fool else _IPV6)}
         inside.set({f"net/ipv6/conf/eth0/{key}": value for key, value in settings.items()})
         configure(inside, "eth0", addresses=[f"fd00::{number}/64"], gateways=[])
 

@@ -16,7 +16,6 @@ import attrs
 from container_kit.errors import InvalidInput, KernelError
 from container_kit.native.network import (
     add_pair,
-    configure,
     delete_link,
     delete_message,
     ensure_bridge,
@@ -25,6 +24,7 @@ from container_kit.native.network import (
     set_neighbours,
 )
 from container_kit.network import firewall
+from container_kit.network.drivers.inside import bring_up
 from container_kit.network.values import Undo
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ _OPTIONS = {
     "metadata": ("allow", "block"),
     "spoofing": ("allow", "block"),
 }
-# No router speaks to a container but its gateway; its addresses are its own without asking around.
 # The host asks for IPv6 neighbours with an address of the link; that of the kernel is ready some time later.
 _OF_LINK = "fe80::1/64"
-_IPV6_INSIDE = {"accept_ra": "0", "accept_redirects": "0", "accept_dad": "0", "disable_ipv6": "0"}
+# A container's addresses are its own without asking around.
+_ALONE = {"accept_dad": "0"}
 
 
 class Bridge:
@@ -111,15 +111,7 @@ class Bridge:
             isolated=network.options.options.get("icc") == "false",
             hairpin=bool(endpoint.ports),
         )
-        if endpoint.ipv6:
-            prefix = f"net/ipv6/conf/{endpoint.interface}"
-            inside.set({f"{prefix}/{key}": value for key, value in _IPV6_INSIDE.items()})
-        configure(
-            inside,
-            endpoint.interface,
-            addresses=[text for text in (endpoint.ipv4, endpoint.ipv6) if text],
-            gateways=[text for text in (endpoint.gateway4, endpoint.gateway6) if text],
-        )
+        bring_up(endpoint, inside, _ALONE)
         # Packets pass a link some milliseconds after it has come up, when the kernel's worker has seen that.
         # To be asked for its state makes the kernel look at once; the bridge comes up with its first member.
         own = find_link(inside, endpoint.interface)

@@ -14,10 +14,10 @@ from container_kit.native.network import (
     MACVLAN_MODES,
     add_macvlan,
     add_vlan,
-    configure,
     delete_link,
     find_link,
 )
+from container_kit.network.drivers.inside import bring_up
 from container_kit.network.values import Undo
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Macvlan"]
 
 _OPTIONS = ("parent", "mode")
-_IPV6_INSIDE = {"accept_ra": "0", "accept_redirects": "0", "disable_ipv6": "0"}
 
 
 class Macvlan:
@@ -73,15 +72,7 @@ class Macvlan:
             mtu=network.options.mtu or parent.mtu,
             mode=network.options.options.get("mode", "bridge"),
         )
-        if endpoint.ipv6:
-            prefix = f"net/ipv6/conf/{endpoint.interface}"
-            inside.set({f"{prefix}/{key}": value for key, value in _IPV6_INSIDE.items()})
-        configure(
-            inside,
-            endpoint.interface,
-            addresses=[text for text in (endpoint.ipv4, endpoint.ipv6) if text],
-            gateways=[text for text in (endpoint.gateway4, endpoint.gateway6) if text],
-        )
+        bring_up(endpoint, inside)
         return endpoint
 
     def detach(self, member: Member) -> None:
