@@ -58,10 +58,16 @@ def _open(container: Container) -> Descriptor:
     if state.status in ("running", "paused"):
         with contextlib.suppress(WrongState):
             return open_process_root(state.pid, state.start_ticks)
-    root = root_of(engine, engine.record(container.id))
+    record = engine.record(container.id)
+    root = root_of(engine, record)
     if isinstance(root, Directory):
         return open_path(root.path, _PATH)
-    return detached_overlay(root.lowers, root.upper, root.work)
+    merged = detached_overlay(root.lowers, root.upper, root.work)
+    if record.mounts:
+        from container_kit.containers.stopped_mounts import attach_mounts
+
+        attach_mounts(engine, record, merged.fileno())
+    return merged
 
 
 def open_process_root(pid: int, ticks: int) -> Descriptor:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import functools
 import os
+import struct
 from collections.abc import Mapping, Sequence
 
 from container_kit.errors import KernelError
@@ -19,10 +20,15 @@ from container_kit.native.layer_mounts import opened_layers
 from container_kit.native.own_ids import is_namespaced
 from container_kit.native.user_namespace import with_mounts
 
-__all__ = ["detached_overlay", "detached_tmpfs", "detached_view"]
+__all__ = ["attach_copy", "detached_overlay", "detached_tmpfs", "detached_view"]
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_AT_EMPTY_PATH = 0x1000
+_COPY = _AT_EMPTY_PATH | 1 | os.O_CLOEXEC  # OPEN_TREE_CLONE
+_FROM_AND_TO_DESCRIPTORS = 0x4 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+_NOTHING = ctypes.create_string_buffer(b"")
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOEXEC = 0x1, 0x2, 0x4, 0x8
 # The kernel copies at most so many bytes of a parameter's value.
@@ -138,3 +144,17 @@ def _call(doing: str, what: str, number: int, *arguments: int | bytes | None) ->
         code = ctypes.get_errno()
         hint = "; is the container still mounted elsewhere?" if code == errno.EBUSY else ""
         raise KernelError(code, f"cannot {doing}: {os.strerror(code)}{hint}", what)
+
+
+def attach_copy(source: int, target: int, *, read_only: bool = False) -> None:
+    """Mount what the descriptor *source* is on what *target* is, which lies in a detached mount.
+
+    Raises:
+        KernelError: EINVAL before Linux 6.15; or why the kernel refused.
+    """
+    copy = _open("copy a mount", "", _OPEN_TREE, source, ctypes.addressof(_NOTHING), _COPY)
+    if read_only:
+        wish = struct.pack("<4Q", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+        arguments = (copy.fileno(), b"", _AT_EMPTY_PATH, wish, len(wish))
+        _call("make a mount read-only", "", _MOUNT_SETATTR, *arguments)
+    _call("attach a mount", "", _MOVE_MOUNT, copy.fileno(), b"", target, b"", _FROM_AND_TO_DESCRIPTORS)

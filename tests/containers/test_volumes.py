@@ -411,6 +411,31 @@ def test_a_stream_of_containers_on_one_volume(engine: Engine) -> None:
     assert engine.run("tools", ["ls", "/v"], mounts=["data:/v"]).stdout == ""
 
 
+def test_files_of_a_container_that_does_not_run(engine: Engine, full: Image, tmp_path: Path) -> None:
+    """`fs` and the copies see and change what is in its volumes and binds, and cannot where it could not."""
+    (tmp_path / "host").mkdir()
+    disk = Mount(target="/disk", source="small", type="volume", driver_options={"size": "2m"})
+    mounts = ["data:/named/deep", f"{tmp_path}/host:/bind", "data:/reader:ro", disk]
+    command = ["cat", "/named/deep/in", "/data/in", "/disk/in", "/bind/in"]
+    with engine.create(full, command, mounts=mounts) as one:
+        assert one.fs.read_text("/data/file") == "of the image\n"
+        for folder in ("named/deep", "data", "disk", "bind"):
+            one.fs.write_text(f"/{folder}/in", f"{folder}\n")
+        with pytest.raises(ContainerKitError):
+            one.fs.write_text("/reader/x", "")
+        one.copy_out("/named/deep/in", tmp_path / "out")
+        with open(tmp_path / "export.tar", "wb") as file:
+            one.export(file)
+        one.start()
+        assert one.wait() == 0
+        assert [line.text for line in one.logs()] == ["named/deep", "data", "disk", "bind"]
+        assert one.fs.read_text("/reader/in") == "named/deep\n"
+    assert (tmp_path / "out").read_text() == "named/deep\n"
+    assert (tmp_path / "host/in").read_text() == "bind\n"
+    names = subprocess.run(["tar", "-tf", tmp_path / "export.tar"], capture_output=True, text=True).stdout
+    assert "data/" in names.split() and "data/in" not in names.split()
+
+
 def test_a_volume_with_options_needs_a_name_where_it_goes_with_its_container(engine: Engine) -> None:
     """Of a detached container it needs none; nothing is left out silently."""
     mount = Mount(target="/s", type="volume", driver_options={"size": "2m"})
