@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
 import time
@@ -168,10 +169,10 @@ class Membership:
         """Whether a claim is of somebody who did not get as far as an endpoint; the lock is held."""
         path = f"{self.directory}/addresses/{claim}"
         try:
-            owner, age_s = os.readlink(path), abs(time.time() - os.lstat(path).st_mtime)
+            owner = os.readlink(path)
         except OSError:
             return True
-        return age_s > _ABANDONED_S and not os.path.exists(self._file(owner))
+        return _age_s(path) > _ABANDONED_S and not os.path.exists(self._file(owner))
 
     def _called(self, owner: str) -> str:
         endpoint = self.endpoint(owner) if owner else None
@@ -221,11 +222,25 @@ class Membership:
         return found
 
     def sweep(self) -> None:
-        """Give back addresses whose owners came no further than to claim them; the lock is held."""
+        """Give back what those left who came no further than to begin; the lock is held."""
         for claim in os.listdir(f"{self.directory}/addresses"):
             if self._is_abandoned(claim):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{self.directory}/addresses/{claim}")
+        members = set(self.owners())
+        for name in os.listdir(f"{self.directory}/endpoints"):
+            path = f"{self.directory}/endpoints/{name}"
+            if name.partition(".")[0] not in members and _age_s(path) > _ABANDONED_S:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
 
     def _file(self, owner: str) -> str:
         return f"{self.directory}/endpoints/{owner}"
+
+
+def _age_s(path: str) -> float:
+    """How long ago a file was made; one that is gone is as old as can be."""
+    try:
+        return abs(time.time() - os.lstat(path).st_mtime)
+    except FileNotFoundError:
+        return math.inf

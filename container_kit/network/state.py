@@ -178,6 +178,8 @@ class Networks:
             return self._read(self._id_of(name) or "")
 
     def _id_of(self, name: str) -> str | None:
+        if "/" in name:
+            return None  # no name, and no way out of here
         try:
             return os.path.basename(os.readlink(f"{self._names}/{name}"))
         except (OSError, ValueError):

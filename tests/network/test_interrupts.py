@@ -102,13 +102,15 @@ def test_what_a_kill_at_any_line_leaves_is_swept(networks: Networks) -> None:
         there = networks.endpoints("shop")
         lines = _come_and_go(networks, _NEVER)
         rules = run_in(networks.site.host, "nft", "--numeric", "list", "ruleset")
+        files = sorted(os.listdir(_folder(networks, "endpoints")))
 
         for number in range(1 + os.getpid() % _KILL_STEP, lines, _KILL_STEP):
             _die_coming(networks, number)
-            _age_claims(networks)
+            _age(networks, other.owner)
             networks.sweep({other.owner})
             assert networks.endpoints("shop") == there, number
-            assert len(os.listdir(_claims(networks))) == 1, number
+            assert len(os.listdir(_folder(networks, "addresses"))) == 1, number
+            assert sorted(os.listdir(_folder(networks, "endpoints"))) == files, number
 
         assert run_in(networks.site.host, "nft", "--numeric", "list", "ruleset") == rules
 
@@ -121,11 +123,13 @@ def _die_coming(networks: Networks, number: int) -> None:
     os.waitpid(child, 0)
 
 
-def _claims(networks: Networks) -> str:
-    return f"{networks.site.directory(networks.get('shop').id)}/addresses"
+def _folder(networks: Networks, name: str) -> str:
+    return f"{networks.site.directory(networks.get('shop').id)}/{name}"
 
 
-def _age_claims(networks: Networks) -> None:
-    """Let a claim without an endpoint be one of long ago."""
-    for name in os.listdir(_claims(networks)):
-        os.utime(f"{_claims(networks)}/{name}", (0, 0), follow_symlinks=False)
+def _age(networks: Networks, living: str) -> None:
+    """Let what belongs to nobody who lives be of long ago."""
+    for folder in (_folder(networks, "addresses"), _folder(networks, "endpoints")):
+        for name in os.listdir(folder):
+            if not name.startswith(living):
+                os.utime(f"{folder}/{name}", (0, 0), follow_symlinks=False)
