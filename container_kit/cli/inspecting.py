@@ -108,8 +108,8 @@ def _volume(engine: Engine, name: str, kind: str | None) -> dict[str, Any]:
 
 def _with_size(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
     from container_kit.cli.listing import written_bytes
-    from container_kit.images import Image
+    from container_kit.containers.snapshots import source_of
 
     written = written_bytes(engine, document["Id"])
-    below = Image.get(document["Image"], engine=engine).size
+    below = source_of(engine, document["Image"]).size
     return {**document, "SizeRw": written, "SizeRootFs": written + below}

@@ -138,6 +138,11 @@ class Snapshot:
         return [f"{_KIND}:{self.name}"] if self.name else []
 
     @property
+    def size(self) -> int:
+        """Bytes of its files, all layers."""
+        return sum(self.store.tree_usage(layer)[0] for layer in set(self.layers))
+
+    @property
     def users(self) -> Sequence[str]:
         """The containers that were made from it: ``container:<id>``."""
         key = blob_key(self.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -167,6 +168,20 @@ def test_who_is_killed_leaves_a_container_that_can_be_resumed(engine: Engine) ->
         assert container.status == "paused"
         container.resume()
         assert container.exec(["true"], timeout=20).exit_code == 0
+
+
+def test_the_command_line_knows_what_came_from_a_snapshot(engine: Engine, warm: ck.Container) -> None:
+    """Lists name the snapshot, and sizes count its files."""
+    copy = engine.start(warm.snapshot("shown"))
+    environment = {**os.environ, "CONTAINER_KIT_ROOT": engine.root}
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "-c", "from container_kit.cli import main; main()", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "snapshot:shown" in said("ps")
+    document = json.loads(said("inspect", "--size", copy.id))[0]
+    assert document["SizeRootFs"] > ck.Image.get("tools", engine=engine).size
 
 
 def test_names_are_checked_before_anything_is_copied(engine: Engine, warm: ck.Container) -> None:
