@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,7 @@ class HeldNetwork:
         self._guarded: list[str] = []
         self._undo: Undo | None = None
         self._wish: NetworkWish | None = None
+        _held.add(self)
 
     def open(self, wish: NetworkWish, names: Sequence[str], *, user_namespace: bool) -> None:
         """Bring the container onto its networks, before it exists.
@@ -254,6 +256,20 @@ class HeldNetwork:
             self._sandbox.let_go()
         self._let_go()
 
+    def abandon(self) -> None:
+        """In the child of a fork: ports and namespaces are the parent's, and end with it and not with us.
+
+        Locks may be held by threads that do not exist here, so none is taken.
+        """
+        if self._sandbox is not None:
+            for port in self._sandbox.held:
+                port.close()
+            self._sandbox.namespace.close()
+        if self._user is not None:
+            self._user.close()
+        self._sandbox = self._undo = self._wish = self._user = None
+        self._guarded = []
+
     def _let_go(self) -> None:
         self._sandbox = self._undo = self._wish = None
         if self._user is not None:
@@ -261,6 +277,17 @@ class HeldNetwork:
         while self._guarded:
             self._engine.guardian.remove(self._guarded[-1])
             self._guarded.pop()
+
+
+_held: weakref.WeakSet[HeldNetwork] = weakref.WeakSet()
+
+
+def _abandon_in_child() -> None:
+    for held in list(_held):
+        held.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_in_child)
 
 
 def _user_namespace_of(container_id: str) -> Descriptor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -375,3 +376,42 @@ def test_addresses_come_back_as_fast_as_they_go(engine: Engine) -> None:
             thread.join()
         assert len(found) == 320
         engine.settle()
+
+
+def test_a_forked_child_holds_nothing_of_its_parents_networks(engine: Engine, shop: Network) -> None:
+    """Port and interface of a call end with it, however long a child lives that was forked meanwhile."""
+    caller = threading.Thread(target=lambda: engine.run("box", SLEEP, network=shop, ports={80: 0}))
+    caller.start()
+    wait_for(lambda: bool(engine.containers()), 10)
+    (container,) = engine.containers()
+    host, port = container.address(80)
+    link = container.networks["shop"].link
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    os.close(reading)
+    container.kill()
+    caller.join()
+    engine.settle()
+    try:
+        with socket.create_server((host, port)):
+            wait_for(lambda: link not in [name for _, name in socket.if_nameindex()], 10)
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+
+
+def test_a_port_is_free_as_soon_as_its_container_has_ended(engine: Engine, shop: Network) -> None:
+    """Whoever waited for the end can have the port at once, another container as well."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for _ in range(5):
+        with engine.start("box", SLEEP, network=shop, ports={80: port}) as container:
+            container.stop(timeout=0)
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+            container.start()
+            assert container.address(80) == ("127.0.0.1", port)
