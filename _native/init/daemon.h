@@ -1,4 +1,4 @@
-/* What the two daemons, monitor and guardian, have in common: kernel structures, text, time and fields.
+/* What the daemons (monitor, guardian, keeper) have in common: kernel structures, text, time and fields.
  *
  * Freestanding: the kernel's own headers only. */
 #ifndef CKIT_DAEMON_H

@@ -51,7 +51,7 @@ _MTU = "com.docker.network.driver.mtu"
 
 @click.command("create")
 @click.argument("name")
-@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge, macvlan, … (bridge)")
+@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge, macvlan, cni, … (bridge)")
 @click.option("--subnet", multiple=True, metavar="SUBNET", help="Such as 10.1.2.0/24; a free one without.")
 @click.option("--gateway", multiple=True, metavar="ADDRESS", help="This host's address in a subnet.")
 @click.option("--ip-range", metavar="SUBNET", help="Part of the subnet that addresses are given from.")

@@ -56,7 +56,7 @@ class NetworkOptions:
     """What a network shall be like.
 
     Args:
-        driver: ``bridge``, ``macvlan``, or the name of a driver that is installed.
+        driver: ``bridge``, ``macvlan``, ``cni``, or the name of a driver that is installed.
         subnets: Such as ``["10.1.2.0/24", "fd00:1::/64"]``; empty for free ones.
         gateways: The host's address in each subnet; empty for the first of each.
         ip_range: Part of a subnet from which addresses are given; None for all of it.
