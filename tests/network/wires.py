@@ -85,7 +85,7 @@ def _serve(listener: socket.socket, kind: socket.SocketKind) -> None:
                     connection.sendall(caller[0].encode())
             else:
                 _, caller = listener.recvfrom(2048)
-                if not caller[1]:
+                if not caller or not caller[1]:
                     return  # it has been shut down
                 listener.sendto(caller[0].encode(), caller)
 
