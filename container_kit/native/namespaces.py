@@ -63,11 +63,6 @@ class NetworkNamespace:
             return found
 
     @property
-    def path(self) -> str:
-        """Where this process can open it."""
-        return "/proc/thread-self/ns/net" if self.held.closed else f"/proc/self/fd/{self.held.fileno()}"
-
-    @property
     def is_own(self) -> bool:
         """Whether it is the caller's own."""
         return self.held.closed

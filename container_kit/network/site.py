@@ -46,11 +46,6 @@ class Site:
         """Eight digits that no other root has."""
         return Hasher(self.root.encode()).hexdigest()[:8]
 
-    @property
-    def table(self) -> str:
-        """Name of the root's own nftables table, of family ``inet``."""
-        return f"ckit_{self.root_id}"
-
     def directory(self, network_id: str) -> str:
         """A network's directory: ``network.json``, ``lock``, ``endpoints/``, ``keeper.lock``, …"""
         return f"{self.root}/networks/{network_id}"

@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from container_kit.errors import Conflict, ContainerKitError, InvalidInput, NameInUse, NotFound
+from container_kit.errors import Conflict, InvalidInput, NameInUse, NotFound
 from container_kit.native.descriptors import open_path
 from container_kit.native.namespaces import NetworkNamespace
 from container_kit.native.own_ids import needs_namespace
-from container_kit.network.activation import activate, deactivate, subnets_in_use
+from container_kit.network.activation import deactivate, subnets_in_use
 from container_kit.network.addresses import choose_subnets, is_apart
 from container_kit.network.drivers import driver
 from container_kit.network.endpoint import Endpoint
-from container_kit.network.joining import Joining
-from container_kit.network.keeper import has_keeper
 from container_kit.network.membership import Membership
 from container_kit.network.record import NetworkOptions, NetworkRecord, Subnet, check_name, write_record
 from container_kit.network.site import Site
+from container_kit.network.sweeping import GONE_PREFIX, sweep
 from container_kit.store import files
 
 if TYPE_CHECKING:
@@ -44,10 +43,7 @@ _Endpoints = list[Endpoint]
 
 DEFAULT = "bridge"
 _PREDEFINED = (DEFAULT, "host", "none")
-_ID = re.compile("[0-9a-f]{64}")
 _PREFIX = re.compile("[0-9a-f]{1,64}")
-_GONE = "removed-"
-_MAKING_S = 10.0
 
 
 class Networks:
@@ -295,7 +291,7 @@ class Networks:
     def _forget(self, record: NetworkRecord) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._names}/{record.name}")
-        gone = f"{self._directory}/{_GONE}{record.id}"
+        gone = f"{self._directory}/{GONE_PREFIX}{record.id}"
         os.rename(self.site.directory(record.id), gone)
         shutil.rmtree(gone, ignore_errors=True)
         self._known.pop(record.id, None)
@@ -317,36 +313,7 @@ class Networks:
             live_owners: The ids of containers that run, or are being started; asked with a network's lock
                 held, so it may look at the moment it is asked.
         """
-        defined = self._defined()
-        finished = {record.id for record in defined}
-        for name in os.listdir(self._directory) if os.path.isdir(self._directory) else ():
-            if name.startswith(_GONE):
-                shutil.rmtree(f"{self._directory}/{name}", ignore_errors=True)
-            elif _ID.fullmatch(name) and name not in finished:
-                self._sweep_unfinished(f"{self._directory}/{name}")
-        for record in defined:
-            membership = Membership(self.site, record)
-            with contextlib.suppress(NotFound), membership.locked():
-                for endpoint in membership.dead(live_owners):
-                    self._take_off(membership, endpoint)
-                membership.sweep()
-                if has_keeper(membership.directory):
-                    continue  # which ends the network when it is time
-                if membership.owners():
-                    activate(self.site, record)
-                else:
-                    deactivate(self.site, record)
-
-    def _take_off(self, membership: Membership, endpoint: Endpoint) -> None:
-        """Take off a container that ended without doing so: first what is elsewhere, then its files."""
-        with contextlib.suppress(ContainerKitError, OSError):
-            Joining.of(self, endpoint).leave(None)
-        membership.release(endpoint.owner, ())
-
-    def _sweep_unfinished(self, directory: str) -> None:
-        with contextlib.suppress(OSError):
-            if abs(time.time() - os.stat(directory).st_mtime) > _MAKING_S:
-                shutil.rmtree(directory, ignore_errors=True)
+        sweep(self, self._defined(), live_owners)
 
     # Ending.
 
