@@ -8,6 +8,7 @@
 #include "ckit.h"
 
 #define ANSWERS 16384
+#define MOST_ERROR 4095
 #define ROOM_SHARE 2 /* the kernel counts its own structures, too */
 
 /* A batch is one message to the socket, whose room may be less than that. */
@@ -47,7 +48,7 @@ int ck_netlink_first_error(const char *data, size_t size, unsigned int *about)
 			memcpy(&said, data + NLMSG_HDRLEN, sizeof said);
 			if (said.error) {
 				*about = said.msg.nlmsg_seq;
-				return said.error;
+				return said.error < 0 && said.error >= -MOST_ERROR ? said.error : -EBADMSG;
 			}
 		}
 		if (NLMSG_ALIGN(head.nlmsg_len) >= size)

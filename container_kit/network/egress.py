@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,7 @@ def _subnet(text: str) -> Subnet | None:
 def resolve(
     entries: Iterable[str],
     *,
-    members: Mapping[str, Sequence[str]] | None = None,
+    members: Callable[[str], Sequence[str]] = lambda name: (),
     servers: Sequence[str] = (),
     subnets: Sequence[str] = (),
 ) -> Wall:
@@ -169,7 +169,7 @@ def resolve(
     name whose address changes later is not reached any longer.
 
     Args:
-        members: Addresses of the containers on the same networks, by their names.
+        members: Gives the addresses of the containers on the same networks that have a name.
         servers: The networks' own name servers, which tell this container no names of the outside.
         subnets: Those of its networks: the word ``network``.
 
@@ -187,7 +187,7 @@ def resolve(
         elif one.name == "network":
             allowed += [Allowed(ip_network(subnet), "", one.port, one.protocol) for subnet in subnets]
         else:
-            for address in (members or {}).get(one.name) or _looked_up(one.name):
+            for address in members(one.name) or _looked_up(one.name):
                 hosts[one.name, address] = None
                 allowed.append(Allowed(ip_network(address), one.name, one.port, one.protocol))
     return Wall(tuple(allowed), tuple(hosts))

@@ -149,18 +149,17 @@ class NetworkSandbox:
 
     def _wall(self, egress: Sequence[str]) -> Wall:
         """Where the container may connect to; its name servers tell it these names alone."""
-        members = {
-            name: endpoint.addresses
-            for joining in self._joined
-            for endpoint in joining.membership.endpoints()
-            for name in endpoint.names
-        }
         subnets = [subnet.subnet for joining in self._joined for subnet in joining.network.subnets]
-        wall = resolve(egress, members=members, servers=self.dns, subnets=subnets)
+        wall = resolve(egress, members=self._members_named, servers=self.dns, subnets=subnets)
         self.hosts = wall.hosts
         for joining in self._joined:
             joining.change(resolve=wall.names or (_NO_NAME,))
         return wall
+
+    def _members_named(self, name: str) -> list[str]:
+        """The addresses of those on the container's networks that have this name there."""
+        others = [one for joining in self._joined for one in joining.membership.endpoints()]
+        return [address for one in others if name in one.names for address in one.addresses]
 
     def _establish(self, user_namespace: int | None, wall: Wall | None, shaping: Shaping | None) -> None:
         self.namespace = new_network(user_namespace or enter_fd() or None, _SETTINGS)

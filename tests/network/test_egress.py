@@ -68,7 +68,8 @@ def test_every_address_and_port_can_be_said(address: object, port: int | None, p
 
 def test_names_become_addresses_once() -> None:
     """What was found is what the container finds in its hosts; members of its network come first."""
-    wall = egress.resolve(["db:5432", "localhost"], members={"db": ["10.89.1.2", "fd00::2"]})
+    there = {"db": ["10.89.1.2", "fd00::2"]}
+    wall = egress.resolve(["db:5432", "localhost"], members=lambda name: there.get(name, []))
 
     assert wall.hosts[:2] == (("db", "10.89.1.2"), ("db", "fd00::2"))
     assert {"db", "localhost"} == set(wall.names)
