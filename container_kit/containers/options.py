@@ -243,7 +243,8 @@ class ContainerOptions:
         hostname: The first 12 digits of the id when empty.
         limits: Memory, processors, processes and the like; None means those of the profile.
         profile: ``default``, ``docker``, ``sandbox``, ``privileged`` or a Profile value.
-        mounts: Mount values, or ``SOURCE:TARGET[:ro]``.
+        mounts: Mount values, or ``[SOURCE:]TARGET[:OPTIONS]`` as after ``docker run -v``: a source that is no
+            absolute path is the name of a volume.
         tmpfs: ``{"/run": "size=64m"}``, or ``["/run:size=64m"]``.
         devices: ``/dev/name[:target[:rwm]]`` of the host to be present and allowed.
         cap_add, cap_drop: Capabilities against the profile's; ``ALL`` stands for all.

@@ -72,7 +72,9 @@ def main(root: str, what: str, count: int = 1) -> None:
         two = ["one:/one", "two:/etc"]
         while True:
             engine.run("tools", ["ls", "/etc"], name="churn", mounts=[*two, "/own"])
-            with engine.start("tools", ["sleep", "600"], name="churn", mounts=two) as container:
+            with engine.start(
+                "tools", ["sleep", "600"], name="churn", mounts=two, ports={80: 0}
+            ) as container:
                 container.exec(["ls", "/one"])
             detached = engine.create("tools", ["true"], mounts=[*two, "/anonymous", "/other"])
             detached.start()

@@ -103,7 +103,7 @@ def _kill_at_random(engine: Engine, rounds: int, seed: int) -> None:
 
 
 def _kill_amid_volumes(engine: Engine, rounds: int, seed: int) -> None:
-    """The same with two volumes each, new ones every time."""
+    """The same with a network and two volumes each, new ones every time."""
     chance = random.Random(seed)
     for _ in range(rounds):
         owner, _ = _begin(engine, "volumes", 1)
@@ -120,15 +120,20 @@ def _kill_amid_volumes(engine: Engine, rounds: int, seed: int) -> None:
                 assert volume.name in ("one", "two"), "an anonymous volume is nobody's"
                 volume.remove()
             fresh.settle()
+            assert not fresh.has_networks or fresh.networks.endpoints("bridge") == []
             assert os.listdir(f"{fresh.root}/volumes") in ([".gate"], []), "half a volume is left"
 
 
+@pytest.mark.usefixtures("own_network")
 def test_a_kill_amid_volumes_leaves_them_whole(engine: Engine) -> None:
-    """R03: volumes with a name are whole and free, anonymous ones gone with their containers."""
+    """R03: volumes with a name are whole and free, anonymous ones gone with their containers, and nobody is
+    on the network.
+    """
     _kill_amid_volumes(engine, rounds=6, seed=5)
 
 
 @pytest.mark.trial
+@pytest.mark.usefixtures("own_network")
 def test_two_hundred_kills_amid_volumes(engine: Engine) -> None:
     """The same, often."""
     _kill_amid_volumes(engine, rounds=200, seed=6)
