@@ -114,8 +114,9 @@ def _kernel(host: Host) -> Iterator[Finding]:
 
 def _rights(host: Host) -> Iterator[Finding]:
     if not host.is_privileged:
-        fact = f"user {host.uid} without CAP_SYS_ADMIN: only root can start containers yet"
-        yield Finding("rights", "missing", fact, "sudo container-kit doctor")
+        from container_kit.cli.doctor_user import examine_user
+
+        yield from examine_user(host)
         return
     lacking = [
         (name, use) for number, (name, use) in _CAPABILITIES.items() if not host.capabilities >> number & 1
@@ -129,6 +130,12 @@ def _rights(host: Host) -> Iterator[Finding]:
 
 
 def _cgroups(host: Host) -> Iterator[Finding]:
+    if not host.is_privileged:
+        from container_kit.cli.doctor_user import examine_cgroups
+        from container_kit.runtime.cgroups.layout import delegated_layout
+
+        yield from examine_cgroups(delegated_layout(host.cgroups))
+        return
     kind = host.cgroups.kind
     if kind == "none":
         remedy = "mount -t cgroup2 none /sys/fs/cgroup"

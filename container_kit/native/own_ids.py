@@ -224,5 +224,6 @@ def why_no_namespace(number: int) -> str:
         return f"{doing}: this process has changed its user since it was started; start it as that user"
     return (
         f"{doing}: {os.strerror(number)}; a container around this process forbids it: start that one with "
-        "profile='privileged', or with seccomp='unconfined', masked_paths=() and readonly_paths=()"
+        "profile='privileged', or with profile='docker', seccomp='unconfined', masked_paths=() and "
+        "readonly_paths=()"
     )

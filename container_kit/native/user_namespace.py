@@ -37,7 +37,7 @@ __all__ = [
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS)
+_REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS, errno.ENOSYS)
 
 _lock = threading.Lock()
 _thread = threading.local()  # has `inside` while a function runs with the rights

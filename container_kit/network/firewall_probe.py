@@ -14,6 +14,8 @@ from container_kit._values import frozen
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.native.namespaces import NetworkNamespace, new_network
 from container_kit.native.netfilter import ask, tell
+from container_kit.native.own_ids import needs_namespace
+from container_kit.native.user_namespace import enter_fd
 from container_kit.network import firewall, shaping
 from container_kit.network.firewall_messages import NETFILTER, Table, batch
 from container_kit.network.record import NetworkRecord, Subnet
@@ -62,7 +64,7 @@ def probe_firewall() -> FirewallFacts:
     Raises:
         PermissionMissing: This user cannot make a network namespace.
     """
-    with contextlib.closing(new_network()) as place:
+    with contextlib.closing(new_network(enter_fd() or None)) as place:
         try:
             firewall.set_up(_ANY_NETWORK, place)
         except ContainerKitError as error:
@@ -74,7 +76,8 @@ def probe_firewall() -> FirewallFacts:
             can_limit=_works(place, 0, lambda: shaping.rate_message(1_000_000, _LOOPBACK_INDEX)),
             can_lose=_works(place, NETFILTER, lambda: batch(lossy)),
             can_delay=_works(place, 0, lambda: shaping.delay_message(Shaping(delay_ms=1), _LOOPBACK_INDEX)),
-            dropping=tuple(_dropping_chains()),
+            # The filter of the host is not in the way of an ordinary user's networks, nor to be read.
+            dropping=() if needs_namespace() else tuple(_dropping_chains()),
         )
 
 

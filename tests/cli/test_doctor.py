@@ -11,6 +11,8 @@ import pytest
 
 from container_kit.cli import main
 from container_kit.cli.doctor import examine
+from container_kit.cli.doctor_user import examine_cgroups, examine_ids, examine_way_out
+from container_kit.native.own_ids import IdMaps
 from container_kit.runtime.cgroups import Layout
 from container_kit.runtime.host import Host
 from tests.cli.forked import run_forked
@@ -50,7 +52,6 @@ def test_good_host_has_nothing_missing(tmp_path: Path) -> None:
         ({"kernel": (5, 4)}, "missing", "kernel", "newer kernel"),
         ({"kernel": (5, 10)}, "limited", "kernel", "5.13"),
         ({"machine": "riscv64"}, "missing", "processor", ""),
-        ({"uid": 1000, "capabilities": 0}, "missing", "rights", "sudo"),
         ({"capabilities": ALL & ~(1 << 24)}, "limited", "rights", "CAP_SYS_RESOURCE"),
         ({"cgroups": Layout()}, "missing", "cgroups", "mount -t cgroup2"),
         (
@@ -76,6 +77,40 @@ def test_each_lack_is_told_with_its_remedy(
     """What is missing is named, together with the one command or step that would enable it."""
     findings = examine(attrs.evolve(GOOD, **change), str(tmp_path))
     assert any((f.verdict, f.subject) == (verdict, subject) and remedy in f.remedy for f in findings)
+
+
+def test_an_ordinary_user_has_rights_in_a_user_namespace(tmp_path: Path) -> None:
+    """Without the rights of root nothing is missing where a user namespace can be made."""
+    found = verdicts(attrs.evolve(GOOD, uid=1000, capabilities=0, cgroups=Layout()), tmp_path)
+    assert "rights" in found["ok"]
+    assert "cgroups" in found["limited"]
+
+
+def test_a_user_without_subordinate_ids_is_told_how_to_get_them() -> None:
+    """The command names the user, and the package that has the programs."""
+    lacking = IdMaps(uid=1000, gid=1000, lacking="no subordinate ids in /etc/subuid and /etc/subgid")
+    (finding,) = examine_ids(lacking, "ann")
+    assert finding.verdict == "limited"
+    assert finding.remedy.startswith("apt install uidmap && usermod --add-subuids 100000-165535")
+    assert finding.remedy.endswith(" ann")
+    (finding,) = examine_ids(IdMaps(uid=1000, gid=1000, count=65537), "ann")
+    assert (finding.verdict, finding.fact) == ("ok", "65536 beside its own")
+
+
+def test_a_user_is_told_what_its_cgroup_lacks() -> None:
+    """No cgroup at all, and one without a useful controller, have different remedies."""
+    (none,) = examine_cgroups(Layout(is_delegated=True))
+    assert "systemd-run --user" in none.remedy
+    given = Layout("/sys/fs/cgroup/user", {}, frozenset(("pids", "memory")), is_delegated=True)
+    kinds = {(one.verdict, one.fact, "Delegate=" in one.remedy) for one in examine_cgroups(given)}
+    assert ("limited", "no cpu controller: no processor limits", True) in kinds
+
+
+def test_a_user_is_told_who_leads_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pasta and slirp4netns the command that brings one is named."""
+    monkeypatch.setattr("container_kit.network.guide.GUIDES", ("no-such-program",))
+    (finding,) = examine_way_out()
+    assert (finding.verdict, finding.remedy) == ("limited", "apt install passt")
 
 
 def test_store_that_cannot_be_made(tmp_path: Path) -> None:
