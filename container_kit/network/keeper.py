@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from container_kit._values import frozen
-from container_kit.errors import KernelError
+from container_kit.errors import KernelError, TimedOut
 from container_kit.native.descriptors import (
     Descriptor,
     memory_file,
@@ -64,6 +64,7 @@ _UNDO = 20
 _IN_NETWORK_NAMESPACE, _IN_USER_NAMESPACE = 1, 2
 _REPORT = struct.Struct("<c3xi")
 _AGAIN_S = 0.002
+_PATIENCE_S = 5.0
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit kernels
 _WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0)
 
@@ -212,19 +213,34 @@ def stop_keeper(directory: str) -> None:
     """Stop the keeper of a network that nobody is on; what it would have undone is the caller's to undo.
 
     To be called with the network's lock held: without it the keeper might be at work.
+
+    Raises:
+        TimedOut: It cannot be reached from here, as one that was started in another PID namespace.
     """
+    deadline = time.monotonic() + _PATIENCE_S
     while has_keeper(directory):
-        try:
-            with open(f"{directory}/keeper.lock", encoding="ascii") as file:
-                pid = int(file.read())
-            process = open_process(pid)
-        except (FileNotFoundError, ValueError, ProcessLookupError):
-            time.sleep(_AGAIN_S)  # it has begun just now and not written its number yet, or has ended
-            continue
-        with process:
-            if _is_keeper(pid):
-                signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
-                select.select([process], [], [])
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"the keeper of the network in {directory!r} cannot be stopped from here: remove the network "
+                "where its containers were started"
+            )
+        if not _kill_keeper(directory):
+            time.sleep(_AGAIN_S)  # it has begun just now and not written its number yet, or has just ended
+
+
+def _kill_keeper(directory: str) -> bool:
+    try:
+        with open(f"{directory}/keeper.lock", encoding="ascii") as file:
+            pid = int(file.read())
+        process = open_process(pid)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    with process:
+        if not _is_keeper(pid):
+            return False
+        signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
+        select.select([process], [], [])
+    return True
 
 
 def _is_keeper(pid: int) -> bool:

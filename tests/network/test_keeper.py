@@ -25,7 +25,7 @@ import dns.rrset
 import pytest
 from dns.message import Message
 
-from container_kit.errors import KernelError
+from container_kit.errors import KernelError, TimedOut
 from container_kit.network.keeper import (
     KeeperConfig,
     has_keeper,
@@ -382,6 +382,24 @@ def test_who_removes_a_network_stops_its_keeper(net: Net) -> None:
     stop_keeper(str(net.directory))
     assert not has_keeper(str(net.directory))
     stop_keeper(str(net.directory))
+
+
+def test_a_keeper_that_cannot_be_reached_is_told(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that another PID namespace started, whose number means nothing here: no other process is hit."""
+    monkeypatch.setattr("container_kit.network.keeper._PATIENCE_S", 0.1)
+    net.start()
+    number = net.pid()
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        for text in (str(bystander.pid), "", "4194304"):
+            (net.directory / "keeper.lock").write_text(text)
+            with pytest.raises(TimedOut, match="cannot be stopped from here"):
+                stop_keeper(str(net.directory))
+        assert bystander.poll() is None and has_keeper(str(net.directory))
+    finally:
+        (net.directory / "keeper.lock").write_text(str(number))
+        bystander.kill()
+        bystander.wait()
 
 
 def test_there_is_one_keeper_at_most(net: Net) -> None:
