@@ -74,7 +74,10 @@ KINDS = {
         "libtsan.so",
         {"TSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:report_signal_unsafe=0:die_after_fork=0"},
         (
-            *(f"tests/native/test_{name}.py" for name in ("threads", "unpacking", "deflating", "process")),
+            *(
+                f"tests/native/test_{name}.py"
+                for name in ("threads", "unpacking", "deflating", "process", "network")
+            ),
             *(f"tests/containers/test_{name}.py" for name in ("concurrency", "many")),
             # Other programs, for which the addresses are taken at random again.
             *("-k", "not full_disk and not without_root and not subinterpreter and not processes_of"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
-import signal
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -248,24 +247,16 @@ def test_answers_that_make_no_sense_do_no_harm(
 
 
 @contextlib.contextmanager
-def _user_namespace(*settings: tuple[str, str]) -> Iterator[int]:
-    """A user namespace, held by a process that has written settings of the kernel and is stopped."""
-    child = os.fork()
-    if child == 0:
-        if ctypes.CDLL(None).unshare(0x10000000) != 0:  # CLONE_NEWUSER
-            os._exit(1)
-        for path, value in settings:
-            with open(f"/proc/sys/{path}", "w") as file:
-                file.write(value)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        os._exit(0)
-    try:
-        os.waitpid(child, os.WUNTRACED)
-        with open_path(f"/proc/{child}/ns/user", os.O_RDONLY) as held:
+def _user_namespace(setting: str = "true") -> Iterator[int]:
+    """A user namespace, held by a shell in it that has done *setting*."""
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", f"{setting}; echo ready; exec cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as shell:
+        assert shell.stdin is not None and shell.stdout is not None
+        assert shell.stdout.readline() == "ready\n"
+        with open_path(f"/proc/{shell.pid}/ns/user", os.O_RDONLY) as held:
             yield held.fileno()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        shell.stdin.close()
 
 
 def test_a_namespace_of_a_user_namespace() -> None:
@@ -283,6 +274,6 @@ def test_a_namespace_of_a_user_namespace() -> None:
 
 def test_a_user_with_as_many_as_it_may_is_told() -> None:
     """The kernel calls it no space left on a device; the error names the limit and how to raise it."""
-    full = _user_namespace(("user/max_net_namespaces", "0"))
+    full = _user_namespace("echo 0 > /proc/sys/user/max_net_namespaces")
     with full as user, pytest.raises(LimitExceeded, match=r"user\.max_net_namespaces"):
         new_network(user)
