@@ -109,6 +109,8 @@ class Volumes:
         """
         driver_named(request.driver).validate(dict(request.options))
         record = VolumeRecord.of(request, time.time_ns())
+        if os.path.exists(self.place(record.name)):
+            raise NameInUse("volume", record.name)  # before anything is unpacked or copied in vain
         self.ensure()
         draft = f"{self.directory}/{files.unique(_DRAFT)}"
         try:

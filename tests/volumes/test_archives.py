@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from container_kit.errors import ContainerKitError, InvalidInput, NotFound, UnsupportedFeature
+from container_kit.errors import ContainerKitError, InvalidInput, NameInUse, NotFound, UnsupportedFeature
 from container_kit.volumes import Volume
 from tests.volumes.conftest import Rooted
 
@@ -69,6 +69,14 @@ def test_a_backup_brings_all_back(rich: Volume, rooted: Rooted, tmp_path: Path, 
     names = subprocess.run(["tar", "-tf", tmp_path / f"backup.{ending}"], capture_output=True, text=True)
     assert "folder/file" in names.stdout
     assert set(os.listdir(tmp_path)) == {"root", f"backup.{ending}"}
+
+
+def test_a_name_that_is_taken_is_told_before_anything_is_unpacked(rich: Volume, rooted: Rooted) -> None:
+    """The archive is not even read."""
+    held = io.BytesIO()
+    with pytest.raises(NameInUse):
+        Volume.restore(held, "rich", engine=rooted)
+    assert held.tell() == 0
 
 
 def test_streams_do_for_files(rich: Volume, rooted: Rooted) -> None:
