@@ -20,6 +20,7 @@ enum { DEEPEST = 256, PATH_ROOM = 4096, NAMES_ROOM = 65536, VALUE_ROOM = 65536, 
 struct copying {
 	int to_root; /* hard links are made from here */
 	int keep_owner;
+	uid_t first_id, ids; /* owners from first_id on, so many, are counted from there */
 	dev_t device;
 	struct layer_links *links;
 	char *path; /* of the current entry, below the root */
@@ -27,6 +28,11 @@ struct copying {
 };
 
 static int copy_entries(struct copying *copying, int from_fd, int to_fd, size_t depth);
+
+static uid_t own_id(const struct copying *copying, uid_t id)
+{
+	return id - copying->first_id < copying->ids ? id - copying->first_id : id;
+}
 
 /* Attributes of both sides' file systems: what cannot be held there is left out, as cp -a does. */
 static int copy_xattrs(struct copying *copying, int from, int to)
@@ -48,7 +54,7 @@ static int copy_xattrs(struct copying *copying, int from, int to)
 /* Owner, then mode, then attributes: each clears part of what follows. */
 static int copy_attributes(struct copying *copying, int from, int to, const struct stat *status)
 {
-	if (copying->keep_owner && fchown(to, status->st_uid, status->st_gid) < 0)
+	if (copying->keep_owner && fchown(to, own_id(copying, status->st_uid), own_id(copying, status->st_gid)) < 0)
 		return -errno;
 	if (fchmod(to, status->st_mode & 07777) < 0)
 		return -errno;
@@ -154,7 +160,8 @@ static int copy_special(struct copying *copying, int from_dir, int to_dir, const
 	}
 	if (made < 0)
 		return -errno;
-	if (copying->keep_owner && fchownat(to_dir, name, status->st_uid, status->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (copying->keep_owner && fchownat(to_dir, name, own_id(copying, status->st_uid),
+					    own_id(copying, status->st_gid), AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (!symlink && fchmodat(to_dir, name, status->st_mode & 07777, 0) < 0)
 		return -errno;
@@ -256,9 +263,10 @@ static int copy_root(struct copying *copying, int from_fd, int to_fd)
 	return error;
 }
 
-int ck_copy_tree(int from_fd, int to_fd, int keep_owner, char *path, size_t path_size)
+int ck_copy_tree(int from_fd, int to_fd, int keep_owner, unsigned int first_id, unsigned int ids, char *path,
+		 size_t path_size)
 {
-	struct copying copying = {.keep_owner = keep_owner};
+	struct copying copying = {.keep_owner = keep_owner, .first_id = first_id, .ids = ids};
 	int error = -ENOMEM;
 
 	copying.links = calloc(1, sizeof(*copying.links));

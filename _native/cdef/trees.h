@@ -11,4 +11,5 @@ long long ck_file_system(int fd);
 /* rm -rf of one entry: links and mount points are not followed; -EBUSY for a mount point. */
 int ck_remove_tree(int parent_fd, const char *name);
 /* Everything in one directory into another, an empty one; on an error path, an empty string, takes the entry's. */
-int ck_copy_tree(int from_fd, int to_fd, int keep_owner, char *path, size_t path_size);
+int ck_copy_tree(int from_fd, int to_fd, int keep_owner, unsigned int first_id, unsigned int ids, char *path,
+		 size_t path_size);

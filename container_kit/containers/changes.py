@@ -7,18 +7,24 @@ import os
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
+from container_kit.containers.building import profile_of
 from container_kit.containers.monitor_client import MonitorClient
+from container_kit.containers.removal import remove_directory
 from container_kit.containers.roots import open_root
 from container_kit.errors import InvalidInput, KernelError, WrongState
 from container_kit.images import Change, Image
+from container_kit.native import own_ids
 from container_kit.native.descriptors import open_path
 from container_kit.native.layers import pack
 from container_kit.oci import Digest
+from container_kit.runtime import policy
 
 if TYPE_CHECKING:
     from container_kit.containers.container import Container
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.record import Record
 
-__all__ = ["commit", "diff", "export", "still"]
+__all__ = ["commit", "diff", "export", "shifted_ids", "still"]
 
 
 def diff(container: Container) -> list[Change]:
@@ -43,9 +49,9 @@ def commit(
 
     source = source_of(engine, record.image_digest)
     base = source if isinstance(source, Image) else source.as_image()
-    with still(container) if pause else contextlib.nullcontext():
+    with still(container) if pause else contextlib.nullcontext(), _changed(engine, record) as directory:
         image = Image.from_container(
-            engine.catalogue.directory(container.id),
+            directory,
             base,
             tag=tag,
             changes=changes,
@@ -55,6 +61,31 @@ def commit(
         )
     engine.note("commit", record, digest=str(image.digest))
     return image
+
+
+def shifted_ids(record: Record) -> range:
+    """The host's ids that own what the container has changed, where it has a user namespace of its own."""
+    if not profile_of(record.options).user_namespace or own_ids.needs_namespace():
+        return range(0)
+    ids = policy.own_ids(record.id)
+    return range(ids.host_id, ids.host_id + ids.size)
+
+
+@contextlib.contextmanager
+def _changed(engine: Engine, record: Record) -> Iterator[str]:
+    """The directory with what a container has changed, owned by whom it is in the container."""
+    directory, ids = engine.catalogue.directory(record.id), shifted_ids(record)
+    if not ids or engine.snapshotter.name != "overlay":
+        yield directory
+        return
+    name = f".commit-{os.urandom(6).hex()}"
+    os.makedirs(f"{directory}/{name}/upper", 0o700)
+    try:
+        with open_path(f"{directory}/{name}/upper", os.O_RDONLY | os.O_DIRECTORY) as upper:
+            engine.snapshotter.copy_changes(directory, (), upper.fileno(), ids)
+        yield f"{directory}/{name}"
+    finally:
+        remove_directory(directory, name)
 
 
 @contextlib.contextmanager

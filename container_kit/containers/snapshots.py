@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from container_kit.containers.building import merged_environment
-from container_kit.containers.changes import still
+from container_kit.containers.changes import shifted_ids, still
 from container_kit.containers.volume_mounts import own_directory
 from container_kit.errors import InvalidInput
 from container_kit.images import Image, Snapshot
@@ -58,7 +58,7 @@ def snapshot(container: Container, name: str | None, pause: bool) -> Snapshot:
 
     def copy(path: str, to_fd: int) -> tuple[Digest, ...]:
         with still(container) if pause else contextlib.nullcontext():
-            below = engine.snapshotter.copy_changes(directory, layers, to_fd)
+            below = engine.snapshotter.copy_changes(directory, layers, to_fd, shifted_ids(record))
             if places:
                 _copy_volumes(engine, record, path, below)
             return below

@@ -92,8 +92,10 @@ class CopySnapshotter:
                 os.close(fd)
                 os.close(root_fd)
 
-    def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
-        """All of the files, so that nothing is below them."""
+    def copy_changes(
+        self, directory: str, layers: tuple[Digest, ...], to_fd: int, ids: range = range(0)
+    ) -> tuple[Digest, ...]:
+        """All of the files, so that nothing is below them; their owners are not shifted on the disk."""
         with open_path(f"{directory}/{_ROOT}", _DIRECTORY) as root:
             copy_tree(root.fileno(), to_fd)
         return ()

@@ -90,9 +90,11 @@ class OverlaySnapshotter:
             os.close(fd)
 
     @with_rights
-    def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
+    def copy_changes(
+        self, directory: str, layers: tuple[Digest, ...], to_fd: int, ids: range = range(0)
+    ) -> tuple[Digest, ...]:
         with open_path(f"{directory}/{_UPPER}", _DIRECTORY) as upper:
-            copy_tree(upper.fileno(), to_fd)
+            copy_tree(upper.fileno(), to_fd, ids=ids)
         return layers
 
     def usage(self, directory: str) -> Usage:

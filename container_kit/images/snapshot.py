@@ -66,8 +66,13 @@ class Snapshotter(Protocol):
         Paths in *exclude* are left out with all below; no time is after *latest* (seconds since 1970).
         """
 
-    def copy_changes(self, directory: str, layers: tuple[Digest, ...], to_fd: int) -> tuple[Digest, ...]:
-        """Copy the changes, as one more layer, into the empty directory *to_fd*; the layers below it."""
+    def copy_changes(
+        self, directory: str, layers: tuple[Digest, ...], to_fd: int, ids: range = range(0)
+    ) -> tuple[Digest, ...]:
+        """Copy the changes, as one more layer, into the empty directory *to_fd*; the layers below it.
+
+        *ids* are those of the host that a container with a user namespace of its own has.
+        """
 
     def usage(self, directory: str) -> Usage:
         """Bytes and inodes that the container's changes take."""

@@ -91,7 +91,7 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
     check(_tried(lib.ck_remove_tree, parent_fd, entry), f"cannot remove {_shown(entry)}", _shown(entry))
 
 
-def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None) -> None:
+def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None, ids: range = range(0)) -> None:
     """Copy everything in the directory *from_fd* into the empty directory *to_fd*.
 
     Contents (shared blocks where the file system can), owners, modes, attributes, times, hard links, devices
@@ -101,13 +101,14 @@ def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None) -> No
         from_fd: The directory to read.
         to_fd: The directory to fill; it takes the attributes of *from_fd*.
         keep_owner: None means when there is more than one id.
+        ids: Owners in this range, that of a user namespace, become those that they are there.
 
     Raises:
         KernelError: With the errno and the path of the entry that stopped it; EEXIST when it exists.
     """
     keep = own_ids.mapped_ids() > 1 if keep_owner is None else keep_owner
     path = ffi.new("char[4096]")
-    result = within(lib.ck_copy_tree, from_fd, to_fd, keep, path, len(path))
+    result = within(lib.ck_copy_tree, from_fd, to_fd, keep, ids.start, len(ids), path, len(path))
     entry = _shown(ffi.string(path))
     check(result, f"cannot copy {entry or 'the directory'}", entry or None)
 

@@ -130,6 +130,25 @@ def test_it_can_become_an_image(engine: Engine, warm: ck.Container) -> None:
     assert engine.store.fsck().clean
 
 
+@pytest.mark.parametrize("snapshotter", ["overlay", "copy"])
+def test_owners_are_those_that_the_container_sees(tmp_path: Path, snapshotter: Any) -> None:
+    """Whether a container has a user namespace or not, and of whichever the snapshot, or the commit, was."""
+    with Engine(tmp_path / "root", snapshotter=snapshotter) as engine:
+        ck.Image.from_host("sh", "stat", "sleep", "mkdir", "chown", "ln", tag="tools", engine=engine)
+        script = (
+            "echo x > /file; mkdir /dir; ln -s a /link; chown -h 5:6 /dir /link; echo > /ok; exec sleep 60"
+        )
+        for first, second in (("private", "host"), ("host", "private"), ("private", "private")):
+            container = engine.start("tools", ["sh", "-c", script], userns=first)
+            wait_for(lambda container=container: container.fs.exists("/ok"))
+            look = ["stat", "-c", "%u:%g", "/", "/file", "/dir", "/link"]
+            with container.snapshot() as kept:
+                assert engine.run(kept, look, userns=second).stdout.split() == ["0:0", "0:0", "5:6", "5:6"]
+            image = container.commit()
+            assert engine.run(image, look, userns=second).stdout.split()[1:] == ["0:0", "5:6", "5:6"]
+            container.close()
+
+
 def test_a_root_that_is_a_copy_can_be_kept(tmp_path: Path) -> None:
     """Where overlay cannot be mounted, all files of the container become the layer."""
     with Engine(tmp_path / "copies", snapshotter="copy") as engine:
