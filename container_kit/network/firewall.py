@@ -197,7 +197,7 @@ def _tell_anyway(asked: int, message: bytes) -> None:
 @contextmanager
 def _netfilter(host: NetworkNamespace) -> Iterator[int]:
     try:
-        with netfilter_socket(host) as asked:
+        with netfilter_socket(host, again=True) as asked:
             yield asked
     except KernelError as error:
         raise _explained(error, "cannot reach the firewall") from None

@@ -31,16 +31,19 @@ _LINGER_S = 0.7
 
 
 @contextmanager
-def netfilter_socket(namespace: NetworkNamespace) -> Iterator[int]:
+def netfilter_socket(namespace: NetworkNamespace, *, again: bool = False) -> Iterator[int]:
     """The descriptor of a socket of NETLINK_NETFILTER in *namespace*, nobody else's for the block.
 
     One whose block is left by an error is closed: there may be answers in it that nobody has heard.
+
+    Args:
+        again: Whether one is likely to be wanted again soon; till then it keeps the namespace alive.
     """
-    if not namespace.is_own:
+    if not again:
         with _open(namespace) as asked:
             yield asked.fileno()
         return
-    place = os.stat("/proc/thread-self/ns/net").st_ino
+    place = os.stat("/proc/thread-self/ns/net" if namespace.is_own else namespace.held.fileno()).st_ino
     pool = _pool
     asked = pool.take(place) or _open(namespace)
     yield asked.fileno()
