@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from container_kit.containers.monitor_config import undo_fields
-from container_kit.errors import KernelError
+from container_kit.errors import KernelError, LimitExceeded
 from container_kit.native.descriptors import open_path, open_process, socket_pair
 from container_kit.native.fields import encode_fields, text
 from container_kit.native.monitor import spawn_daemon
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Guardian"]
 
+_LARGEST = 127 * 1024  # LONGEST_MESSAGE in _native/init/guardian.c, less its head
 _ADD, _PROCESS, _REMOVE = (kind.ljust(8, b"\0") for kind in (b"a", b"p", b"r"))
 
 
@@ -77,8 +78,15 @@ class Guardian:
 
         Raises:
             KernelError: The guardian could not be started.
+            LimitExceeded: It is more than one message can tell.
         """
-        self._add(id, encode_fields([(1, text(id)), *undo_fields(undo)]))
+        fields = encode_fields([(1, text(id)), *undo_fields(undo)])
+        if len(fields) > _LARGEST:
+            raise LimitExceeded(
+                f"cannot guard a container with {len(fields)} bytes to be undone in the network, of which "
+                f"{_LARGEST} can be told: publish fewer ports (some thousands can be)"
+            )
+        self._add(id, fields)
 
     def _add(self, id: str, fields: bytes) -> None:
         message = _ADD + fields

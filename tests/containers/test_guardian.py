@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from container_kit.containers.guardian import Guardian
+from container_kit.errors import LimitExceeded
+from container_kit.network import Undo
 
 OWNER = """
 import os, sys, time
@@ -138,6 +140,12 @@ def test_a_forked_child_owns_nothing(guardian: Guardian, tmp_path: Path) -> None
 
     assert not guardian.close_if_idle()
     assert (tmp_path / "c1").exists()
+
+
+def test_more_than_it_can_be_told_is_refused(guardian: Guardian) -> None:
+    """And is not taken for guarded."""
+    with pytest.raises(LimitExceeded, match="publish fewer ports"):
+        guardian.add_undo("c1", Undo(messages=((12, bytes(1 << 17)),)))
 
 
 @pytest.mark.root
