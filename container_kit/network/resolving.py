@@ -84,13 +84,30 @@ def _config(site: Site, network: NetworkRecord, undo: Undo) -> KeeperConfig:
     )
     if network.driver != "bridge":
         return config  # what is in the kernel has to be taken away, and nobody asks for names
+    restore, own = _rules(network)
     return attrs.evolve(
         config,
         listen=tuple(f"{subnet.gateway}/{subnet.prefix_length}" for subnet in network.subnets),
         table=BridgeFilter(network).walls.name,
-        restore=restoration(network),
-        own=ownership(network),
+        restore=restore,
+        own=own,
     )
+
+
+# By what they depend on: a caller of one short call after the other makes the same rules each time.
+_known_rules: dict[object, tuple[bytes, bytes]] = {}
+_MOST_KNOWN = 64
+
+
+def _rules(network: NetworkRecord) -> tuple[bytes, bytes]:
+    """The messages that bring the network's rules back, and those for the keeper's own."""
+    key = network.id, network.subnets
+    found = _known_rules.get(key)
+    if found is None:
+        if len(_known_rules) >= _MOST_KNOWN:
+            _known_rules.clear()
+        found = _known_rules[key] = restoration(network), ownership(network)
+    return found
 
 
 def _domain(name: str) -> str:
