@@ -98,6 +98,10 @@ def _fixture(wish: ServiceWish, name: str | None, function: Callable[..., Any] |
     if function is not None:
         functools.update_wrapper(serve, function)
         serve.__signature__ = _with_request(function)  # type: ignore[attr-defined]
+    if function is None:
+        serve.__doc__ = (
+            f"The service {wish.service}, ready: its `url()`, `address()`, `container`; see `Service`."
+        )
     setattr(serve, MARK, wish)
     scope = "session" if wish.scope == "run" else wish.scope
     return pytest.fixture(scope=scope, name=name)(serve)
