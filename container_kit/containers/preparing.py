@@ -30,6 +30,7 @@ from container_kit.containers.volume_users import Claim, places_of, take_volumes
 from container_kit.errors import InvalidInput, WrongState
 from container_kit.images import RunDefaults
 from container_kit.native.own_ids import extents
+from container_kit.native.user_namespace import adopt_that_of
 from container_kit.oci import runtime_spec as oci
 from container_kit.oci.rootfs import RootFs
 from container_kit.runtime.cgroups import Cgroup, possible_limits
@@ -133,6 +134,7 @@ def joined_namespaces(engine: Engine, options: ContainerOptions) -> dict[str, st
             raise WrongState(
                 f"cannot join the {kind} namespace of container {container_id[:12]}: it is {state.status}"
             )
+        adopt_that_of(state.pid)
         found[kind] = f"/proc/{state.pid}/ns/{entry}"
     return found
 

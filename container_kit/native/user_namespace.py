@@ -19,11 +19,12 @@ from typing import Any, ParamSpec, TypeVar
 from container_kit.errors import KernelError, PermissionMissing
 from container_kit.native import own_ids
 from container_kit.native._binding import check, ffi, lib
-from container_kit.native.descriptors import Descriptor, as_file, duplicate, memory_file
+from container_kit.native.descriptors import Descriptor, as_file, call, duplicate, memory_file, open_path
 from container_kit.native.own_ids import IdMaps
 
 __all__ = [
     "adopt",
+    "adopt_that_of",
     "enter_fd",
     "mapped_namespace",
     "new_namespace",
@@ -38,6 +39,9 @@ __all__ = [
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS, errno.ENOSYS)
+
+_SYS_IOCTL = 16 if os.uname().machine == "x86_64" else 29
+_NS_GET_PARENT = 0xB702
 
 _lock = threading.Lock()
 _thread = threading.local()  # has `inside` while a function runs with the rights
@@ -83,6 +87,31 @@ def adopt(other: Descriptor) -> int:
         if _own is None or _own[1] != inode or not _is_open(*_own):
             _own = duplicate(other.fileno()), inode
         return _own[0].fileno()
+
+
+def adopt_that_of(pid: int) -> None:
+    """Use the user namespace in which the container of process *pid* was made, to share namespaces with it.
+
+    Nothing happens for a process that has the rights itself.
+
+    Raises:
+        KernelError: The process has ended, or is another user's.
+    """
+    if not own_ids.needs_namespace():
+        return
+    try:
+        found = open_path(f"/proc/{pid}/ns/user", os.O_RDONLY)
+        ours = os.stat("/proc/self/ns/user").st_ino
+        # A container may have a namespace within; the one of this user is the child of ours.
+        while os.fstat((parent := _parent_of(found)).fileno()).st_ino != ours:
+            found = parent
+    except OSError as error:
+        raise KernelError.of(error.errno or 0, "cannot find the user namespace of a container") from error
+    adopt(found)
+
+
+def _parent_of(namespace: Descriptor) -> Descriptor:
+    return call(_SYS_IOCTL, namespace.fileno(), _NS_GET_PARENT)
 
 
 def _is_inside() -> bool:

@@ -20,7 +20,11 @@ WITH_EXAMPLES = [page for page in PAGES if page.exists() and read_examples(page)
 NAMED_IMAGES = {"migrate.md": ("postgres", "nginx")}
 
 # Pages for everyone, which an ordinary user reads as well.
-FOR_EVERYONE = ["docs/tutorial/first-container.md", "docs/tutorial/web-application.md"]
+FOR_EVERYONE = [
+    "docs/tutorial/first-container.md",
+    "docs/tutorial/web-application.md",
+    "docs/how-to/ordinary-user.md",
+]
 
 
 @pytest.mark.root

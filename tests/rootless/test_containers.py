@@ -130,6 +130,26 @@ def test_a_container_outlives_who_started_it(user: OrdinaryUser) -> None:
     assert leftovers(user) == []
 
 
+JOIN = """
+import container_kit as ck
+words = ["busybox", "readlink", "/proc/self/ns/net", "/proc/self/ns/pid", "/proc/self/ns/user"]
+inside = ck.Engine.default().container("shared").exec(words).stdout
+joined = ck.run("box:1", words, network="container:shared", pid="container:shared").stdout
+report([inside, joined])
+"""
+
+
+def test_a_container_of_another_process_is_joined(user: OrdinaryUser) -> None:
+    """Sharing namespaces means to live in the same user namespace, whoever made that."""
+    start = "ck.Container.start('box:1', ['sleep', '1000'], name='shared', detach=True)"
+    user.python(f"import container_kit as ck\n{start}")
+    try:
+        inside, joined = user.python(JOIN)
+        assert inside == joined
+    finally:
+        user.python("import container_kit as ck\nck.Engine.default().container('shared').remove(force=True)")
+
+
 HEALTH = """
 import container_kit as ck
 check = ck.HealthCheck(command=["busybox", "true"], interval_s=0.05)

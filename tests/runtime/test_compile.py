@@ -23,7 +23,7 @@ from container_kit.runtime.cgroups import Layout
 from container_kit.runtime.compile import compile_exec, compile_plan
 from container_kit.runtime.host import Host
 from container_kit.runtime.mount_steps import _RECURSIVE_ATTRIBUTES, NODEV, NOEXEC, NOSUID, RDONLY
-from container_kit.runtime.namespaces import NEWCGROUP, NEWNET, NEWNS, NEWPID, NEWUSER
+from container_kit.runtime.namespaces import NEWCGROUP, NEWNET, NEWNS, NEWPID, NEWUSER, WITHIN
 from container_kit.runtime.plan import Op, Plan, Step
 from tests.runtime.boxes import NAMESPACES, spec
 
@@ -126,6 +126,48 @@ def test_without_rights_everything_is_made_inside_the_user_namespace() -> None:
     assert order.index(Op.SET_NAMESPACE) < order.index(Op.OVERLAY)
     assert b"deny" in only(plan, Op.USER_NAMESPACE).payload
     assert only(plan, Op.OVERLAY).a & 2, "user.overlay attributes"
+
+
+USER = attrs.evolve(HOST, uid=1000, capabilities=0, namespaced=True, ids=65537)
+
+
+def test_a_users_container_is_born_in_its_user_namespace() -> None:
+    """The plan is root's, begun elsewhere; owners are not shifted, and devices are the host's."""
+    plan = plan_of(spec(), host=USER)
+    order = ops(plan)
+
+    assert plan.clone_flags & WITHIN
+    assert plan.clone_flags & NEWPID and Op.FORK not in order
+    assert Op.USER_NAMESPACE not in order and Op.SET_NAMESPACE not in order
+    assert only(plan, Op.OVERLAY).a & 2, "user.overlay attributes"
+    assert only(plan, Op.OVERLAY).b == 0
+    assert all(step.slot == 1 for step in plan.steps if step.op == Op.DEVICE), "bound, not made"
+
+
+def test_root_of_a_container_enters_no_other_namespace() -> None:
+    """Who has the rights of a user namespace already is begun in it."""
+    plan = plan_of(spec(), host=attrs.evolve(USER, uid=0, capabilities=ALL_CAPABILITIES))
+
+    assert not plan.clone_flags & WITHIN
+    assert only(plan, Op.OVERLAY).a & 2
+
+
+def test_a_user_with_one_id_keeps_its_groups() -> None:
+    """Where setgroups is forbidden it is not tried, at a start and at an exec."""
+    alone = attrs.evolve(USER, ids=1)
+    for plan in (plan_of(spec(), host=alone), compile_exec(spec().process, ["user", "pid"], host=alone)):
+        assert int.from_bytes(only(plan, Op.CREDENTIALS).payload[12:16], "little") & 1
+
+
+def test_what_a_user_shares_with_the_host_is_bound_from_there() -> None:
+    """File systems that only the owner of a namespace may mount are the host's where that one is shared."""
+    shared = tuple(Namespace(name) for name in NAMESPACES if name not in ("network", "pid"))
+    mounts = (Mount("/proc", "proc", "proc"), Mount("/sys", "sysfs", "sysfs", ("ro",)))
+    plan = plan_of(spec(linux={"namespaces": shared}, mounts=mounts), host=USER)
+    trees = [step.payload for step in plan.steps if step.op == Op.OPEN_TREE]
+
+    assert trees == [b"/proc\0", b"/sys\0"]
+    assert all(step.a & 1 for step in plan.steps if step.op == Op.OPEN_TREE), "with what lies below"
 
 
 def test_limits_are_clamped_to_what_this_process_may_set() -> None:
