@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ import attrs
 from container_kit.build.downloading import without_password
 from container_kit.build.trees import Tree
 from container_kit.errors import ContainerKitError, InvalidInput, TimedOut, UnsupportedFeature
+from container_kit.native import interrupts
 
 __all__ = ["Checkout", "GitReference", "checked_out"]
 
@@ -191,22 +193,24 @@ class _Git:
             ContainerKitError, TimedOut: As `checked_out`.
         """
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        process = subprocess.Popen(
+            ["git", *settings, *words],
+            cwd=self.work,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
         try:
-            done = subprocess.run(
-                ["git", *settings, *words],
-                cwd=self.work,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_TIMEOUT_S if network else 120.0,
-            )
+            output, errors = _conversation(process, _TIMEOUT_S if network else 120.0)
         except subprocess.TimeoutExpired:
             url = without_password(self.url)
             raise TimedOut(f"cannot fetch {url}: git {words[0]} took too long") from None
-        if done.returncode:
-            said = " / ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:])[:500]
+        if process.returncode:
+            said = " / ".join(errors.decode("utf-8", "replace").strip().splitlines()[-3:])[:500]
             raise ContainerKitError(without_password(f"cannot fetch {self.url}: git {words[0]}: {said}"))
-        return done.stdout.decode("utf-8", "replace")
+        return output.decode("utf-8", "replace")
 
     def _environment(self) -> dict[str, str]:
         protocols = "https:http:ssh:git" + (":file" if self.allow_local else "")
@@ -292,3 +296,18 @@ def _opened(work: str, reference: GitReference, commit: str, time_s: int) -> Ite
                 os.close(fd)
     finally:
         os.close(top)
+
+
+def _conversation(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes]:
+    """What *process* has written when it has ended; cut off, it is killed with all that it has started."""
+
+    def end() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    with process, interrupts.hooked(end):
+        try:
+            return process.communicate(timeout=timeout_s)
+        finally:
+            if process.returncode is None:
+                end()

@@ -175,6 +175,20 @@ def test_a_build(engine: Engine, running: Running) -> None:
     assert processes("sleep 717") == []
 
 
+@pytest.mark.tool("git")
+def test_a_build_from_a_silent_git_server(engine: Engine, running: Running) -> None:
+    """The program that fetches is killed."""
+    release = threading.Event()
+    with servers("127.0.0.1") as [server]:
+        server.answers = lambda seen: Answer(404 if release.wait(30) else 500)
+        work = aio.Image.build(f"http://{server.authority}/team/app.git", engine=engine)
+        try:
+            took = running(cancelled(work, lambda: server.seen))
+        finally:
+            release.set()
+    assert took < 10 and processes(f"{server.authority}/team") == []
+
+
 @pytest.mark.parametrize("how", ["pull", "run", "build"])
 def test_a_silent_registry(how: str, engine: Engine, running: Running) -> None:
     """A server that takes a request and never answers holds nobody up."""
