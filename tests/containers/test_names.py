@@ -132,14 +132,20 @@ def test_the_resolver_survives_who_started_it(engine: Engine, shop: Network) -> 
     assert look_up(web, "db") and look_up(web, "web")
 
 
-def test_a_killed_resolver_comes_back_with_the_next_container(engine: Engine, shop: Network) -> None:
-    """With the names of those that were there."""
+@pytest.mark.parametrize("who", ["container", "program"])
+def test_a_killed_resolver_comes_back(engine: Engine, shop: Network, who: str) -> None:
+    """With the next container, or the next program that opens the root; with the names that were there."""
     web = start(engine, "web")
     directory = engine.networks.site.directory(shop.id)
     os.kill(int(Path(directory, "keeper.lock").read_text()), signal.SIGKILL)
     wait_for(lambda: not has_keeper(directory), 10)
-    start(engine, "db")
-    assert look_up(web, "db") and look_up(web, "web")
+    if who == "container":
+        assert look_up(start(engine, "db"), "web")
+    else:
+        program = f"import container_kit as ck; print(len(ck.Engine({str(engine.root)!r}).containers()))"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        wait_for(lambda: has_keeper(directory), 10)
+    assert look_up(web, "web")
 
 
 @pytest.mark.parametrize("internal", [False, True])
