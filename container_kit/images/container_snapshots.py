@@ -9,10 +9,11 @@ a container lives that was made from it.
 from __future__ import annotations
 
 import datetime
+import errno
 import functools
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -22,6 +23,7 @@ from container_kit.errors import (
     Conflict,
     CorruptData,
     InvalidInput,
+    KernelError,
     NameInUse,
     NotFound,
     with_typed_errors,
@@ -216,7 +218,7 @@ def take(
     lease = store.lease()
     try:
         with store.new_tree(lease) as draft:
-            with files.translated("copy the files of a container", store.root):
+            with _full_disk_named(store):
                 below = copy(draft.path, draft.fd)
             draft.keep_as_snapshot()
             tree, size = snapshot_trees.drawn_name(), snapshot_trees.measure(draft.path)
@@ -226,6 +228,19 @@ def take(
         return _publish(store, document, (*below, tree), name, lease)
     except BaseException:
         lease.close()
+        raise
+
+
+@contextmanager
+def _full_disk_named(store: Store) -> Iterator[None]:
+    """A full disk is StoreFull, wherever it was met."""
+    doing = "copy the files of a container"
+    try:
+        with files.translated(doing, store.root):
+            yield
+    except KernelError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise files.from_os_error(error, doing, store.root) from error
         raise
 
 

@@ -64,6 +64,17 @@ def stopped(container: Container) -> None:
         same.remove()
 
 
+def assert_not_kept(engine: Engine, container: Container) -> None:
+    """There is no space for a copy: that is said, nothing of it is left, and the container goes on."""
+    before = engine.store.df()
+    with contextlib.suppress(StoreFull):
+        container.snapshot("no-space")
+        raise AssertionError("there was space")
+    after = engine.store.df()
+    assert (after.trees, after.temporary_bytes, after.names) == (before.trees, 0, before.names), after
+    assert container.status == "running"
+
+
 def by_files(engine: Engine, hog: str) -> Container:
     """It writes until there is no space, and goes on trying."""
     container = engine.create("tools", ["/hog", "disk"], detach=False)
@@ -71,6 +82,7 @@ def by_files(engine: Engine, hog: str) -> Container:
     container.start()
     wait_for(lambda: full(engine), 60)
     wait_for(lambda: container.status == "running")
+    assert_not_kept(engine, container)
     return container
 
 
