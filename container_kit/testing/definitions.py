@@ -22,7 +22,7 @@ from container_kit.wait.combined import AllOf, as_strategy
 
 if TYPE_CHECKING:
     from container_kit.containers.strategy import Strategy
-    from container_kit.images import Image
+    from container_kit.images import Image, Snapshot
 
 __all__ = ["ServiceDefinition", "define", "ready_made"]
 
@@ -53,7 +53,7 @@ class ServiceDefinition:
 
     Args:
         name: What it is called in messages.
-        image: The image, or its name.
+        image: The image, or its name; or a snapshot of a container.
         port: The port inside that its URL is about; None when it has none.
         ports: Further ports inside to publish.
         values: Such as user and password.
@@ -69,7 +69,7 @@ class ServiceDefinition:
     """
 
     name: str
-    image: str | Image
+    image: str | Image | Snapshot
     port: int | None = None
     ports: tuple[int | str, ...] = attrs.field(default=(), converter=_ports)
     values: Mapping[str, str] = attrs.field(factory=dict, converter=_texts)
@@ -182,7 +182,14 @@ def ready_made() -> dict[str, ServiceDefinition]:
     return {name: ServiceDefinition(name=name, **table) for name, table in _tables().items()}
 
 
-def define(service: str | Image | ServiceDefinition, wishes: Mapping[str, Any]) -> ServiceDefinition:
+def _name_of(image: Image | Snapshot) -> str:
+    names = getattr(image, "names", ())
+    return str(next(iter(names), getattr(image, "name", "") or "service"))
+
+
+def define(
+    service: str | Image | Snapshot | ServiceDefinition, wishes: Mapping[str, Any]
+) -> ServiceDefinition:
     """The definition of a service.
 
     Args:
@@ -196,8 +203,7 @@ def define(service: str | Image | ServiceDefinition, wishes: Mapping[str, Any]) 
     if isinstance(service, ServiceDefinition):
         return service.changed(wishes)
     if not isinstance(service, str):
-        name = next(iter(service.names), str(service.digest)[:19])
-        return ServiceDefinition(name=name, image=service).changed(wishes)
+        return ServiceDefinition(name=_name_of(service), image=service).changed(wishes)
     name, _, tag = service.partition(":")
     table = _tables().get(name)
     if table is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from container_kit.errors import ContainerKitError
-from container_kit.images import Image
+from container_kit.images import Image, Snapshot
 from container_kit.native.digests import Hasher
 from container_kit.testing.definitions import ServiceDefinition
 
@@ -35,8 +35,8 @@ def fingerprint(definition: ServiceDefinition, engine: Engine) -> str:
     return Hasher(text.encode()).hexdigest()[:_DIGITS]
 
 
-def _image(image: Image | str, engine: Engine) -> str:
-    if isinstance(image, Image):
+def _image(image: Image | Snapshot | str, engine: Engine) -> str:
+    if not isinstance(image, str):
         return str(image.digest)
     try:
         return str(Image.get(image, engine=engine).digest)

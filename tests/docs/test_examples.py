@@ -16,8 +16,8 @@ from tests.testing.images import add_service_images
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 WITH_EXAMPLES = [page for page in PAGES if page.exists() and read_examples(page)]
 
-# Images that a page takes for granted, as everyone can pull them: here made of Debian's packages.
-NAMED_IMAGES = {"migrate.md": ("postgres", "nginx")}
+# Images that pages take for granted, as everyone can pull them: here made of Debian's packages.
+NAMED_IMAGES = {"migrate.md": ("postgres", "nginx"), "test-with-containers.md": ("postgres",)}
 
 # Pages for everyone, which an ordinary user reads as well.
 FOR_EVERYONE = [
