@@ -127,6 +127,8 @@ static long set_up(struct keeper *k)
 	write_pid();
 	drop_rights();
 	names_refresh(k);
+	if (k->tables[0].endpoints.count > 1)
+		k->restore_ms = now_ms(); /* nobody watched since the last keeper was killed */
 	return 0;
 }
 

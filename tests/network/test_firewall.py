@@ -252,3 +252,19 @@ def _send(host: NetworkNamespace, batches: bytes) -> None:
             if kind == 0x11:
                 kernel.sendto(batches[start:at], (0, 0))
                 start = at
+
+
+@pytest.mark.tool("nft")
+def test_who_comes_after_a_killed_keeper_brings_all_rules_back(networks: Networks) -> None:
+    """Also those of members that were there before, when others flushed them while nobody watched."""
+    record = networks.create("shop")
+    host = networks.site.host
+    with contextlib.closing(member(networks, "shop", PortRequest(80))) as one, answering(one.namespace, 80):
+        port = one.ports[0].host_port
+        _kill_keeper(networks, record)
+        run_in(host, "nft", "flush", "ruleset")
+        assert call(host, "127.0.0.1", port, patience_s=0.3) == "TimeoutError", "the control"
+        with contextlib.closing(member(networks, "shop")):
+            end = time.monotonic() + 10
+            while call(host, "127.0.0.1", port) != one.endpoints[0].gateway4:
+                assert time.monotonic() < end
