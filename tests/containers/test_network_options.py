@@ -8,8 +8,10 @@ import attrs
 import pytest
 
 from container_kit.containers.network_options import as_hosts, as_ports
+from container_kit.containers.networking import network_wish
 from container_kit.containers.options import ContainerOptions
 from container_kit.containers.record import Record
+from container_kit.images import RunDefaults
 from container_kit.network import EndpointRequest, PortRequest
 
 
@@ -95,3 +97,39 @@ def test_options_survive_being_written_down_and_changed() -> None:
 def test_lines_of_hosts_are_pairs_in_order() -> None:
     """Docker's words and a mapping give the same; an IPv6 address keeps its colons."""
     assert as_hosts(["a:10.0.0.1", "b=fd00::1"]) == as_hosts({"a": "10.0.0.1", "b": "fd00::1"})
+
+
+def test_exposed_ports_are_published_where_asked_for() -> None:
+    """Each that was not published by itself, on a free port of the usual address."""
+    defaults = RunDefaults(exposed_ports=("80/tcp", "53/udp", "9000/tcp"))
+    wish = network_wish(ContainerOptions(publish_all=True, ports={80: 8080}), defaults)
+    assert wish is not None
+    assert [(one.container_port, one.protocol, one.host_ip, one.host_port) for one in wish.ports] == [
+        (80, "tcp", "127.0.0.1", 8080),
+        (53, "udp", "127.0.0.1", 0),
+        (9000, "tcp", "127.0.0.1", 0),
+    ]
+    assert network_wish(ContainerOptions(network="host"), defaults) is None
+
+
+def test_the_profile_docker_publishes_on_all_addresses() -> None:
+    """As docker does, unless an address is given."""
+    options = ContainerOptions(ports=["80", "127.0.0.1::81"], profile="docker")
+    wish = network_wish(options, RunDefaults())
+    assert wish is not None and [port.host_ip for port in wish.ports] == ["0.0.0.0", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "can"),
+    [
+        ({"network": "shop"}, True),
+        ({"ports": {80: 0}}, True),
+        ({"ports": {80: 8080}}, False),
+        ({"network": "shop", "aliases": ["db"]}, False),
+        ({"network": "shop", "ip": "10.0.0.2"}, False),
+    ],
+)
+def test_what_there_can_be_only_once_is_not_made_ahead(wish: dict[str, Any], can: bool) -> None:
+    """A spare has an address of its own, and nothing that another container would miss."""
+    found = network_wish(ContainerOptions(**wish), RunDefaults())
+    assert found is not None and found.is_repeatable is can
