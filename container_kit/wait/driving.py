@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from container_kit.containers.checking import as_timeout
 from container_kit.containers.subject import Subject
 from container_kit.errors import ContainerEnded, ContainerKitError, TimedOut, with_last_lines
+from container_kit.native.interrupts import Interrupt, Interrupted, working_for
 from container_kit.wait.combined import as_strategy
 
 if TYPE_CHECKING:
@@ -135,12 +136,19 @@ async def wait_for_async(container: Container, wish: Any, timeout: float | None)
 
 
 async def _in_thread(work: Callable[[], Any], undo: Callable[[Any], None]) -> Any:
-    """The result of *work* in another thread; when we are cancelled, it is undone as soon as it is there."""
-    future = asyncio.get_running_loop().run_in_executor(None, work)
+    """The result of *work* in another thread; when we are cancelled, that is interrupted, or undone."""
+    interrupt = Interrupt()
+
+    def interruptible() -> Any:
+        with working_for(interrupt):
+            return work()
+
+    future = asyncio.get_running_loop().run_in_executor(None, interruptible)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        with contextlib.suppress(ContainerKitError):
+        interrupt.set()
+        with contextlib.suppress(ContainerKitError, Interrupted):
             undo(await future)
         raise
 

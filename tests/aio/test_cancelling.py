@@ -117,6 +117,7 @@ WAITS: dict[str, Callable[[aio.Container], Coroutine[Any, Any, Any]]] = {
     "wait": lambda one: one.wait(),
     "wait-removed": lambda one: one.wait(condition="removed"),
     "wait_for": lambda one: one.wait_for(ck.wait.file("/never"), timeout=None),
+    "wait_for-exec": lambda one: one.wait_for(ck.wait.exec(["sleep", "7174"]), timeout=None),
     "exec": lambda one: one.exec(["sleep", "7174"]),
     "logs": lambda one: _last(one.logs(follow=True)),
     "events": lambda one: _last(one.events(follow=True)),
