@@ -11,7 +11,7 @@
 #include "ckit.h"
 #include "init/netlink.h"
 
-enum { QUESTION = 256, ANSWER = 32768, FIRST_ROOM = 64 };
+enum { QUESTION = 256, ANSWER = 32768, FIRST_ROOM = 64, PAUSE_US = 100 };
 
 static int error_of(const struct nlmsghdr *message)
 {
@@ -205,4 +205,49 @@ void ck_net_routes_free(struct ck_net_routes *found)
 {
 	free(found->routes);
 	memset(found, 0, sizeof *found);
+}
+
+/* Whether the way to an address ends here: 1 or 0. */
+static int is_local(int route, const struct ck_net_address *address)
+{
+	char question[QUESTION] __attribute__((aligned(8))), answer[ANSWER] __attribute__((aligned(8)));
+	unsigned int bytes = address->family == AF_INET6 ? 16 : 4;
+	struct rtmsg head = { .rtm_family = address->family, .rtm_dst_len = 8 * bytes };
+	struct netlink_buffer b;
+	long n;
+
+	netlink_begin(&b, question, sizeof question);
+	netlink_message(&b, RTM_GETROUTE, 0, &head, sizeof head);
+	netlink_put(&b, RTA_DST, address->bytes, bytes);
+	n = netlink_send(route, b.data, b.used);
+	while (n >= 0) {
+		const struct nlmsghdr *message;
+		unsigned int at = 0;
+
+		n = netlink_receive(route, answer, sizeof answer);
+		while (n > 0 && (message = netlink_next(answer, n, &at))) {
+			struct rtmsg r = { 0 };
+
+			if (message->nlmsg_seq != b.sequence)
+				continue;
+			if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < sizeof *message + sizeof r)
+				return 0; /* an error: there is no way to it yet */
+			memcpy(&r, message + 1, sizeof r);
+			return r.rtm_type == RTN_LOCAL;
+		}
+	}
+	return (int)n;
+}
+
+int ck_net_settled(int route, const struct ck_net_address *address, int limit_ms)
+{
+	const long long pause[2] = { 0, PAUSE_US * 1000 };
+
+	for (int waited_us = 0;; waited_us += PAUSE_US) {
+		int result = is_local(route, address);
+
+		if (result != 0 || waited_us >= limit_ms * 1000)
+			return result;
+		sys(nanosleep, pause, NULL);
+	}
 }

@@ -88,6 +88,10 @@ int ck_net_delete(int route, const char *name, char *words);
 /* The message that does this, for somebody else to send; its length. */
 int ck_net_delete_message(const char *name, char *data, unsigned int size);
 
+/* Wait until the namespace takes packets to this address as its own, but not longer than about limit_ms: a new address
+ * of IPv6 is in force when a worker of the kernel's has had its turn.  1 when it is, 0 when it still is not. */
+int ck_net_settled(int route, const struct ck_net_address *address, int limit_ms);
+
 /* Routes of the main table, default routes among them (prefix 0). */
 struct ck_net_route {
 	struct ck_net_address target;

@@ -32,6 +32,7 @@ __all__ = [
     "routes",
     "set_default_route",
     "set_neighbours",
+    "wait_settled",
 ]
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
@@ -172,6 +173,18 @@ def set_neighbours(place: NetworkNamespace, index: int, addresses: Sequence[str]
         words = ffi.new("char[]", _WORDS)
         result = lib.ck_net_neighbours(route, index, wish, _mac(mac), words)
         _check(result, words, "cannot tell a link of its neighbours")
+
+
+def wait_settled(place: NetworkNamespace, address: str, limit_s: float) -> bool:
+    """Wait until packets to *address* are taken in as the namespace's own; whether they are.
+
+    IPv4 needs no wait.  A new address of IPv6 is in force when a worker of the kernel's has had its turn.
+    """
+    wish = ffi.new("struct ck_net_address *")
+    _fill(wish, address)
+    with place.routing() as route:
+        result = lib.ck_net_settled(route, wish, int(limit_s * 1000))
+    return bool(check(result, f"cannot look up the way to {address}"))
 
 
 def set_default_route(inside: NetworkNamespace, name: str, gateway: str) -> None:

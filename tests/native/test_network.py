@@ -27,6 +27,7 @@ from container_kit.native.network import (
     ensure_bridge,
     find_link,
     routes,
+    wait_settled,
 )
 
 pytestmark = pytest.mark.root
@@ -132,6 +133,20 @@ def test_a_link_is_removed_once(place: NetworkNamespace) -> None:
     assert find_link(place, "br0") is None
     assert delete_link(place, "v0")
     assert not delete_link(place, "v0")
+    inside.close()
+
+
+def test_an_address_is_in_force_when_it_was_waited_for(place: NetworkNamespace) -> None:
+    """Then packets to it are taken in; for another one the wait has an end."""
+    inside = new_network()
+    _pair(place, inside)
+    configure(inside, "eth0", addresses=["10.9.0.2/16", "fd00::2/64"], gateways=[])
+    find_link(inside, "eth0")
+
+    assert wait_settled(inside, "10.9.0.2", 10)
+    assert wait_settled(inside, "fd00::2", 10)
+    assert not wait_settled(inside, "fd00::3", 0.01)
+    assert not wait_settled(inside, "192.0.2.1", 0.01)
     inside.close()
 
 

@@ -129,6 +129,10 @@ def outside(host: NetworkNamespace) -> Iterator[NetworkNamespace]:
             run_in(place, "ip", "link", "set", name, "up")
         for place, name in ((host, "wire"), (other, "far")):
             run_in(place, "ip", "link", "show", "dev", name)  # lets the kernel see at once that it is up
+        for place, name, last in ((host, "wire", 1), (other, "far", 2)):
+            # A worker of the kernel's does it; what neighbours ask before is lost, and asked a second later.
+            while f"ff02::1:ff00:{last}" not in run_in(place, "ip", "-6", "maddress", "show", "dev", name):
+                pass
         yield other
 
 

@@ -22,6 +22,7 @@ from container_kit.native.network import (
     find_link,
     routes,
     set_neighbours,
+    wait_settled,
 )
 from container_kit.network import firewall
 from container_kit.network.drivers.inside import bring_up
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge"]
 
+# For workers of the kernel's: what they have not done by then is waited for by the first packet.
+_PATIENCE_S = 0.5
 _USUAL_MTU, _LEAST_MTU = 1500, 1280  # IPv6 needs the second
 _OPTIONS = {
     "bridge_name": (),
@@ -117,7 +120,10 @@ class Bridge:
         own = find_link(inside, endpoint.interface)
         find_link(member.site.host, endpoint.link)
         find_link(member.site.host, network.link)
-        # Who has just come is found by IPv6 only when another worker has had its turn; so nobody has to look.
+        if network.ipv6 is not None and endpoint.ipv6:
+            wait_settled(inside, endpoint.ipv6.partition("/")[0], _PATIENCE_S)
+            wait_settled(member.site.host, network.ipv6.gateway, _PATIENCE_S)
+        # Nobody has to ask for the one who has just come, nor he for his gateway.
         set_neighbours(member.site.host, bridge.index, endpoint.addresses, endpoint.mac)
         if own is not None:
             gateways = [subnet.gateway for subnet in (network.ipv4, network.ipv6) if subnet is not None]
