@@ -102,6 +102,8 @@ def check_startable(engine: Engine, record: Record) -> None:
         identity=ResolvedUser(0, 0),
     )
     _joined_containers(engine, record.options)
+    for request in record.options.networks:
+        engine.networks.get(request.network)
 
 
 def check_mount_sources(options: ContainerOptions) -> None:

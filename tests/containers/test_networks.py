@@ -139,8 +139,9 @@ def test_a_stopped_container_has_no_place_and_gets_one_again(engine: Engine, sho
 
 def test_what_cannot_be_had_is_told_and_leaves_nothing(engine: Engine, shop: Network) -> None:
     """An unknown network, a taken address, a program that is not there."""
-    with pytest.raises(NotFound, match="no network named 'shoop'"):
-        engine.run("box", ["busybox", "true"], network="shoop")
+    for call in (engine.run, engine.start, engine.create):
+        with pytest.raises(NotFound, match="no network named 'shoop'"):
+            call("box", ["busybox", "true"], network="shoop")
     holder = engine.start("box", SLEEP, network=shop, ip="10.77.0.7", name="holder")
     with pytest.raises(Conflict, match=r"10\.77\.0\.7.* belongs to container holder"):
         engine.start("box", SLEEP, network=shop, ip="10.77.0.7")
