@@ -11,7 +11,7 @@
 #define MAX_DOORS 2048	 /* published ports */
 #define MAX_STREAMS 1024 /* TCP connections through doors */
 #define MAX_TALKS 512	 /* UDP conversations */
-#define STREAM_BUFFER 16384
+#define STREAM_BUFFER 65536
 #define MAX_POLLS (2 + MAX_PEERS + MAX_DOORS + 2 * MAX_STREAMS + MAX_TALKS)
 #define SOCKADDR_SIZE 28 /* of IPv6; IPv4's is 16 */
 

@@ -17,12 +17,15 @@ import attrs
 from container_kit.build.cache_mounts import CacheMounts
 from container_kit.build.dockerfile import DockerfileError, RunMount
 from container_kit.build.keys import MountInput
-from container_kit.build.scratch import writable_root
+from container_kit.build.mounted_copies import copied, file_in_memory
+from container_kit.build.scratch import scratch_directory, writable_root
 from container_kit.build.ssh import forwarded_agent
 from container_kit.containers.mounts import Mount
 from container_kit.errors import InvalidInput, KernelError, NotFound
 from container_kit.native.mounts import detached_tmpfs
+from container_kit.native.own_ids import needs_namespace
 from container_kit.native.trees import copy_tree, open_beneath
+from container_kit.native.user_namespace import within
 
 if TYPE_CHECKING:
     from container_kit.build.session import Session
@@ -260,6 +263,10 @@ class OpenMounts:
         self.secret_env.setdefault("SSH_AUTH_SOCK", resolved.target)
 
     def _add_file(self, target: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
+        if needs_namespace():
+            path = self._stack.enter_context(file_in_memory(content, mode=mode, uid=uid, gid=gid))
+            self.mounts.append(Mount.bind(path, target, read_only=True))
+            return
         root = self._stack.enter_context(detached_tmpfs(len(content) + _ROOM))
         directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.fileno())
         self._stack.callback(os.close, directory)
@@ -275,7 +282,10 @@ class OpenMounts:
 
     def _add(self, fd: int, target: str, *, read_only: bool) -> None:
         """Mount what the descriptor *fd* is."""
-        self.mounts.append(Mount.bind(f"/proc/{os.getpid()}/fd/{fd}", target, read_only=read_only))
+        source = f"/proc/{os.getpid()}/fd/{fd}"
+        if needs_namespace():
+            source = within(copied, fd, self._stack.enter_context(scratch_directory(self._session.store)))
+        self.mounts.append(Mount.bind(source, target, read_only=read_only))
 
 
 def _text(name: str, value: bytes) -> str:

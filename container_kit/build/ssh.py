@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from container_kit.build.scratch import scratch_directory
 from container_kit.errors import NotFound
+from container_kit.native.user_namespace import within
 
 if TYPE_CHECKING:
     from container_kit.store import Store
@@ -39,8 +40,8 @@ def forwarded_agent(store: Store, agent: str, *, mode: int, owner: tuple[int, in
         try:
             # By descriptor: the name of a socket has at most 107 bytes.
             listener.bind(f"/proc/self/fd/{fd}/agent")
-            os.chown("agent", *owner, dir_fd=fd)
-            os.chmod("agent", mode, dir_fd=fd)
+            within(os.chown, "agent", *owner, dir_fd=fd)
+            within(os.chmod, "agent", mode, dir_fd=fd)
         finally:
             os.close(fd)
         listener.listen()

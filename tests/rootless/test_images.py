@@ -36,6 +36,32 @@ report(found)
 '''
 
 
+MOUNTS = r'''
+import container_kit as ck, os, pathlib
+os.makedirs("context/part", exist_ok=True)
+pathlib.Path("context/part/given").write_text("given\n")
+pathlib.Path("secret").write_text("hidden")
+text = b"""FROM box:1 AS first
+RUN busybox mkdir /made && echo made >/made/file
+RUN busybox chown 9:9 /made/file && busybox chmod 600 /made/file
+FROM box:1
+RUN --mount=type=bind,source=part,target=/context --mount=type=bind,from=first,source=/made,target=/stage \\
+    --mount=type=secret,id=word,uid=3 --mount=type=cache,target=/cache --mount=type=tmpfs,target=/memory \\
+    busybox cat /context/given /stage/file >/out && \\
+    busybox stat -c %u /run/secrets/word /stage/file >>/out && \\
+    echo kept >/cache/file
+RUN --mount=type=cache,target=/cache busybox cat /cache/file >>/out
+"""
+image = ck.Image.build("context", dockerfile=text, tag="mounts:1", secrets={"word": ck.Secret.file("secret")})
+report(ck.run(image, ["busybox", "cat", "/out"]).stdout.split())
+'''
+
+
+def test_steps_have_their_mounts(user: OrdinaryUser) -> None:
+    """Parts of the context and of stages, secrets, caches and memory are there, with their owners."""
+    assert user.python(MOUNTS) == ["given", "made", "3", "9", "kept"]
+
+
 def test_layers_keep_owners_whiteouts_and_digests(user: OrdinaryUser) -> None:
     """What a build gives to many owners is theirs in the next container, after saving and loading too."""
     found = user.python(BUILD)
