@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     build,
     exec,
+    fixtures,
     forms,
     load,
     memory,
@@ -37,6 +38,7 @@ CASES = {
     "registry": registry.run,
     "network": network.run,
     "snapshot": snapshot.run,
+    "fixtures": fixtures.run,
 }
 
 
