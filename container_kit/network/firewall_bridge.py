@@ -142,7 +142,12 @@ class BridgeFilter:
         # Published ports of 127.0.0.1 need a bridge that takes packets to and from it: ours alone then.
         for loopback in _LOOPBACK:
             yield walls.rule("inside", nft.destination_in(loopback), nft.drop())
-            yield walls.rule("inside", nft.source_in(loopback), nft.drop())
+        for (
+            one
+        ) in self.network.subnets:  # bridged, and shown to us by br_netfilter: no connection to remember
+            within = [nft.source_in(ip_network(one.subnet)), nft.destination_in(ip_network(one.subnet))]
+            to_others = nft.destination_in(ip_network(one.gateway), equal=False)
+            yield walls.rule("inside", *within, to_others, nft.untracked(), nft.accept())
         for subnet in (*self._subnets, _LINK_LOCAL_IPV6, _UNSPECIFIED_IPV6):
             yield walls.rule("inside", nft.source_in(subnet), nft.accept())
         for version in (4, 6):
@@ -225,10 +230,13 @@ class BridgeFilter:
         for one in (_LINKS, *_MEMBERS.values()):
             yield members.set(one.name, one.kind, one.number)
         yield members.base_chain("prerouting", _BRIDGE_FILTER)
-        others = nft.not_in(_LINKS.name, _LINKS.number)
+        # Nearly all packets are this one's; the rest of the rules is not looked at for them.
+        own = [nft.ethernet_type(nft.IPV4), _at_interface(4, _IPV4_SOURCE), nft.is_in(*_key(_MEMBERS[4]))]
+        yield members.rule("prerouting", *own, nft.accept())
+        others = nft.not_in(*_key(_LINKS))
         yield members.rule("prerouting", nft.load_interface(), others, nft.accept())
         yield members.rule("prerouting", nft.ethernet_type(nft.ARP), _not_own(4, _ARP_SENDER), nft.drop())
-        yield members.rule("prerouting", nft.ethernet_type(nft.IPV4), _not_own(4, _IPV4_SOURCE), nft.drop())
+        yield members.rule("prerouting", nft.ethernet_type(nft.IPV4), nft.drop())
         for kind in (_ROUTER_ADVERTISEMENT, _REDIRECT):
             yield members.rule("prerouting", _icmpv6(kind), nft.drop())
         neighbour = [_icmpv6(_NEIGHBOUR_ADVERTISEMENT), _not_link_local(_ADVERTISED)]
@@ -285,11 +293,18 @@ _ADVERTISED = (nft.TRANSPORT_HEADER, 8)
 _BEHIND_NAME = FIRST + 4
 
 
+def _key(one: _Set) -> tuple[str, int]:
+    return one.name, one.number
+
+
+def _at_interface(version: int, place: tuple[int, int]) -> bytes:
+    """Load the interface that the packet came in by, and the address at *place*."""
+    return nft.load_interface() + nft.load_payload(*place, _SIZES[version], _BEHIND_NAME)
+
+
 def _not_own(version: int, place: tuple[int, int]) -> bytes:
     """The address at *place* is not one of the interface that the packet came in by."""
-    members = _MEMBERS[version]
-    address = nft.load_payload(*place, _SIZES[version], _BEHIND_NAME)
-    return nft.load_interface() + address + nft.not_in(members.name, members.number)
+    return _at_interface(version, place) + nft.not_in(*_key(_MEMBERS[version]))
 
 
 def _not_link_local(place: tuple[int, int]) -> bytes:

@@ -30,6 +30,7 @@ __all__ = [
     "ethernet_type",
     "incoming",
     "ip_version",
+    "is_in",
     "is_new_connection_translated",
     "jump",
     "known_connection",
@@ -47,6 +48,7 @@ __all__ = [
     "reset",
     "source_in",
     "transport",
+    "untracked",
 ]
 
 FIRST = 8  # NFT_REG32_00
@@ -191,6 +193,11 @@ def lookup(name: str, number: int, *, into: int) -> bytes:
     return _expression("lookup", text(1, name), u32(2, FIRST), u32(3, into), u32(4, number))
 
 
+def is_in(name: str, number: int) -> bytes:
+    """Go on when what begins at `FIRST` is in a set."""
+    return _expression("lookup", text(1, name), u32(2, FIRST), u32(4, number))
+
+
 def not_in(name: str, number: int) -> bytes:
     """Go on when what begins at `FIRST` is not in a set."""
     return _expression("lookup", text(1, name), u32(2, FIRST), u32(4, number), u32(5, 1))
@@ -207,6 +214,11 @@ def _verdict(code: int, chain: str = "") -> bytes:
 def accept() -> bytes:
     """This table lets it pass."""
     return _verdict(_ACCEPT)
+
+
+def untracked() -> bytes:
+    """It belongs to no connection that the kernel has to remember."""
+    return _expression("notrack")
 
 
 def drop() -> bytes:
