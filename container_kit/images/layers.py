@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 import attrs
 
-from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOut
+from container_kit.errors import CorruptData, InvalidInput, KernelError, TimedOut, UnsupportedFeature
 from container_kit.images.archive import ArchivedLayer
 from container_kit.images.parallel import run_all
 from container_kit.images.snapshot import keeps_images
-from container_kit.native import descriptors
+from container_kit.native import descriptors, own_ids
 from container_kit.native import layers as native
 from container_kit.oci import Descriptor, Digest
 from container_kit.oci.media_types import OCI_LAYER, layer_compression
@@ -225,7 +225,7 @@ def _unpack(
 
 def _into(store: Store, draft: TreeDraft, source_fd: int, **how: Any) -> native.Unpacked:
     """Unpack into the form of this store; *how* are further arguments of `native.layers.unpack`."""
-    with _full_disk_named(store):
+    with _explained(store):
         if not keeps_images(store):
             return native.unpack(source_fd, draft.fd, recipe_fd=draft.recipe_fd, **how)
         tar_fd, image_fd = draft.open_image()
@@ -253,13 +253,18 @@ def _again(
 
 
 @contextmanager
-def _full_disk_named(store: Store) -> Iterator[None]:
-    """A full disk is StoreFull, with what to do about it, wherever C met it."""
+def _explained(store: Store) -> Iterator[None]:
+    """A full disk is StoreFull, and an owner whom a user cannot have is named, wherever C met them."""
     try:
         yield
     except KernelError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise files.from_os_error(error, "unpack a layer", store.root) from error
+        if error.errno == errno.EINVAL and own_ids.is_namespaced():
+            raise UnsupportedFeature(
+                f"{error}: its owner is none of the {own_ids.mapped_ids()} ids that this user's containers "
+                "have; give the user more subordinate ids in /etc/subuid and /etc/subgid"
+            ) from error
         raise
 
 

@@ -69,7 +69,7 @@ class IdMaps:
 @functools.cache
 def needs_namespace() -> bool:
     """Whether mounts and foreign files are beyond this process, so that it has to enter a user namespace."""
-    with open("/proc/thread-self/status", "rb") as lines:
+    with open("/proc/self/status", "rb") as lines:
         effective = next(int(line.split()[1], 16) for line in lines if line.startswith(b"CapEff:"))
     return not effective >> _CAP_SYS_ADMIN & 1
 

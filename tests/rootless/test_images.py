@@ -70,3 +70,26 @@ def test_layers_keep_owners_whiteouts_and_digests(user: OrdinaryUser) -> None:
     assert owners == {"secret": ["5", "6"], "given": ["7", "8"]}
     assert found["whiteout"] == 1
     assert found["findings"] == []
+
+
+FOREIGN = """
+import container_kit as ck, tarfile
+with tarfile.open("foreign.tar", "w") as archive:
+    entry = tarfile.TarInfo("file")
+    entry.uid = 3_000_000
+    archive.addfile(entry)
+try:
+    ck.Image.import_("foreign.tar", tag="foreign:1")
+    report(ck.run("foreign:1", ["/file"]).exit_code)
+except ck.StartFailed as error:
+    report("kept")
+except ck.UnsupportedFeature as error:
+    report(str(error))
+"""
+
+
+def test_an_owner_that_a_user_cannot_have_is_named(user: OrdinaryUser, lone_user: OrdinaryUser) -> None:
+    """An id above the subordinate ones refuses the image, with what to do; with one id all files are its."""
+    refused = user.python(FOREIGN)
+    assert "'file'" in refused and "/etc/subuid" in refused
+    assert lone_user.python(FOREIGN) == "kept"
