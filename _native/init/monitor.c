@@ -198,8 +198,10 @@ static long first_start(struct monitor *m)
 	long result = set_up(m);
 	int32_t error;
 
-	if (result == 0)
+	if (result == 0) {
+		state_reserve(m);
 		result = container_start(m, &record);
+	}
 	if (result == 0) {
 		health_begin(m);
 		state_publish(m);

@@ -180,6 +180,7 @@ int reap(int pidfd); /* the exit code, 128+n for signal n */
 int64_t restart_delay_ms(const struct config *config, int exit_code, uint32_t restarts);
 
 /* monitor_state.c */
+void state_reserve(struct monitor *m);
 void state_publish(struct monitor *m);
 uint32_t state_text(const struct state *state, char *text, uint32_t size);
 void state_note_process(struct state *state, int pid);

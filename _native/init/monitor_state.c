@@ -60,6 +60,19 @@ static void overwrite(struct monitor *m, const char *text, uint32_t size)
 	sys(close, fd);
 }
 
+/* Before the program runs, which may fill the disk at once: from then on there is a file to overwrite. */
+void state_reserve(struct monitor *m)
+{
+	char text[STATE_SIZE];
+	uint32_t size = state_text(&m->state, text, sizeof text);
+	long fd = sys(openat, m->dir_fd, "state", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return; /* it has run before */
+	sys(write, fd, text, size);
+	sys(close, fd);
+}
+
 void state_publish(struct monitor *m)
 {
 	char text[STATE_SIZE];
