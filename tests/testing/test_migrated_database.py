@@ -9,6 +9,7 @@ import pytest
 import container_kit as ck
 from container_kit.containers.engine import Engine
 from tests.testing.images import service_engine
+from tests.wait.conftest import warm_up
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("mmdebstrap")]
 
@@ -20,6 +21,7 @@ MIGRATION = "create table items (id int primary key, text text); insert into ite
 @pytest.fixture(scope="module")
 def services() -> Iterator[Engine]:
     with service_engine(["postgres"]) as engine:
+        warm_up(engine, "postgres:17")
         yield engine
 
 
