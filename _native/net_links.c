@@ -277,9 +277,10 @@ int ck_net_neighbours(int route, int index, const struct ck_net_address addresse
 
 		if (addresses[i].family == 0)
 			continue;
-		netlink_message(&b, RTM_NEWNEIGH, AGAIN, &head, sizeof head);
+		netlink_message(&b, mac ? RTM_NEWNEIGH : RTM_DELNEIGH, mac ? AGAIN : NLM_F_ACK, &head, sizeof head);
 		netlink_put(&b, NDA_DST, addresses[i].bytes, bytes_of(&addresses[i]));
-		netlink_put(&b, NDA_LLADDR, mac, ETH_ALEN);
+		if (mac)
+			netlink_put(&b, NDA_LLADDR, mac, ETH_ALEN);
 	}
 	return talk(route, &b, words);
 }

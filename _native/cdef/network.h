@@ -69,7 +69,7 @@ int ck_net_configure(int route, const struct ck_net_interface *interface, char *
 int ck_net_default_route(int route, const char *name, const struct ck_net_address *gateway, char *words);
 
 /* Let the link with this index know that the addresses are at a MAC address, for as long as neighbours usually are
- * remembered: who asks first need not wait for an answer. */
+ * remembered: who asks first need not wait for an answer. Without a MAC address it forgets them. */
 int ck_net_neighbours(int route, int index, const struct ck_net_address addresses[2], const unsigned char *mac,
 		      char *words);
 

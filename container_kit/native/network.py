@@ -29,6 +29,7 @@ __all__ = [
     "delete_message",
     "ensure_bridge",
     "find_link",
+    "forget_neighbours",
     "routes",
     "set_default_route",
     "set_neighbours",
@@ -165,14 +166,32 @@ def configure(
 
 
 def set_neighbours(place: NetworkNamespace, index: int, addresses: Sequence[str], mac: str) -> None:
-    """Let the link with that index know where at most two addresses are, as if they had just answered."""
+    """Let the link with that index know where at most two addresses are, as if they had just answered.
+
+    A host that knows as many neighbours as it may (``net.ipv4.neigh.default.gc_thresh3``) learns nothing by
+    this: the first packet has to ask, as always.
+    """
+    with place.routing() as route:
+        words = ffi.new("char[]", _WORDS)
+        result = lib.ck_net_neighbours(route, index, _addresses(addresses), _mac(mac), words)
+        if result != -errno.ENOBUFS:
+            _check(result, words, "cannot tell a link of its neighbours")
+
+
+def forget_neighbours(place: NetworkNamespace, index: int, addresses: Sequence[str]) -> None:
+    """Take from the link with that index what it knows of at most two addresses; nothing is no error."""
+    with place.routing() as route:
+        words = ffi.new("char[]", _WORDS)
+        result = lib.ck_net_neighbours(route, index, _addresses(addresses), ffi.NULL, words)
+        if result not in (-errno.ENOENT, -errno.ENODATA, -errno.ENODEV):
+            _check(result, words, "cannot let a link forget its neighbours")
+
+
+def _addresses(addresses: Sequence[str]) -> Any:
     wish = ffi.new("struct ck_net_address[2]")
     for number, address in enumerate(addresses):
         _fill(wish[number], address)
-    with place.routing() as route:
-        words = ffi.new("char[]", _WORDS)
-        result = lib.ck_net_neighbours(route, index, wish, _mac(mac), words)
-        _check(result, words, "cannot tell a link of its neighbours")
+    return wish
 
 
 def wait_settled(place: NetworkNamespace, address: str, limit_s: float) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
 
 from container_kit.errors import InvalidInput, KernelError, StoreFull, UnsupportedFeature
@@ -109,6 +110,24 @@ def _check_bind(options: Mapping[str, str]) -> None:
         )
 
 
+def _error_of(words: list[str]) -> str | None:
+    """Run a program of this host; what it said when it failed.
+
+    In a thread, because signal handlers that raise do so in the main one, and a child whose start is cut off
+    there is never reaped.
+    """
+    done: list[subprocess.CompletedProcess[str]] = []
+    environment = {"PATH": os.environ.get("PATH", "")}
+
+    def run() -> None:
+        done.append(subprocess.run(words, capture_output=True, text=True, env=environment))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return done[0].stderr if done[0].returncode != 0 else None
+
+
 def _make_disk(directory: str, size: int) -> None:
     """An empty file system of *size* bytes in a file that takes only what is written."""
     path = f"{directory}/{_DISK}"
@@ -117,9 +136,9 @@ def _make_disk(directory: str, size: int) -> None:
         os.ftruncate(file.fileno(), size)
     # No blocks are kept back for root, who is the one to write.
     words = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,root_owner=0:0", path]
-    done = subprocess.run(words, capture_output=True, text=True, env={"PATH": os.environ.get("PATH", "")})
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["?"]
+    said = _error_of(words)
+    if said is not None:
+        last = said.strip().splitlines()[-1:] or ["?"]
         raise UnsupportedFeature(f"cannot make a file system of {size} bytes: mkfs.ext4 says {last[0]!r}")
     try:
         with mount_disk(path, f"{directory}/{_LOCK}") as root:

@@ -28,8 +28,9 @@ def session_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]
     init_fd()
     with Engine(root) as engine:
         ck.Image.from_host("sh", "cat", "sleep", "true", "touch", "ls", tag="tools", engine=engine)
-        engine.run("tools", ["true"])  # the cgroup that all its containers are below stays with the engine
+        engine.run("tools", ["true"])  # what an engine opens once is open before files are counted
         engine.settle()
+        engine.cgroups.remove_parent()
         yield engine
     shutil.rmtree(root)
 
@@ -39,6 +40,7 @@ def engine(session_engine: Engine) -> Iterator[Engine]:
     """Everything of a test is gone when it ends: no container, and no thread of ours."""
     yield session_engine
     session_engine.settle()
+    session_engine.cgroups.remove_parent()  # the engine keeps it otherwise until it is closed
     assert os.listdir(session_engine.catalogue.containers) == []
     wait_for(lambda: not [one for one in threading.enumerate() if one.name == "container-kit-aio"])
 

@@ -67,8 +67,23 @@ def test_containers_reach_each_other(engine: Engine) -> None:
         one.restart(timeout=0)
 
 
+@pytest.fixture
+def tables_of_plugins() -> Iterator[None]:
+    """What iptables made for the plugins, empty, stays otherwise."""
+    before = _tables()
+    yield
+    for family, name in _tables() - before:
+        subprocess.run(["nft", "delete", "table", family, name], check=True)
+
+
+def _tables() -> set[tuple[str, str]]:
+    listed = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    return {(words[1], words[2]) for line in listed.splitlines() if (words := line.split())}
+
+
 @pytest.mark.tool("iptables")
-@pytest.mark.usefixtures("lan")
+@pytest.mark.tool("nft")
+@pytest.mark.usefixtures("tables_of_plugins", "lan")
 def test_a_port_is_published_by_the_plugins(engine: Engine) -> None:
     """On the address and port that the container says, known when it has started."""
     serve = "while busybox true; do busybox nc -l -p 8000 -e busybox echo here; done"

@@ -216,6 +216,22 @@ def test_a_container_and_its_gateway_know_each_other(networks: Networks) -> None
         )
 
 
+def test_the_host_forgets_who_has_gone(networks: Networks) -> None:
+    """Its table of neighbours has room for a thousand: who comes and goes quickly must not fill it."""
+    networks.create("shop")
+    with join(networks, "shop") as stays:
+        goes = join(networks, "shop")
+        (address,) = (text.partition("/")[0] for text in goes.endpoints[0].addresses)
+        (other,) = (text.partition("/")[0] for text in stays.endpoints[0].addresses)
+        assert {address, other} <= _neighbours(networks)
+        goes.close()
+        assert _neighbours(networks) & {address, other} == {other}
+
+
+def _neighbours(networks: Networks) -> set[str]:
+    return {line.split()[0] for line in run_in(networks.site.host, "ip", "neigh").splitlines()}
+
+
 def test_closing_may_be_repeated(networks: Networks) -> None:
     """And nothing of the container is on the network afterwards."""
     networks.create("shop")

@@ -20,6 +20,7 @@ from container_kit.native.network import (
     delete_message,
     ensure_bridge,
     find_link,
+    forget_neighbours,
     routes,
     set_neighbours,
     wait_settled,
@@ -135,6 +136,10 @@ class Bridge:
         # The kernel takes the pair away with the namespace, in the background and many at once.
         if member.namespace is not None:
             delete_link(member.site.host, member.endpoint.link)
+        bridge = find_link(member.site.host, member.network.link)
+        if bridge is not None:
+            # The kernel keeps those who have gone for some seconds, and has room for a thousand in all.
+            forget_neighbours(member.site.host, bridge.index, member.endpoint.addresses)
         firewall.expel(member.network, _known_to_filter(member), member.site.host)
 
 
