@@ -22,7 +22,7 @@ ENDPOINTS = {
     DB: "interface eth0\nlink ckv1\nipv4 10.89.1.2/24\nipv6 fd00:1::2/64\nname db\nname postgres.prod\n",
     WEB: "ipv4 10.89.1.3/24\nname web\nname app\n",
     WEB2: "ipv4 10.89.1.4/24\nname web2\nname app\n",
-    BOX: "ipv4 10.89.1.5/24\nname box\nresolve pypi.org\nresolve files.pythonhosted.org\n",
+    BOX: "ipv4 10.89.1.5/24\nname box\nresolve packages.example.com\nresolve files.example.org\n",
 }
 SHOP = Resolver(endpoints=ENDPOINTS, subnet="10.89.1.1/24", domain="shop")
 
@@ -98,9 +98,9 @@ def test_an_internal_network_asks_nobody() -> None:
 def test_an_endpoint_with_a_list_asks_for_nothing_else() -> None:
     """A name can carry a secret out; its neighbours it finds, and those without a list ask for anything."""
     assert ask("secret.attacker.example", client="10.89.1.5").rcode() == dns.rcode.NXDOMAIN
-    assert ask("x.pypi.org", client="10.89.1.5").rcode() == dns.rcode.NXDOMAIN
+    assert ask("x.packages.example.com", client="10.89.1.5").rcode() == dns.rcode.NXDOMAIN
     assert records(ask("db", client="10.89.1.5")) == ["10.89.1.2"]
-    allowed = dns.message.make_query("PyPI.org", "A").to_wire()
+    allowed = dns.message.make_query("Packages.Example.com", "A").to_wire()
     assert SHOP.answer(allowed, "10.89.1.5") is None
     assert SHOP.answer(dns.message.make_query("secret.attacker.example", "A").to_wire(), "10.89.1.3") is None
 
