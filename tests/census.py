@@ -36,9 +36,9 @@ _OTHERS = (_ADOPTED, _KEYS)
 
 @attrs.frozen
 class Census:
-    """One look at the machine; each field holds sentences that name what was found."""
+    """One look at the machine; each field holds words that name what was found."""
 
-    processes: frozenset[str]
+    processes: dict[str, str]  # who, and in which state: the same process may sleep now and run then
     mounts: frozenset[str]
     links: frozenset[str]
     cgroups: frozenset[str]
@@ -51,7 +51,7 @@ class Census:
     @classmethod
     def take(cls) -> Census:
         return cls(
-            processes=frozenset(_our_processes()),
+            processes=dict(_our_processes()),
             mounts=frozenset(_mounts()),
             # Not from /sys, which goes on showing the network that it was mounted in.
             links=frozenset(name for _, name in socket.if_nameindex()),
@@ -65,7 +65,8 @@ class Census:
 
     def leaks_since(self, before: Census) -> list[str]:
         """What is here now and was not *before*, one sentence each."""
-        found = [f"process {p}" for p in self.processes - before.processes]
+        new = self.processes.keys() - before.processes.keys()
+        found = [f"process {who}, {self.processes[who]}" for who in new]
         found += [f"mount {m}" for m in self.mounts - before.mounts]
         found += [f"network link {link}" for link in self.links - before.links]
         found += [f"cgroup {c}" for c in self.cgroups - before.cgroups]
@@ -112,9 +113,9 @@ def _patience_s(leaks: list[str]) -> float:
     return GRACE_S if is_quiet() else BUSY_GRACE_S
 
 
-def _our_processes() -> Iterator[str]:
+def _our_processes() -> Iterator[tuple[str, str]]:
     parents: dict[int, int] = {}
-    seen: dict[int, tuple[str, str]] = {}
+    seen: dict[int, tuple[str, str, str]] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -127,10 +128,10 @@ def _our_processes() -> Iterator[str]:
         fields = rest.split()
         state = _ADOPTED if fields[0] == "Z" and fields[1] == "1" else f"state {fields[0]}"
         parents[int(entry)] = int(fields[1])
-        seen[int(entry)] = (f"{name}, started {fields[19]}, {state}", cgroups)
-    for pid, (words, cgroups) in seen.items():
+        seen[int(entry)] = (f"{name}, started {fields[19]}", state, cgroups)
+    for pid, (words, state, cgroups) in seen.items():
         if _descends(pid, os.getpid(), parents) or words.startswith(OUR_PROCESS) or OUR_CGROUP in cgroups:
-            yield f"{pid} {words}"
+            yield f"{pid} {words}", state
 
 
 def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:

@@ -7,6 +7,7 @@ directory that only root may enter: that directory is covered there, with the ne
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ __all__ = ["OrdinaryUser", "ordinary_user"]
 
 _PROJECT = Path(__file__).parents[2]
 _IDS = 65536
+_NUMBERS = itertools.count(1)
+_IN_USE = 8  # userdel(8): a process of the user still runs
 # Keep what is needed of a closed directory, cover it, and put that back in its place.
 _COVER = 'mount --rbind "{part}" "{kept}" && mount -t tmpfs -o mode=755 tmpfs "{closed}" && \
 mkdir -p "{part}" && mount --rbind "{kept}" "{part}"'
@@ -115,21 +119,38 @@ def _hidden() -> Iterator[tuple[str, str]]:
             yield closed, part
 
 
-def _end_all(uid: int) -> None:
-    """Kill what a test that failed has left running, without which the user could not be removed."""
-    for name in os.listdir("/proc"):
+def _remove(name: str, own: int, subordinate: range) -> None:
+    """Remove a user as soon as nothing runs under its ids: what a failed test has left is ended by force."""
+    deadline = time.monotonic() + 20
+    while True:
+        running = [pid for pid, uids in _processes() if any(uid == own or uid in subordinate for uid in uids)]
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not running:
+            done = subprocess.run(["userdel", name], capture_output=True, text=True)
+            if done.returncode != _IN_USE or time.monotonic() > deadline:
+                assert done.returncode == 0, f"{name} could not be removed: {done.stderr}"
+                return
+        assert time.monotonic() < deadline, f"of {name} there still run {running}, which were killed"
+        time.sleep(0.05)
+
+
+def _processes() -> Iterator[tuple[int, set[int]]]:
+    """Every process, with the users that it is: real, effective, saved and for files."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == uid:
-                os.kill(int(name), signal.SIGKILL)
+            status = Path(f"/proc/{name}/status").read_text()
+            yield int(name), {int(uid) for uid in status.partition("\nUid:")[2].splitlines()[0].split()}
 
 
 @contextmanager
 def ordinary_user(*, subordinate_ids: bool = True) -> Iterator[OrdinaryUser]:
     """A new user; gone at the end, with everything it owned in its home."""
-    kind = "s" if subordinate_ids else "o"
-    name = f"ck-test-{kind}{os.getpid()}"
+    number = next(_NUMBERS)
+    name = f"ck-test-{os.getpid()}-{number}"
     home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/var/tmp"))
-    first = 200_000_000 + os.getpid() % 20_000 * _IDS
+    first = 200_000_000 + (8 * os.getpid() + number) % 20_000 * _IDS
     keys = ["-K", f"SUB_UID_MIN={first}", "-K", f"SUB_GID_MIN={first}"]
     keys += ["-K", f"SUB_UID_MAX={first + _IDS}", "-K", f"SUB_GID_MAX={first + _IDS}"]
     counts = ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"] if not subordinate_ids else []
@@ -140,6 +161,5 @@ def ordinary_user(*, subordinate_ids: bool = True) -> Iterator[OrdinaryUser]:
         os.chmod(home, 0o700)
         yield OrdinaryUser(name, uid, home)
     finally:
-        _end_all(uid)
-        subprocess.run(["userdel", name], check=True, stderr=subprocess.DEVNULL)
+        _remove(name, uid, range(first, first + _IDS))
         shutil.rmtree(home, ignore_errors=True)
