@@ -24,7 +24,7 @@ from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
-from container_kit.containers.state_file import HeldLock, hold_lock
+from container_kit.containers.state_file import HeldLock, make_locked
 from container_kit.containers.volume_mounts import named_or_own, wanted_mounts
 from container_kit.containers.volume_users import (
     Claim,
@@ -111,8 +111,7 @@ class _Draft:
     def make(self, prepare: Callable[[str], object]) -> None:
         engine, record = self._engine, self._record
         directory = engine.catalogue.directory(record.id)
-        os.mkdir(directory, 0o700)
-        self._lock = hold_lock(directory)
+        self._lock = make_locked(directory)
         if record.options.name:
             names.claim(engine.catalogue.names_fd, record.name, record.id, directory)
         if record.owner:

@@ -23,7 +23,7 @@ from container_kit.containers.state_file import (
     ContainerState,
     HeldLock,
     boot_id,
-    hold_lock,
+    make_locked,
     start_ticks,
     write_state,
 )
@@ -121,8 +121,7 @@ class ForegroundContainer:
     def _make(self) -> None:
         engine, recipe = self.engine, self.recipe
         self._lease = recipe.lease(engine.store)
-        os.mkdir(self._directory, 0o700)
-        self._lock = hold_lock(self._directory)
+        self._lock = make_locked(self._directory)
         if recipe.options.name:
             names.claim(engine.catalogue.names_fd, recipe.options.name, self.id, self._directory)
         engine.check_layers(recipe.image.layers)

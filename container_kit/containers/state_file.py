@@ -36,6 +36,8 @@ __all__ = [
     "hold_lock",
     "is_abandoned",
     "is_held",
+    "make_locked",
+    "nobody_makes",
     "read_state",
     "start_ticks",
     "wait_released",
@@ -220,6 +222,27 @@ def _drop_in_forked_child() -> None:
 
 
 os.register_at_fork(after_in_child=_drop_in_forked_child)
+
+
+def make_locked(directory: str) -> HeldLock:
+    """Make the directory of a new container and take its lock, which for a sweep is one step.
+
+    See `nobody_makes`, which waits for nobody: what it does not see today it sees with the next open.
+    """
+    with open_path(os.path.dirname(directory), os.O_RDONLY | os.O_DIRECTORY) as containers:
+        fcntl.flock(containers, fcntl.LOCK_SH)
+        os.mkdir(directory, 0o700)
+        return hold_lock(directory)
+
+
+def nobody_makes(containers: str) -> bool:
+    """Whether no directory below *containers* is between being made and being locked at this moment."""
+    with open_path(containers, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def hold_lock(directory: str) -> HeldLock:

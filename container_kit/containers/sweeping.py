@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
@@ -21,7 +20,7 @@ from container_kit.containers.removal import (
     remove_directory,
     root_name,
 )
-from container_kit.containers.state_file import is_held, read_state
+from container_kit.containers.state_file import is_held, nobody_makes, read_state
 from container_kit.containers.volume_users import remove_anonymous, remove_unfinished
 from container_kit.errors import ContainerKitError, CorruptData
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
 
 __all__ = ["sweep", "sweep_removed"]
-
-# A directory is locked right after it is made; one without a lock file that is older was left by a crash.
-_MAKING_S = 10.0
 
 
 def sweep(engine: Engine) -> None:
@@ -94,9 +90,9 @@ def _sweep_gone(engine: Engine, name: str) -> None:
 def _sweep_unfinished(engine: Engine, name: str) -> None:
     directory = engine.catalogue.directory(name)
     with contextlib.suppress(OSError, ContainerKitError):
-        is_locked = os.path.exists(f"{directory}/lock")
-        age_s = abs(time.time() - os.stat(directory).st_ctime)
-        if (is_locked or age_s > _MAKING_S) and not is_held(directory):
+        # Its record is written before the lock is let go, so it is looked for last.
+        is_left = nobody_makes(engine.catalogue.containers) and not is_held(directory)
+        if is_left and not os.path.exists(f"{directory}/record.json"):
             end_all(engine, name)
             remove_unfinished(engine, directory)
             remove_directory(engine.catalogue.containers, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from container_kit.errors import (
     TimedOut,
     WrongState,
 )
+from container_kit.native.descriptors import open_path
 from container_kit.runtime.limits import Limits
 from tests.containers.waiting import wait_for
 
@@ -158,6 +160,18 @@ def test_the_name_of_a_container_whose_making_was_cut_off_is_free(engine: Engine
     assert engine.create("tools", ["true"], name="one").name == "one"
     with Engine(engine.root):
         assert not os.path.exists(directory)
+
+
+def test_a_directory_that_is_not_locked_yet_is_left_by_a_crash_or_being_made(engine: Engine) -> None:
+    """The next open removes the first at once, and leaves the second alone."""
+    directory = engine.catalogue.directory(names.new_id())
+    os.mkdir(directory)
+    with open_path(engine.catalogue.containers, os.O_RDONLY) as making:
+        fcntl.flock(making, fcntl.LOCK_SH)
+        Engine(engine.root).close()
+        assert os.path.exists(directory)
+    Engine(engine.root).close()
+    assert not os.path.exists(directory)
 
 
 def test_names_are_unique_and_can_be_changed(engine: Engine) -> None:
