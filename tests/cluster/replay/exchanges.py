@@ -1,0 +1,166 @@
+"""Requests and answers, step by step, as recorded.
+
+What is compared how is in the README of the recorded facts, "How to compare".
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from tests.cluster.replay.matching import Bindings, differences
+
+__all__ = ["Answer", "Outcome", "Target", "body_differences", "play"]
+
+_ADMIN = ""
+_NONE = "<none>"
+_TRACKED = "apply"  # the only topic where managedFields are the point
+
+
+@attrs.frozen
+class Answer:
+    """What a server answered; names of headers are in lower case; *body* is JSON, or text if it is none."""
+
+    status: int
+    headers: Mapping[str, list[str]]
+    body: Any
+
+
+class Target(Protocol):
+    """A server to try."""
+
+    def send(
+        self, method: str, path: str, user: str | None, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        """One request; *user* is a name, "bad", a token, None for nobody, "" for the administrator."""
+
+    def prepare(self, namespace: str, labels: Mapping[str, str]) -> None:
+        """Make a namespace and wait until a pod could be created in it."""
+
+    def revision(self) -> str:
+        """The resourceVersion of now."""
+
+
+@attrs.frozen
+class Outcome:
+    """How a case went: what differs, and of that what is only in the words of messages."""
+
+    id: str
+    wrong: list[str]
+    words: list[str]
+
+    @property
+    def is_passed(self) -> bool:
+        return not self.wrong and not self.words
+
+
+def play(topic: str, case: Mapping[str, Any], target: Target) -> Outcome:
+    """Play one case of ``exchanges/TOPIC``."""
+    bindings = Bindings(lambda word: target.revision() if word.startswith("<rv") else word)
+    wrong: list[str] = []
+    words: list[str] = []
+    for number, step in enumerate(case["steps"]):
+        request = step["request"]
+        if request["method"] == "NONE":
+            continue  # the claims inside tokens, which the tests of tokens look at
+        answer = send(target, request, bindings)
+        expected = step["response"]
+        label = f"step {number} {request['method']} {request['path']}"
+        if answer.status != expected["status"]:
+            got = f"{answer.status}: {str(answer.body)[:300]}"
+            wrong.append(f"{label}: status {expected['status']} expected, got {got}")
+        wrong += [
+            f"{label}: {one}" for one in _header_differences(expected.get("headers", {}), answer, bindings)
+        ]
+        for one, is_words in body_differences(topic, expected.get("body"), answer.body, bindings):
+            (words if is_words else wrong).append(f"{label}: {one}")
+    return Outcome(case["id"], wrong, words)
+
+
+def send(target: Target, request: Mapping[str, Any], bindings: Bindings) -> Answer:
+    """Send a recorded request, with the values of this server in it."""
+    import msgspec
+
+    raw = request.get("rawBody")
+    data = bindings.fill(raw).encode() if raw is not None else None
+    if data is None and request.get("body") is not None:
+        data = msgspec.json.encode(bindings.fill(request["body"]))
+    user = (
+        bindings.fill(request.get("user", _ADMIN))
+        if request.get("user", _ADMIN)
+        else request.get("user", _ADMIN)
+    )
+    headers = {key.lower(): bindings.fill(value) for key, value in (request.get("headers") or {}).items()}
+    return target.send(request["method"], bindings.fill(request["path"]), user, headers, data)
+
+
+def _header_differences(expected: Mapping[str, Any], answer: Answer, bindings: Bindings) -> Iterator[str]:
+    for name in ("Warning", "Location", "Allow", "WWW-Authenticate", "Content-Type", "Retry-After"):
+        wanted = expected.get(name)
+        got = answer.headers.get(name.lower(), [])
+        if name == "Content-Type" and wanted is None:
+            continue  # JSON
+        wanted_list = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        yield from differences(wanted_list, got, bindings, f"header {name}")
+
+
+def body_differences(
+    topic: str, expected: Any, actual: Any, bindings: Bindings
+) -> Iterator[tuple[str, bool]]:
+    """Differences, each with whether it is only one of words."""
+    expected, actual = (_comparable(topic, copy.deepcopy(part)) for part in (expected, actual))
+    if isinstance(expected, dict) and expected.get("kind") == "Status" and isinstance(actual, dict):
+        message, got = expected.pop("message", ""), actual.pop("message", "")
+        yield from ((one, False) for one in differences(expected, actual, bindings))
+        yield from ((one, True) for one in differences(message, got, bindings, ".message"))
+        return
+    yield from ((one, False) for one in differences(expected, actual, bindings))
+
+
+def _comparable(topic: str, body: Any) -> Any:
+    """Without what may differ."""
+    if isinstance(body, dict):
+        if body.get("kind") == "Status":
+            _order_causes(body)
+        if body.get("kind") == "Table":
+            _drop_rows_objects(body)
+        for obj in _objects(body):
+            _drop_untracked(topic, obj)
+    return body
+
+
+def _objects(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield body
+    for item in body.get("items") or ():
+        if isinstance(item, dict):
+            yield item
+    for row in body.get("rows") or ():
+        if isinstance(row.get("object"), dict):
+            yield row["object"]
+
+
+def _drop_untracked(topic: str, obj: dict[str, Any]) -> None:
+    meta = obj.get("metadata")
+    if not isinstance(meta, dict):
+        return
+    meta.pop("selfLink", None)
+    meta.pop("remainingItemCount", None) if "continue" not in meta else None
+    if topic != _TRACKED:
+        meta.pop("managedFields", None)
+    for entry in meta.get("managedFields") or ():
+        entry.pop("time", None)
+
+
+def _drop_rows_objects(table: dict[str, Any]) -> None:
+    for row in table.get("rows") or ():
+        row.pop("conditions", None)
+
+
+def _order_causes(status: dict[str, Any]) -> None:
+    causes = (status.get("details") or {}).get("causes")
+    if causes:
+        pairs: list[tuple[str, str]] = sorted({(c.get("reason", ""), c.get("field", "")) for c in causes})
+        status["details"]["causes"] = [list(pair) for pair in pairs]

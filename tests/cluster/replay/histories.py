@@ -1,0 +1,162 @@
+"""Histories of controllers: actions, and what controllers make of them.
+
+The order in which two controllers act is not fixed, and updates of a status may be merged or split.  So
+what is compared is what must be true: before the next action, and at the end, there are the recorded objects
+in the recorded states, and the recorded events have been written, as a set of (reason, about).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.cluster.replay.exchanges import Outcome, Target, send
+from tests.cluster.replay.matching import Bindings, differences
+
+__all__ = ["WAIT_S", "play_history"]
+
+WAIT_S = 10.0  # for what follows from an action, beyond the time that was recorded
+_POLL_S = 0.02
+_Name = tuple[str, str]
+_EVENTS = "events"
+_HEARTBEATS = ("lastHeartbeatTime", "lastProbeTime", "renewTime")
+
+
+def play_history(case: Mapping[str, Any], target: Target) -> Outcome:
+    """Play one case of ``controllers/TOPIC``; notes are the target's to act on (``target.note``)."""
+    player = _Player(case, target)
+    wrong: list[str] = []
+    segment: list[dict[str, Any]] = []
+    for entry in [*case["history"], {"type": "END", "t": case["history"][-1]["t"]}]:
+        if entry["type"] not in ("ACTION", "END"):
+            segment.append(entry)
+            continue
+        wrong += player.expect(segment, entry["t"])
+        segment = []
+        if entry["type"] == "ACTION":
+            wrong += player.act(entry)
+    return Outcome(case["id"], wrong, [])
+
+
+class _Player:
+    def __init__(self, case: Mapping[str, Any], target: Target) -> None:
+        self._namespace = case["namespace"]
+        self._target = target
+        self._bindings = Bindings()
+        self._expected: dict[_Name, dict[str, Any]] = {}
+        self._events: set[tuple[str, str]] = set()
+        self._resources: set[str] = set()
+        self._t = 0.0
+
+    def act(self, entry: Mapping[str, Any]) -> Iterator[str]:
+        if "method" not in entry:
+            self._target.note(entry["note"])  # type: ignore[attr-defined]
+            return
+        headers = {"Content-Type": entry.get("contentType") or "application/json"}
+        request = {key: entry[key] for key in ("method", "path", "body") if key in entry} | {
+            "headers": headers
+        }
+        answer = send(self._target, request, self._bindings)
+        if answer.status != entry["status"]:
+            label = f"{entry['method']} {entry['path']}"
+            yield f"{label}: {entry['status']} expected, got {answer.status} {answer.body}"
+
+    def expect(self, entries: list[dict[str, Any]], t: float) -> list[str]:
+        """Wait until what was recorded up to now is here; what is not is returned."""
+        for entry in entries:
+            self._take(entry)
+        deadline = time.monotonic() + WAIT_S + 1.5 * (t - self._t)
+        self._t = t
+        while True:
+            wrong = self._missing()
+            if not wrong or time.monotonic() > deadline:
+                return [f"at {t} s: {one}" for one in wrong]
+            time.sleep(_POLL_S)
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        if entry["type"] == "EVENT":
+            self._events.add((entry["reason"], entry["about"]))
+            return
+        name = (entry["resource"], entry["name"])
+        self._resources.add(entry["resource"])
+        if entry["type"] == "ADDED":
+            self._expected[name] = copy.deepcopy(entry["object"])
+        elif entry["type"] == "DELETED":
+            self._expected.pop(name, None)
+        else:
+            self._expected[name] = _merged(self._expected.get(name, {}), entry["changes"])
+
+    def _missing(self) -> list[str]:
+        wrong: list[str] = []
+        for resource in sorted(self._resources):
+            actual = self._target.objects(resource, self._namespace)  # type: ignore[attr-defined]
+            wrong += self._of_resource(resource, actual)
+        written = {
+            (event["reason"], f"{event['involvedObject']['kind']}/{event['involvedObject']['name']}")
+            for event in self._target.objects(_EVENTS, self._namespace)  # type: ignore[attr-defined]
+        }
+        for reason, about in sorted(self._events):
+            if not any(reason == other and self._bindings.matches(about, who) for other, who in written):
+                wrong.append(f"no event {reason} about {about}")
+        return wrong
+
+    def _of_resource(self, resource: str, actual: list[dict[str, Any]]) -> Iterator[str]:
+        """Give each recorded object one that is there; names with random parts fit several."""
+        left = list(actual)
+        wanted = [obj for (kind, _), obj in self._expected.items() if kind == resource]
+        for expected in sorted(wanted, key=lambda obj: "<" in obj["metadata"]["name"]):
+            tried = [(*self._try(expected, one), one) for one in left]
+            good = next((entry for entry in tried if not entry[0]), None)
+            if good is not None:
+                self._bindings.values = good[1]
+                left.remove(good[2])
+                continue
+            closest = min(tried, key=lambda entry: len(entry[0]), default=None)
+            words = "there is none" if closest is None else "; ".join(closest[0][:6])
+            yield f"{resource} {expected['metadata']['name']}: {words}"
+        known = {name for (kind, name) in self._expected if kind == resource}
+        for one in left:
+            if one["metadata"].get("namespace", self._namespace) == self._namespace and _is_of_case(
+                one, known
+            ):
+                yield f"{resource} {one['metadata']['name']}: is there and was not recorded"
+
+    def _try(self, expected: dict[str, Any], one: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+        trial = Bindings()
+        trial.values = dict(self._bindings.values)
+        return list(differences(_stable(expected), _stable(one), trial)), trial.values
+
+
+def _is_of_case(obj: Mapping[str, Any], known: set[str]) -> bool:
+    """Things without a namespace belong to other cases as well."""
+    return "namespace" in obj["metadata"] or obj["metadata"]["name"] in known
+
+
+def _stable(obj: dict[str, Any]) -> dict[str, Any]:
+    """Without what changes on its own; conditions in the order of their types."""
+    made: dict[str, Any] = json.loads(json.dumps(obj))
+    for key in ("managedFields", "resourceVersion", "selfLink"):
+        made["metadata"].pop(key, None)
+    status = made.get("status")
+    if isinstance(status, dict) and isinstance(status.get("conditions"), list):
+        for condition in status["conditions"]:
+            for word in _HEARTBEATS:
+                condition.pop(word, None)
+        status["conditions"].sort(key=lambda condition: condition["type"])
+    return made
+
+
+def _merged(state: Any, changes: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(changes, dict):
+        return changes
+    made = dict(state) if isinstance(state, dict) else {}
+    for key, value in changes.items():
+        if value is None:
+            made.pop(key, None)
+        else:
+            made[key] = _merged(made.get(key), value)
+    return made
