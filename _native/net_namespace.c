@@ -16,11 +16,11 @@ enum { STACK_SIZE = 16384, NETLINK = 16, CLOSE_ON_EXEC = 0x80000, LOOPBACK = 1 }
 
 struct task {
 	int user_namespace, net_namespace;
-	int is_new; /* make a namespace instead of entering one */
+	uint64_t is_new; /* make namespaces of these types instead of entering one */
 	long (*act)(struct task *);
 	long result;
 	/* Whatever the action is about. */
-	int held, route, family, kind, protocol;
+	int held, route, family, kind, protocol, ipc, uts;
 	const char *settings;
 	char *text;
 	unsigned int size;
@@ -33,7 +33,7 @@ static long enter(const struct task *t)
 	if (t->user_namespace >= 0)
 		result = sys(setns, t->user_namespace, CLONE_NEWUSER);
 	if (result >= 0 && t->is_new)
-		result = sys(unshare, CLONE_NEWNET);
+		result = sys(unshare, t->is_new);
 	else if (result >= 0 && t->net_namespace >= 0)
 		result = sys(setns, t->net_namespace, CLONE_NEWNET);
 	return result;
@@ -176,7 +176,7 @@ static long furnish(struct task *t)
 int ck_net_namespace(struct ck_descriptor *held, struct ck_descriptor *route, int user_namespace,
 		     const char *settings, char *where, unsigned int size)
 {
-	struct task t = { .user_namespace = user_namespace, .net_namespace = -1, .is_new = 1, .act = furnish,
+	struct task t = { .user_namespace = user_namespace, .net_namespace = -1, .is_new = CLONE_NEWNET, .act = furnish,
 			  .held = -1, .route = -1, .settings = settings, .text = where, .size = size };
 	long result = carry_out(&t);
 
@@ -185,6 +185,35 @@ int ck_net_namespace(struct ck_descriptor *held, struct ck_descriptor *route, in
 	if (result < 0) {
 		ck_descriptor_close(held);
 		ck_descriptor_close(route);
+	}
+	return result;
+}
+
+static long open_own(const char *path)
+{
+	return sys(openat, -100 /* AT_FDCWD */, path, O_RDONLY | O_CLOEXEC);
+}
+
+static long hold_names(struct task *t)
+{
+	long result = t->ipc = open_own("/proc/self/ns/ipc");
+
+	if (result >= 0)
+		result = t->uts = open_own("/proc/self/ns/uts");
+	return result < 0 ? result : 0;
+}
+
+int ck_shared_namespaces(struct ck_descriptor *ipc, struct ck_descriptor *uts, int user_namespace)
+{
+	struct task t = { .user_namespace = user_namespace, .net_namespace = -1, .act = hold_names,
+			  .is_new = CLONE_NEWIPC | CLONE_NEWUTS, .ipc = -1, .uts = -1 };
+	long result = carry_out(&t);
+
+	ck_descriptor_take(ipc, &t.ipc);
+	ck_descriptor_take(uts, &t.uts);
+	if (result < 0) {
+		ck_descriptor_close(ipc);
+		ck_descriptor_close(uts);
 	}
 	return result;
 }

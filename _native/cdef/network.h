@@ -9,6 +9,8 @@
  * ck_net_settings; they are written before any link is up. */
 int ck_net_namespace(struct ck_descriptor *held, struct ck_descriptor *route, int user_namespace,
 		     const char *settings, char *where, unsigned int size);
+/* New IPC and UTS namespaces, owned by user_namespace: what containers of a pod share beside the network. */
+int ck_shared_namespaces(struct ck_descriptor *ipc, struct ck_descriptor *uts, int user_namespace);
 /* As socket(2), inside of a namespace; a netlink socket is set up as the functions below want it. */
 int ck_net_socket(struct ck_descriptor *held, int user_namespace, int net_namespace, int family, int kind,
 		  int protocol);

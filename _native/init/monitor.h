@@ -8,7 +8,7 @@
 #include "daemon.h"
 #include "plan.h"
 
-/* Descriptors it is born with; the last three only with a network. */
+/* Descriptors it is born with; the last ones only with a network, or with namespaces that it shares with others. */
 enum {
 	STARTER_FD = 3,
 	CONFIG_FD,
@@ -17,7 +17,8 @@ enum {
 	NETWORK_FD, /* the container's network namespace, for every start of it */
 	USER_FD,    /* the user namespace that owns that */
 	HELD_FD,    /* a socket with the published ports in it: what is sent and not received stays open */
-	GIVEN_END
+	SHARED_FD,  /* IPC, UTS and PID namespaces of a pod */
+	SHARED_END = SHARED_FD + 3
 };
 
 enum {
@@ -34,6 +35,7 @@ enum {
 	FIELD_OWNED,
 	FIELD_ATTACH,
 	FIELD_DISK = 21,
+	FIELD_SHARED, /* how many of the namespaces are in SHARED_FD and after it */
 };
 
 enum { MOST_DISKS = 8 };
@@ -67,6 +69,7 @@ struct config {
 	uint32_t attach; /* what the starter wants from its connection */
 	int auto_remove, owned;
 	int namespaces; /* how many of those from NETWORK_FD on the plan wants */
+	uint32_t shared; /* and of those from SHARED_FD on */
 	const char *undo; /* fields, among them what is to be taken back in the end */
 	uint64_t undo_size;
 };

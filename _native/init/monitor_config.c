@@ -121,6 +121,8 @@ static int take_field(struct config *config, const struct field *field)
 		return set_flag(&config->owned);
 	case FIELD_DISK:
 		return take_disk(field, config);
+	case FIELD_SHARED:
+		return take(field, &config->shared, sizeof config->shared);
 	case FIELD_UNDO_FILE:
 	case FIELD_UNDO_MESSAGE:
 		return 0; /* `undo` reads them */
@@ -132,12 +134,13 @@ static int take_field(struct config *config, const struct field *field)
 static int count_namespaces(struct config *config)
 {
 	const struct plan_header *header = (const void *)config->plan;
+	uint64_t others = (uint64_t)config->disk_count + config->shared;
 
-	if (config->plan_size < sizeof *header || header->slots < config->disk_count)
+	if (config->plan_size < sizeof *header || config->shared > SHARED_END - SHARED_FD || header->slots < others)
 		return -EINVAL;
-	if (header->slots - config->disk_count > HELD_FD - NETWORK_FD)
+	if (header->slots - others > HELD_FD - NETWORK_FD)
 		return -EINVAL;
-	config->namespaces = header->slots - config->disk_count;
+	config->namespaces = header->slots - others;
 	return 0;
 }
 

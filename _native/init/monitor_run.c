@@ -161,8 +161,10 @@ static int has_run(const struct monitor *m)
 /* Its addresses and ports are free when its end is told: whoever waits for that may want them at once. */
 static void leave_network(struct monitor *m)
 {
+	int end = SHARED_FD + (int)m->config.shared;
+
 	undo(m->config.undo, m->config.undo_size);
-	for (int fd = NETWORK_FD; m->config.namespaces && fd < GIVEN_END; fd++)
+	for (int fd = NETWORK_FD; (m->config.namespaces || m->config.shared) && fd < end; fd++)
 		sys(close, fd);
 }
 

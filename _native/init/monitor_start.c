@@ -80,7 +80,7 @@ static void note_start(struct monitor *m, int pid)
 
 /* What the plan is passed: the namespaces, which the monitor keeps, and disks, mounted for this start. */
 struct passed {
-	int fds[HELD_FD - NETWORK_FD + MOST_DISKS];
+	int fds[SHARED_END - NETWORK_FD + MOST_DISKS];
 	int count, first_disk;
 };
 
@@ -92,10 +92,10 @@ static void close_disks(struct passed *passed)
 
 static long fill_slots(struct monitor *m, struct passed *passed)
 {
-	while (passed->count < m->config.namespaces) {
-		passed->fds[passed->count] = NETWORK_FD + passed->count;
-		passed->count++;
-	}
+	for (int i = 0; i < m->config.namespaces; i++)
+		passed->fds[passed->count++] = NETWORK_FD + i;
+	for (uint32_t i = 0; i < m->config.shared; i++)
+		passed->fds[passed->count++] = SHARED_FD + (int)i;
 	passed->first_disk = passed->count;
 	for (uint32_t i = 0; i < m->config.disk_count; i++) {
 		long disk = disk_mount(m->config.disks[i].file, m->config.disks[i].lock);

@@ -7,6 +7,7 @@ __attribute__((weak)) int monitor_main(int argc, char **argv);
 __attribute__((weak)) int guardian_main(int argc, char **argv);
 __attribute__((weak)) int keeper_main(int argc, char **argv);
 __attribute__((weak)) int holder_main(int argc, char **argv);
+__attribute__((weak)) int reaper_main(int argc, char **argv);
 
 /* Without this the compiler would turn the loops below into calls of themselves; clang does not with -fno-builtin. */
 #if defined(__clang__)
@@ -74,6 +75,8 @@ static int main_of(int argc, char **argv)
 		return keeper_main(argc, argv);
 	if (ck_starts(argv[0], "ckit-holder") && holder_main)
 		return holder_main(argc, argv);
+	if (ck_starts(argv[0], "ckit-reaper") && reaper_main)
+		return reaper_main(argc, argv);
 	return init_main(argc, argv);
 }
 

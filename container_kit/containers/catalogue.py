@@ -13,10 +13,13 @@ from container_kit.containers.events import parse_time
 from container_kit.containers.record import Record, read_record, record_version
 from container_kit.containers.results import ContainerInfo
 from container_kit.containers.state_file import read_state
-from container_kit.errors import InvalidInput, NotFound
+from container_kit.errors import CorruptData, InvalidInput, NotFound
 from container_kit.native.descriptors import open_path
 
-__all__ = ["Catalogue", "describe"]
+__all__ = ["GONE_PREFIX", "Catalogue", "describe"]
+
+# A container's directory on its way out.
+GONE_PREFIX = ".gone-"
 
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 _MOST_RECORDS = 256
@@ -72,6 +75,15 @@ class Catalogue:
             self._records.clear()
         self._records[container_id] = (version, record)
         return record
+
+    def cgroup_path(self, container_id: str) -> str:
+        """Where the container's cgroup is, below that of all; also of one whose removal has begun."""
+        with contextlib.suppress(NotFound, CorruptData):
+            return self.record(container_id).options.cgroup
+        with contextlib.suppress(CorruptData):
+            going = read_record(self.directory(f"{GONE_PREFIX}{container_id}"))
+            return "" if going is None else going.options.cgroup
+        return ""
 
     def find(self, name: str) -> str:
         """The id of the container with this name, id, or unique beginning of an id.

@@ -94,7 +94,7 @@ def still(container: Container) -> Iterator[None]:
 
     It shows as paused: should this process be killed in the middle, anybody can resume it.
     """
-    group = container.engine.cgroups.open(container.id) if container.status == "running" else None
+    group = container.engine.cgroup_of(container.id) if container.status == "running" else None
     if group is None or not group.paths:
         yield  # an ordinary user without a cgroup of its own cannot stop it: the files are taken as they are
         return

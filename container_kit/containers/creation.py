@@ -21,6 +21,7 @@ from container_kit.containers.finding import find_image, split_wishes
 from container_kit.containers.monitor_client import MonitorClient
 from container_kit.containers.networked import rename_on_networks
 from container_kit.containers.options import ContainerOptions, as_command
+from container_kit.containers.pod_places import note_member
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
 from container_kit.containers.removal import root_name, undo
@@ -114,6 +115,8 @@ class _Draft:
         self._lock = make_locked(directory)
         if record.options.name:
             names.claim(engine.catalogue.names_fd, record.name, record.id, directory)
+        if record.options.pod:
+            note_member(engine, record.options.pod, record.id)
         if record.owner:
             engine.own(record.id)
             # Its cgroups are the business of the monitor, which sees its owner's end by itself.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from container_kit.images.snapshot import SnapshotterName
     from container_kit.network import Networks
     from container_kit.oci.digest import Digest
-    from container_kit.runtime.cgroups import Cgroups
+    from container_kit.runtime.cgroups import Cgroup, Cgroups
     from container_kit.volumes import Volumes
 
 __all__ = ["Engine"]
@@ -318,6 +318,18 @@ class Engine:
         found: Cgroups = self.kept("cgroups", make)
         return found
 
+    def cgroups_below(self, path: str) -> Cgroups:
+        """What makes and finds cgroups below *path*, which is below that of all; empty for right there."""
+        if not path:
+            return self.cgroups
+        import attrs
+
+        return attrs.evolve(self.cgroups, parent=f"{self.cgroups.parent}/{path}")
+
+    def cgroup_of(self, container_id: str) -> Cgroup:
+        """The cgroup of a container as it is now."""
+        return self.cgroups_below(self.catalogue.cgroup_path(container_id)).open(container_id)
+
     @property
     def guardian(self) -> Guardian:
         """The small process that clears away what this one owns when this one is killed."""
@@ -419,6 +431,8 @@ class Engine:
             self._closed = True
         from container_kit.containers.sweeping import sweep_removed
 
+        if "pods" in self._lazy:
+            self._lazy["pods"].close()  # before its containers go one by one, which it would start again
         self.settle()  # what is being cleared away already needs no second removal
         if self._owned:
             self._remove_owned()

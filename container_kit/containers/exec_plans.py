@@ -79,7 +79,7 @@ def prepare_exec(
     env = ContainerOptions(env=options.env).env if options.env else ()
     wishes = ExecWishes(words, env, options.user, options.working_dir, options.tty, options.privileged)
     with _pidfd(state, record.name) as pidfd:
-        cgroup = engine.cgroups.open(record.id)
+        cgroup = engine.cgroups_below(record.options.cgroup).open(record.id)
         try:
             make = _plan_in_bundle if record.bundle else _plan_in_image
             plan = make(engine, record, state, cgroup, wishes)

@@ -69,7 +69,7 @@ def execute(
         stderr=as_output(done.stderr, text) if capture else None,
         duration_s=time.monotonic() - began,
         command=words,
-        oom_killed=done.exit_code == _KILLED and container.engine.cgroups.open(container.id).oom_kills() > 0,
+        oom_killed=done.exit_code == _KILLED and container.engine.cgroup_of(container.id).oom_kills() > 0,
     )
     if check and done.exit_code != 0:
         raise CommandFailed(

@@ -161,7 +161,7 @@ def kill(container: Container, signal: str | int) -> None:
         _client(container).kill(number)
     if number == 9 and state.status == "paused":
         # A frozen process dies when it is thawed.
-        container.engine.cgroups.open(container.id).thaw()
+        container.engine.cgroup_of(container.id).thaw()
     container.engine.note("kill", record, signal=str(number))
 
 
@@ -297,7 +297,7 @@ def close_all(engine: Engine, container_ids: Iterable[str]) -> None:
     ids = list(container_ids)
     for container_id in ids:
         with contextlib.suppress(ContainerKitError, OSError):
-            group = engine.cgroups.open(container_id)
+            group = engine.cgroup_of(container_id)
             if group.exists():
                 group.kill()
     for container_id in ids:
@@ -344,7 +344,7 @@ def update(container: Container, limits: Limits | None, restart: RestartPolicy |
         options = attrs.evolve(options, restart=restart)
     if read_state(_directory(container)).is_live:
         if limits is not None and options.limits is not None:
-            engine.cgroups.open(container.id).update(options.limits)
+            engine.cgroup_of(container.id).update(options.limits)
         if restart is not None:
             _client(container).update_restart(options.restart)
     write_record(_directory(container), attrs.evolve(record, options=options))

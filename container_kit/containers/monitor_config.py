@@ -21,6 +21,7 @@ from container_kit.native.fields import encode_fields, number, text
 
 if TYPE_CHECKING:
     from container_kit.containers.networking import HeldNetwork
+    from container_kit.containers.shared_world import SharedNetwork
     from container_kit.network.values import Undo
 
 __all__ = ["HealthProbe", "LogOptions", "MonitorConfig", "undo_fields"]
@@ -136,7 +137,8 @@ class MonitorConfig:
             such as ``"id":"…","name":"…"``.
         attach: What the starter wants from the start on: 1 stdin, 2 stdout, 4 stderr, 8 lossless.
         owned: The container ends, and is removed, when the calling process ends.
-        network: What the container has in the network, for the monitor to hold and to take back.
+        network: What the container has in the network, for the monitor to hold and to take back; or the
+            namespaces of its pod, to hold.
         disks: What the monitor mounts before each start and passes in the slots after the namespaces: each
             the file of a volume with a size, and its lock.
     """
@@ -160,7 +162,7 @@ class MonitorConfig:
     event_fields: str = ""
     owned: bool = False
     attach: int = 0
-    network: HeldNetwork | None = None
+    network: HeldNetwork | SharedNetwork | None = None
     disks: tuple[tuple[str, str], ...] = ()
 
     def encode(self) -> bytes:
@@ -199,6 +201,8 @@ class MonitorConfig:
             yield 18, number(self.attach)
         if self.network is not None:
             yield from undo_fields(self.network.undo)
+            if self.network.shared:
+                yield 22, struct.pack("<I", len(self.network.shared))
         yield from ((21, text(file) + text(lock)) for file, lock in self.disks)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
     from container_kit.containers.options import ContainerOptions
     from container_kit.containers.record import Record
+    from container_kit.containers.shared_world import SharedNetwork
     from container_kit.images import RunDefaults
     from container_kit.native.descriptors import Descriptor
     from container_kit.network import (
@@ -204,6 +205,11 @@ class HeldNetwork:
         return network if self._user is None else [*network, self._user.fileno()]
 
     @property
+    def shared(self) -> list[int]:
+        """Descriptors of further namespaces: there are none but in pods."""
+        return []
+
+    @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Its places on its networks."""
         return tuple(self.sandbox.endpoints)
@@ -326,8 +332,16 @@ def _carry_out(undo: Undo) -> None:
 @contextlib.contextmanager
 def network_for_start(
     engine: Engine, record: Record, defaults: RunDefaults, *, user_namespace: bool
-) -> Iterator[HeldNetwork | None]:
-    """The network of a container that is about to start under a monitor; given back when the block fails."""
+) -> Iterator[HeldNetwork | SharedNetwork | None]:
+    """The network of a container that is about to start under a monitor; given back when the block fails.
+
+    One of a pod gets what the pod's containers share.
+    """
+    if record.options.pod:
+        from container_kit.containers.shared_world import SharedNetwork, world_of
+
+        yield SharedNetwork(world_of(engine, record.options.pod))
+        return
     wish = network_wish(record.options, defaults)
     if wish is None:
         write_etc(engine, record.id, record.options)

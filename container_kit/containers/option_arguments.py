@@ -78,5 +78,7 @@ class OptionArguments(TypedDict, total=False):
     seccomp: str
     masked_paths: Iterable[str] | None
     readonly_paths: Iterable[str] | None
+    pod: str
+    cgroup: str
     pull: PullPolicy
     platform: str | None

@@ -281,6 +281,8 @@ class ContainerOptions:
         no_new_privs: Whether set-user-id programs stay powerless; None means what the profile says.
         seccomp: ``unconfined``, or empty for the profile's filter.
         masked_paths, readonly_paths: Replace the profile's; None keeps them.
+        pod: Id of the pod whose namespaces and files it shares; set by :class:`container_kit.Pod`.
+        cgroup: Path below the engine's cgroup in which its own is made; empty for right there.
 
     Raises:
         InvalidInput: A value cannot be used; the message names the field.
@@ -340,6 +342,8 @@ class ContainerOptions:
     seccomp: str = ""
     masked_paths: tuple[str, ...] | None = attrs.field(default=None, converter=_optional_words)
     readonly_paths: tuple[str, ...] | None = attrs.field(default=None, converter=_optional_words)
+    pod: str = ""
+    cgroup: str = ""
 
     @classmethod
     def of(cls, wishes: Mapping[str, Any], function: str, others: Iterable[str]) -> ContainerOptions:

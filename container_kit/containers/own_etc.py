@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from container_kit.containers import etc_files
 from container_kit.containers.etc_files import ETC, EtcFiles, Resolving
+from container_kit.containers.pod_places import PodPlaces
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
@@ -25,6 +26,8 @@ _NOWHERE = "127.0.1.1"
 
 def etc_directory(engine: Engine, container_id: str, options: ContainerOptions) -> str:
     """Where the files lie that are mounted over those of the image; empty for a container that has none."""
+    if options.pod:
+        return PodPlaces(engine.root, options.pod).etc
     if options.network.startswith("container:"):
         other = engine.catalogue.find(options.network.removeprefix("container:"))
         folder = os.path.join(engine.catalogue.directory(other), ETC)

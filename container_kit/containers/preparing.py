@@ -257,7 +257,7 @@ def new_cgroup(
     engine: Engine, record: Record, limits: Limits, rules: tuple[DeviceRule, ...]
 ) -> Iterator[Cgroup]:
     """A new cgroup for a container that is about to start; removed when the block fails."""
-    cgroup = engine.cgroups.create(record.id, limits, rules)
+    cgroup = engine.cgroups_below(record.options.cgroup).create(record.id, limits, rules)
     try:
         yield cgroup
     except BaseException:

@@ -12,6 +12,8 @@ import time
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
+from container_kit.containers.catalogue import GONE_PREFIX
+from container_kit.containers.pod_places import forget_member
 from container_kit.containers.state_file import (
     HeldLock,
     hold_lock,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GONE_PREFIX", "clear_away", "end_all", "remove_container", "undo"]
 
-GONE_PREFIX = ".gone-"
 WITH_VOLUMES = "remove-volumes"
 _PATIENCE_S = 10.0
 
@@ -44,7 +45,7 @@ def end_all(engine: Engine, container_id: str) -> None:
     with contextlib.suppress(ContainerKitError):
         MonitorClient(directory).stop(signal=9, timeout_s=0)
     # A call of `ck.run`, or a container that lost its monitor, has only its cgroup to be killed by.
-    group = engine.cgroups.open(container_id)
+    group = engine.cgroup_of(container_id)
     if group.exists():
         with contextlib.suppress(FileNotFoundError, ContainerKitError):
             group.thaw()
@@ -140,6 +141,8 @@ def forget(engine: Engine, record: Record) -> None:
     names.release(engine.catalogue.names_fd, record.name, record.id)
     engine.store.remove_root(root_name(record.id))
     release_volumes(engine, record.id, record.mounts)
+    if record.options.pod:
+        forget_member(engine, record.options.pod, record.id)
     engine.disown(record.id)
 
 
@@ -149,7 +152,7 @@ def root_name(container_id: str) -> str:
 
 
 def _clear(engine: Engine, container_id: str) -> bool:
-    if not engine.cgroups.open(container_id).try_remove():
+    if not engine.cgroup_of(container_id).try_remove():
         return False
     remove_directory(engine.catalogue.containers, GONE_PREFIX + container_id)
     return True

@@ -52,7 +52,7 @@ def running_cgroup(container: Container, doing: str) -> Cgroup:
     status = container.status
     if status not in ("running", "paused"):
         raise WrongState(f"cannot {doing} container {container.short_id}: it is {status}, start it first")
-    return container.engine.cgroups.open(container.id)
+    return container.engine.cgroup_of(container.id)
 
 
 def sample(container: Container) -> Stats:

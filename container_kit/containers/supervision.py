@@ -6,7 +6,8 @@ same launch block at the first start and at every restart, writes its logs, stat
 
 Descriptors it is given: 0 to 2 ``/dev/null``; 3 a SOCK_SEQPACKET to the starter; 4 the configuration; 5 the
 container's lock; 6, when owned, a pidfd of the owner; with a network, 7 its namespace, 8 the user namespace
-that owns it, and 9 a socket with its published ports in it.  On 3 it sends one message and closes (or, with
+that owns it, and 9 a socket with its published ports in it; in a pod, 10 and more the IPC, UTS and PID
+namespaces that it shares.  On 3 it sends one message and closes (or, with
 ``attach``, goes on as with any attached caller):
 
 - ``S`` + u32 pid, with a pidfd of the container's first process: it runs;
@@ -122,6 +123,7 @@ def _spawn(config: MonitorConfig, starter_fd: int, lock_fd: int, owner_pid: int)
             # Its numbers are fixed: what there is none of is nothing.
             given += [nothing.fileno()] * (_NETWORK - len(given)) + config.network.slots
             given += [nothing.fileno()] * (_HELD - len(given)) + [ports.fileno()]
+            given += config.network.shared
             spawn_daemon(init_fd(), arguments, given)
             config.network.hand_over()
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
 from container_kit.containers.ownership import dead_owners
+from container_kit.containers.pod_places import POD_CGROUP, PodPlaces, is_pod_alive
+from container_kit.containers.pod_sweeping import sweep_pods
 from container_kit.containers.record import Record, read_record
 from container_kit.containers.removal import (
     GONE_PREFIX,
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep", "sweep_removed"]
 
+_ID = re.compile("[0-9a-f]{64}")
+
 
 def sweep(engine: Engine) -> None:
     """Clear away what belongs to nobody."""
@@ -46,6 +51,7 @@ def sweep(engine: Engine) -> None:
     for token in dead:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(catalogue.owners, token))
+    sweep_pods(engine, dead)
     _sweep_holds(engine)
     _sweep_cgroups(engine)
     engine.volumes.sweep()
@@ -58,9 +64,11 @@ class _Alive:
     """The containers whose supervisor lives, or that are being started, as of the moment of asking."""
 
     def __init__(self, engine: Engine) -> None:
-        self._catalogue = engine.catalogue
+        self._engine, self._catalogue = engine, engine.catalogue
 
     def __contains__(self, container_id: object) -> bool:
+        if os.path.isdir(PodPlaces(self._engine.root, str(container_id)).directory):
+            return is_pod_alive(self._engine, str(container_id))
         directory = self._catalogue.directory(str(container_id))
         # One that lost its monitor is alive as long as its processes are.
         return is_held(directory) or read_state(directory).status == "dead"
@@ -77,7 +85,7 @@ def _sweep_gone(engine: Engine, name: str) -> None:
     """Finish a removal; another process may be at it, and then does the rest."""
     container_id = name.removeprefix(GONE_PREFIX)
     with contextlib.suppress(ContainerKitError, OSError):
-        group = engine.cgroups.open(container_id)
+        group = engine.cgroup_of(container_id)
         if group.exists():
             group.kill()
             group.try_remove(1.0)
@@ -125,13 +133,27 @@ def _sweep_holds(engine: Engine) -> None:
             engine.store.remove_root(owner)
 
 
-def _sweep_cgroups(engine: Engine) -> None:
-    """Remove the cgroups of this root whose container is gone: whoever removed it was cut off, or gave up.
+def _sweep_cgroups(engine: Engine, below: str = "") -> None:
+    """Remove the cgroups of this root whose container or pod is gone: its remover was cut off, or gave up.
 
-    A container's directory is there before its cgroup and longer, so one without belongs to nobody.
+    A container's directory is there before its cgroup and longer, so one without belongs to nobody; so it is
+    with pods.  Other cgroups are there to have pods in them, and belong to who made them.
     """
+    groups = engine.cgroups_below(below)
+    for name in groups.names():
+        path = f"{below}/{name}" if below else name
+        if _is_kept(engine, name):
+            if not _ID.fullmatch(name):
+                _sweep_cgroups(engine, path)
+            continue
+        with contextlib.suppress(ContainerKitError, OSError):
+            groups.open(name).try_remove()
+
+
+def _is_kept(engine: Engine, name: str) -> bool:
     catalogue = engine.catalogue
-    for name in engine.cgroups.names():
-        if not any(os.path.exists(catalogue.directory(known)) for known in (name, GONE_PREFIX + name)):
-            with contextlib.suppress(ContainerKitError, OSError):
-                engine.cgroups.open(name).try_remove()
+    if name.startswith(POD_CGROUP):
+        return os.path.exists(PodPlaces(engine.root, name.removeprefix(POD_CGROUP)).directory)
+    if not _ID.fullmatch(name):
+        return True
+    return any(os.path.exists(catalogue.directory(known)) for known in (name, GONE_PREFIX + name))

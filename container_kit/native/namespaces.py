@@ -15,7 +15,7 @@ from container_kit.errors import LimitExceeded, PermissionMissing
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor, duplicate, open_path
 
-__all__ = ["NetworkNamespace", "new_network"]
+__all__ = ["NetworkNamespace", "new_network", "shared_namespaces"]
 
 _NETLINK, _RAW, _ROUTE = 16, 3, 0
 _EPERM, _ENOSPC = 1, 28
@@ -152,6 +152,27 @@ def new_network(
         )
     check(result, "cannot make a network namespace", f"/proc/sys/{path}" if path else None)
     return made
+
+
+def shared_namespaces(owner_user_namespace_fd: int | None = None) -> tuple[Descriptor, Descriptor]:
+    """New IPC and UTS namespaces: what several containers share beside a network.
+
+    Args:
+        owner_user_namespace_fd: The user namespace that shall own them; None for the caller's.
+
+    Raises:
+        PermissionMissing: The caller may not make them.
+        KernelError: They cannot be made.
+    """
+    ipc, uts = Descriptor(), Descriptor()
+    owner = -1 if owner_user_namespace_fd is None else owner_user_namespace_fd
+    result = lib.ck_shared_namespaces(ipc._cell, uts._cell, owner)
+    if result == -_EPERM:
+        raise PermissionMissing(
+            _EPERM, "cannot make namespaces: that needs CAP_SYS_ADMIN, or a user namespace of one's own"
+        )
+    check(result, "cannot make IPC and UTS namespaces")
+    return ipc, uts
 
 
 def _settings(settings: Iterable[tuple[str, str]]) -> bytes:
