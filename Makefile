@@ -50,7 +50,7 @@ system:
 $(VENV)/.built: $(NATIVE)
 	@test -d $(VENV) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the package and its tools into $(VENV)"
-	$(BIN)/pip install --quiet --config-settings editable_mode=compat --editable '.[test,lint,cli,server,sign]'
+	$(BIN)/pip install --quiet --config-settings editable_mode=compat --editable '.[test,lint,cli,server,sign,cluster]'
 	@touch $@
 
 clean:

@@ -1,0 +1,200 @@
+"""The store in memory: the live state of all resources, one lock, one revision.
+
+With a journal it is also the live half of a store in a file: what is committed has been written there first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from container_kit.cluster.store.collection import Collection, Watcher
+from container_kit.cluster.store.heartbeats import HEARTBEAT_RESOURCES
+from container_kit.cluster.store.words import AlreadyThere, Changed, Event, EventType, Record, Sink, Snapshot
+from container_kit.errors import WrongState
+
+if TYPE_CHECKING:
+    from container_kit.cluster.store.journal import Journal, Saved
+
+__all__ = ["MemoryStore"]
+
+_Lock = AbstractContextManager[Any]  # threading.RLock is a function
+
+_encode = msgspec.json.Encoder().encode
+
+
+class MemoryStore:
+    """A `Store` whose objects end with the process, unless a journal is given."""
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        # A sink may close its own watch, so the thread that holds the lock may take it again.
+        self._lock = threading.RLock()
+        self._collections: dict[str, Collection] = {}
+        self._journal = journal
+        self._floor = 0
+        self._closed = False
+        self.revision = 0
+        if journal is not None:
+            self._start_from(journal.read())
+
+    @classmethod
+    def from_snapshot(cls, path: str) -> MemoryStore:
+        """A store in memory that starts with the objects of a snapshot.
+
+        Raises:
+            NotFound: There is no file at *path*.
+        """
+        from container_kit.cluster.store.journal import read_snapshot
+
+        store = MemoryStore()
+        store._start_from(read_snapshot(path))
+        return store
+
+    def get(self, resource: str, namespace: str, name: str) -> Record | None:
+        collection = self._collections.get(resource)
+        return collection.get(namespace, name) if collection else None
+
+    def list(self, resource: str, namespace: str | None = None) -> Snapshot:
+        with self._lock:
+            return Snapshot(self.revision, self._collection(resource).records(namespace))
+
+    def list_at(self, resource: str, namespace: str | None, revision: int) -> Snapshot:
+        with self._lock:
+            return Snapshot(revision, self._collection(resource).records_at(namespace, revision))
+
+    def create(self, resource: str, namespace: str, name: str, obj: dict[str, Any]) -> Record:
+        with self._lock:
+            collection = self._collection(resource)
+            there = collection.get(namespace, name)
+            if there is not None:
+                raise AlreadyThere(there)
+            return self._commit(collection, "ADDED", namespace, name, None, obj)
+
+    def replace(self, record: Record, obj: dict[str, Any]) -> Record:
+        with self._lock:
+            collection = self._unchanged(record)
+            return self._commit(collection, "MODIFIED", record.namespace, record.name, record, obj)
+
+    def delete(self, record: Record, obj: dict[str, Any] | None = None) -> Record:
+        with self._lock:
+            collection = self._unchanged(record)
+            last = msgspec.json.decode(record.raw) if obj is None else obj
+            return self._commit(collection, "DELETED", record.namespace, record.name, record, last)
+
+    def watch(self, resource: str, since: int, sink: Sink, namespace: str | None = None) -> _Watch:
+        with self._lock:
+            collection = self._collection(resource)
+            for event in collection.events_after(since, namespace):
+                sink(event)
+            watcher = Watcher(sink, namespace)
+            collection.watchers += (watcher,)
+            return _Watch(self._lock, collection, watcher)
+
+    def compact(self, revision: int) -> None:
+        with self._lock:
+            revision = min(revision, self.revision)
+            self._floor = max(self._floor, revision)
+            for collection in self._collections.values():
+                self._forgotten(collection, collection.forget_until(revision))
+
+    def snapshot(self, path: str) -> None:
+        from container_kit.cluster.store.journal import write_snapshot
+
+        with self._lock:
+            revision = self.revision
+            records = [record for collection in self._collections.values() for record in collection.records()]
+        write_snapshot(path, revision, records)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for collection in self._collections.values():
+                collection.watchers = ()
+            if self._journal is not None:
+                self._journal.finish(self.revision)
+
+    def _commit(
+        self,
+        collection: Collection,
+        type: EventType,
+        namespace: str,
+        name: str,
+        previous: Record | None,
+        obj: dict[str, Any],
+    ) -> Record:
+        """Write it to the journal; then it has happened, and live state and watchers follow."""
+        if self._closed:
+            what = f"{collection.resource} {namespace}/{name}"
+            raise WrongState(f"{what} cannot be written: the store is closed; start the cluster again")
+        revision = self.revision + 1
+        obj["metadata"]["resourceVersion"] = str(revision)
+        record = Record(collection.resource, namespace, name, revision, _encode(obj))
+        event = Event(type, record, previous)
+        if self._journal is not None:
+            self._journal.append(event)
+        try:
+            self._settle(collection, event)
+        except BaseException:  # a signal's handler may raise anywhere, and half a write may not stay
+            self._settle(collection, event)
+            raise
+        return record
+
+    def _settle(self, collection: Collection, event: Event) -> None:
+        """May be repeated; watchers then hear of the event twice."""
+        self.revision = event.record.revision
+        collection.apply(event)
+        self._forgotten(collection, collection.forget_surplus())
+        collection.tell(event)
+
+    def _forgotten(self, collection: Collection, events: Sequence[Event]) -> None:
+        if self._journal is not None and events:
+            self._journal.forget(collection.resource, collection.floor, events)
+
+    def _start_from(self, saved: Saved) -> None:
+        """Live state and history follow from the journal's rows, one after the other."""
+        self._floor, self.revision = saved.floor, saved.revision
+        for row in saved.rows:
+            collection = self._collection(row.resource)
+            previous = collection.get(row.namespace, row.name)
+            if row.deleted and previous is None:
+                continue
+            record = Record(row.resource, row.namespace, row.name, row.revision, row.raw)
+            type: EventType = "DELETED" if row.deleted else "MODIFIED" if previous else "ADDED"
+            collection.apply(Event(type, record, previous))
+        for resource, floor in saved.floors.items():
+            self._collection(resource).forget_until(floor)
+        for collection in self._collections.values():
+            collection.forget_until(self._floor)
+            self._forgotten(collection, collection.forget_surplus())
+
+    def _unchanged(self, record: Record) -> Collection:
+        collection = self._collection(record.resource)
+        current = collection.get(record.namespace, record.name)
+        if current is None or current.revision != record.revision:
+            raise Changed(record, current)
+        return collection
+
+    def _collection(self, resource: str) -> Collection:
+        found = self._collections.get(resource)
+        if found is None:
+            heartbeats = resource in HEARTBEAT_RESOURCES
+            found = self._collections[resource] = Collection(resource, self._floor, heartbeats=heartbeats)
+        return found
+
+
+class _Watch:
+    """The `WatchHandle` of both stores."""
+
+    def __init__(self, lock: _Lock, collection: Collection, watcher: Watcher) -> None:
+        self._lock, self._collection, self._watcher = lock, collection, watcher
+
+    def close(self) -> None:
+        with self._lock:
+            others = (one for one in self._collection.watchers if one is not self._watcher)
+            self._collection.watchers = tuple(others)
