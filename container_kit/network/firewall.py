@@ -81,14 +81,19 @@ def _make_all(asked: int, rules: BridgeFilter, doing: str) -> None:
 
 def set_up_undo(network: NetworkRecord) -> Undo:
     """What takes the tables away, each by a message of its own."""
-    tables = BridgeFilter(network).tables
-    return Undo(messages=tuple((NETFILTER, batch([table.delete()])) for table in tables))
+    return Undo(messages=tuple((NETFILTER, batch([table.delete()])) for table in _all_tables(network)))
+
+
+def _all_tables(network: NetworkRecord) -> Sequence[Table]:
+    """Those that are the network's, and that of services, which others make."""
+    rules = BridgeFilter(network)
+    return (*rules.tables, rules.services) if rules.has_services else rules.tables
 
 
 def tear_down(network: NetworkRecord, host: NetworkNamespace) -> None:
     """Take the network's tables away; may be repeated."""
     with _netfilter(host) as asked, suppress(UnsupportedFeature, PermissionMissing):
-        for table in BridgeFilter(network).tables:
+        for table in _all_tables(network):
             # To ask is cheap; a batch that finds nothing waits for a grace period all the same.
             if _exist(asked, [table]):
                 _tell_anyway(asked, batch([table.delete()]))

@@ -94,6 +94,16 @@ class BridgeFilter:
         return Table("bridge", self.walls.name)
 
     @property
+    def services(self) -> Table:
+        """The table of who gives the network's containers services; its rules are not ours."""
+        return Table("inet", f"{self.walls.name}_svc")
+
+    @property
+    def has_services(self) -> bool:
+        """Whether somebody makes that table, so that it has to go with the network."""
+        return self._has("services", "true")
+
+    @property
     def tables(self) -> tuple[Table, ...]:
         """Those that the network has."""
         return (self.walls, self.ports, self.members) if self.has_members else (self.walls, self.ports)
@@ -184,6 +194,8 @@ class BridgeFilter:
         for subnet in self._subnets:
             if not self._is_internal and not self._has("masquerade", "false"):
                 away = nft.outgoing(bridge, equal=False)
+                if not self.network.options.isolate:  # those whom it may reach know the way back
+                    away += nft.outgoing(_OUR_BRIDGES, equal=False)
                 yield walls.rule("postrouting", nft.source_in(subnet), away, nft.masquerade())
             # From one container to another by way of a published port: answers must come back that way.
             back = [nft.outgoing(bridge), nft.source_in(subnet), nft.is_new_connection_translated()]

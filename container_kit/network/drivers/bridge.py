@@ -44,6 +44,7 @@ _OPTIONS = {
     "icc": ("true", "false"),
     "masquerade": ("true", "false"),
     "metadata": ("allow", "block"),
+    "services": ("true", "false"),
     "spoofing": ("allow", "block"),
 }
 # The host asks for IPv6 neighbours with an address of the link; that of the kernel is ready some time later.
