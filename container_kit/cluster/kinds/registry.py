@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from container_kit.cluster.kinds.defaults import DEFAULTS, RBAC
+from container_kit.cluster.kinds.fields import FIELDS
 from container_kit.cluster.kinds.jobs import JobStrategy
 from container_kit.cluster.kinds.metadata import NameRule
 from container_kit.cluster.kinds.pods import PodStrategy
@@ -112,4 +113,5 @@ def strategy_for(group: str, kind: str) -> Strategy:
         generation=key not in _NO_GENERATION,
         status=has_status(group, kind),
         first_status=_FIRST_STATUS.get(key),
+        fields=FIELDS.get(key),
     )

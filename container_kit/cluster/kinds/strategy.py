@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from container_kit.cluster.kinds.metadata import NameRule, check_metadata, check_metadata_update
 from container_kit.cluster.kinds.shape import canonical
+from container_kit.cluster.kinds.tables import Columns, columns_for
 from container_kit.cluster.meta import FieldError, Object, name_of, namespace_of
 from container_kit.cluster.meta.names import dns1123_subdomain_problems
 
@@ -78,6 +79,7 @@ class Strategy:
         status: Whether ``status`` is written only through its subresource.
         first_status: The status of a new object; None for none.
         fields: Selectable fields beside those of metadata: label and how to read it.
+        columns: The columns of tables; None for those known of the kind.
     """
 
     #: What a write through the status subresource leaves alone beside the spec.
@@ -98,12 +100,14 @@ class Strategy:
         status: bool = True,
         first_status: Mapping[str, Any] | None = None,
         fields: Mapping[str, Callable[[Object], str]] | None = None,
+        columns: Columns | None = None,
     ) -> None:
         self.group, self.kind, self.namespaced = group, kind, namespaced
         self.name_rule, self.generation, self.status = name_rule, generation, status
         self._defaults, self._checks, self._update_checks = defaults, tuple(checks), tuple(update_checks)
         self._warn, self._first_status = warn, first_status
         self._fields = dict(fields or {})
+        self._columns = columns
 
     def default(self, obj: Object) -> None:
         """Bring *obj* into canonical form and complete it, in place; may be repeated."""
@@ -170,6 +174,13 @@ class Strategy:
     def warnings(self, obj: Object, old: Object | None = None) -> list[str]:
         """What clients should be told about an object that is stored all the same."""
         return self._warn(obj, old) if self._warn else []
+
+    @property
+    def columns(self) -> Columns:
+        """How objects become rows of tables."""
+        if self._columns is None:
+            self._columns = columns_for(self.group, self.kind)
+        return self._columns
 
     @property
     def field_labels(self) -> frozenset[str]:
