@@ -62,6 +62,8 @@ class Context:
         while self._at_end:
             self._at_end.pop()()
 
+    take_back = finish
+
 
 class Strategy:
     """The rules of one kind; the defaults serve kinds that nothing is known of.
@@ -193,6 +195,9 @@ class Strategy:
         """The value of each of `field_labels`."""
         values = {label: read(obj) for label, read in self._fields.items()}
         return values | {"metadata.name": name_of(obj), "metadata.namespace": namespace_of(obj)}
+
+    def after_delete(self, obj: Object, ctx: Context) -> None:
+        """Give back what a deleted object held."""
 
     def _reset_status(self, obj: Object) -> None:
         obj.pop("status", None)
