@@ -49,8 +49,8 @@ PLAIN = _words(
 )
 # ... and these are pointers all the same.
 POINTERS = _words(
-    """
-    readOnly:CSIVolumeSource observedGeneration:HorizontalPodAutoscalerStatus count:VolumeNodeResources
+    """ readOnly:CSIVolumeSource observedGeneration:HorizontalPodAutoscalerStatus count:VolumeNodeResources
+    readOnly:AzureDiskVolumeSource
     """
 )
 # Optional strings are plain, but for these.
@@ -76,10 +76,24 @@ STRING_POINTERS = _words(
     parameterNotFoundAction error:PortStatus error:IngressPortStatus ipMode kind:AzureDiskVolumeSource
     """
 )
-# Slices and maps without ``omitempty``: written as null when there are none.
-NULLABLE = _words(
+# Times are plain, and null when they are zero, but for these.
+TIME_POINTERS = _words(
     """
-    rules:Role rules:ClusterRole currentMetrics:HorizontalPodAutoscalerStatus
+    deletionTimestamp startTime completionTime lastScheduleTime lastSuccessfulTime acquireTime renewTime
+    lastPhaseTransitionTime lastScaleTime time:ManagedFieldsEntry timeAdded
+    """
+)
+# Lists without ``omitempty`` that are not required: null when there are none.
+NULLABLE = _words(
+    """ currentMetrics:HorizontalPodAutoscalerStatus rules:Role rules:ClusterRole
+    apiGroup:TypedLocalObjectReference apiGroup:TypedObjectReference
+    conditions:CustomResourceDefinitionStatus
+    """
+)
+# Optional scalars without ``omitempty``: written even when they are zero.
+WRITTEN = _words(
+    """ availableReplicas:StatefulSetStatus reportingComponent:Event reportingInstance:Event
+    name:NodeRuntimeHandler matchingPrecedence:FlowSchemaSpec handSize queueLengthLimit queues
     """
 )
 
@@ -156,11 +170,14 @@ def _marks(known: Json) -> Json:
 
 
 def _with_marks(node: Json, place: str, required: bool) -> Json:
-    """*node* with ``x-omit-zero`` where the server leaves a zero out."""
+    """*node* with marks of what the server leaves out, and of what it writes all the same."""
+    if {place, place.partition(":")[0]} & WRITTEN and "default" in node:
+        return {**node, "x-always-written": True}
     scalar = node.get("type") in ("string", "integer", "number", "boolean")
     if scalar and not required and not _is_pointer(node["type"], place):
         node["x-omit-zero"] = True
-    if place in NULLABLE:
+    is_time = node.get("$ref", "").endswith((".Time", ".MicroTime"))
+    if place in NULLABLE or (is_time and not {place, place.partition(":")[0]} & TIME_POINTERS):
         node["x-null-when-empty"] = True
     return node
 

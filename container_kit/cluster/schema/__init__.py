@@ -14,8 +14,11 @@ from container_kit.cluster.schema.decode import decode_body as decode_body
 from container_kit.cluster.schema.decode import strict_errors as strict_errors
 from container_kit.cluster.schema.definitions import GroupVersionKind as GroupVersionKind
 from container_kit.cluster.schema.definitions import schema_of as schema_of
+from container_kit.cluster.schema.goform import empty_form as empty_form
+from container_kit.cluster.schema.goform import go_form as go_form
 from container_kit.cluster.schema.goformat import go_format as go_format
 from container_kit.cluster.schema.nodes import Schema as Schema
+from container_kit.cluster.schema.ownership import Tracker as Tracker
 from container_kit.cluster.schema.patches import json_patch as json_patch
 from container_kit.cluster.schema.patches import merge_patch as merge_patch
 from container_kit.cluster.schema.patches import read_patch as read_patch
@@ -26,9 +29,12 @@ __all__ = [
     "Findings",
     "GroupVersionKind",
     "Schema",
+    "Tracker",
     "check",
     "check_against",
     "decode_body",
+    "empty_form",
+    "go_form",
     "go_format",
     "json_patch",
     "merge_patch",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["go_format"]
+__all__ = ["go_format", "go_type_of"]
 
 
 def go_format(value: Any) -> str:
@@ -18,3 +18,18 @@ def go_format(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_TYPES = {
+    str: "string",
+    bool: "bool",
+    int: "int64",
+    float: "float64",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
+
+
+def go_type_of(value: Any) -> str:
+    """What ``%T`` says of a decoded value."""
+    return _TYPES.get(type(value), "<nil>")

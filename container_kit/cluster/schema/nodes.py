@@ -62,6 +62,12 @@ class Schema:
         return {key: Schema(child, self._resolve) for key, child in found.items()}
 
     @cached_property
+    def _undeclared(self) -> Schema | None:
+        """The type of fields of an object that has declared ones and others."""
+        inner = self.spec.get("additionalProperties")
+        return Schema(inner, self._resolve) if isinstance(inner, Mapping) else None
+
+    @cached_property
     def items(self) -> Schema:
         """What an array or a map holds; anything, if it does not say."""
         inner = self.spec.get("items" if self.type == "array" else "additionalProperties")
@@ -70,10 +76,7 @@ class Schema:
     def child(self, key: str) -> Schema | None:
         """The type of field *key*; None when there is no such field."""
         if self.type == "object":
-            found = self.properties.get(key)
-            if found is None and isinstance(self.spec.get("additionalProperties"), Mapping):
-                return Schema(self.spec["additionalProperties"], self._resolve)
-            return found
+            return self.properties.get(key) or self._undeclared
         return self.items if self.type == "map" else None
 
     @property

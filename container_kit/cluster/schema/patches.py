@@ -126,14 +126,13 @@ class _Patching:
         self._add(_path(operation, "path"), _value(operation))
 
     def _do_replace(self, operation: dict[str, Any]) -> None:
+        """As the original, which does not ask whether a field is there: only a place in a list must be."""
         path = _path(operation, "path")
-        self._get(path)
-        if not path:
-            self._document = _value(operation)
-            return
-        parent = self._get(path[:-1])
-        key = _index(path[-1], len(parent) - 1) if isinstance(parent, list) else path[-1]
-        parent[key] = _value(operation)
+        parent = self._get(path[:-1]) if path else None
+        if isinstance(parent, list):
+            parent[_index(path[-1], len(parent) - 1)] = _value(operation)
+        else:
+            self._add(path, _value(operation))
 
     def _do_remove(self, operation: dict[str, Any]) -> None:
         self._remove(_path(operation, "path"))

@@ -44,7 +44,7 @@ def test_no_recorded_object_has_an_unknown_field() -> None:
     cases = json.loads(re.sub('"<node-port-[0-9]+>"', "30000", text))["cases"]
 
     for case in cases:
-        if case["status"] >= 300:
+        if case["status"] >= 300 or "example.com" in case["stored"]["apiVersion"]:
             continue
         stored = case["stored"]
         group, _, version = stored["apiVersion"].rpartition("/")
