@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit.network import Network as Network
     from container_kit.network import Shaping as Shaping
     from container_kit.oci.progress import Progress as Progress
+    from container_kit.pods.pod import Pod as Pod
     from container_kit.registry.client import Credentials as Credentials
     from container_kit.registry.client import RegistryOptions as RegistryOptions
     from container_kit.registry.server import Registry as Registry
@@ -66,6 +67,7 @@ _HOMES = {
     "container_kit.images": "Image ManifestList Secret Snapshot sign verify",
     "container_kit.network": "EndpointRequest Network Shaping",
     "container_kit.oci.progress": "Progress",
+    "container_kit.pods": "Pod",
     "container_kit.registry.client": "Credentials RegistryOptions",
     "container_kit.registry.server": "Registry",
     "container_kit.registry.signatures": "PublicKey SigningKey",

@@ -8,6 +8,7 @@ first process of its own, which collects orphans.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from container_kit.errors import KernelError, WrongState
 from container_kit.native.descriptors import Descriptor, duplicate, open_path, open_process, socket_pair
 from container_kit.native.monitor import spawn_daemon
-from container_kit.native.namespaces import shared_namespaces
+from container_kit.native.namespaces import NetworkNamespace, shared_namespaces
 from container_kit.native.process import init_fd
 from container_kit.native.user_namespace import enter_fd
 
@@ -45,8 +46,11 @@ class SharedWorld:
         self.held: dict[str, Descriptor] = {}
 
     @classmethod
-    def make(cls, pod_id: str, network_fd: int | None) -> SharedWorld:
+    def make(cls, pod_id: str, network_fd: int | None, *, ipc: bool = True) -> SharedWorld:
         """New namespaces beside the pod's network, which is duplicated; None for the host's network.
+
+        Args:
+            ipc: False for the host's.
 
         Raises:
             KernelError: They cannot be made.
@@ -55,7 +59,9 @@ class SharedWorld:
         try:
             if network_fd is not None:
                 world.held["network"] = duplicate(network_fd)
-            world.held["ipc"], world.held["uts"] = shared_namespaces(enter_fd() or None)
+            found, world.held["uts"] = shared_namespaces(enter_fd() or None)
+            if ipc:
+                world.held["ipc"] = found
         except BaseException:
             world.close()
             raise
@@ -85,6 +91,19 @@ class SharedWorld:
     def given(self) -> tuple[str, ...]:
         """The types, in the order in which a plan takes them."""
         return tuple(kind for kind in _KINDS if kind in self.held)
+
+    def socket(self, family: int, kind: int) -> socket.socket:
+        """As :func:`socket.socket`, in the network of the pod.
+
+        Raises:
+            KernelError: There is no such socket to be had there.
+        """
+        network = self.held.get("network")
+        if network is None:
+            return socket.socket(family, kind)
+        with contextlib.closing(NetworkNamespace.at(network.fileno(), enter_fd() or None)) as inside:
+            made = inside.socket(family, kind)
+            return socket.socket(family, kind, fileno=made.give_up())
 
     def close(self) -> None:
         """Let go of them in this process; may be repeated."""

@@ -1,0 +1,98 @@
+"""Making and starting one container of a pod: the work of a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from container_kit.containers.container import Container
+from container_kit.containers.creation import create
+from container_kit.containers.finding import find_image
+from container_kit.containers.mounts import Mount
+from container_kit.containers.state_file import read_state
+from container_kit.errors import ContainerKitError, StartFailed
+from container_kit.native.descriptors import open_path
+from container_kit.pods.member import Member, open_link
+from container_kit.pods.seam import NotReady, Provision
+from container_kit.pods.settings import check_user, command_of, limits_of, settings_of
+
+if TYPE_CHECKING:
+    from container_kit.pods.running import Runner
+    from container_kit.pods.spec import ContainerSpec
+
+__all__ = ["message_file", "resize", "start_member"]
+
+
+def start_member(runner: Runner, member: Member) -> None:
+    """Start a container of the pod anew, and tell the loop's thread what came of it."""
+    runner.guarded(lambda: _start(runner, member), lambda error: runner.on_not_started(member, error))
+
+
+def _start(runner: Runner, member: Member) -> None:
+    container = _make(runner, member.spec, runner.provider(runner.pod, member.spec.raw))
+    oldest = member.note.previous
+    try:
+        container.start()
+    except StartFailed as error:
+        words = str(error)
+        container.remove(force=True)
+        raise NotReady("RunContainerError", words) from None
+    directory = runner.engine.catalogue.directory(container.id)
+    link, state = open_link(directory), read_state(directory)
+    digest = runner.engine.record(container.id).image_digest
+
+    def begun() -> None:
+        member.renew(container, digest)
+        member.state = state
+        runner.tell("Normal", "Created", f"Created container: {member.spec.name}", member.spec.name)
+        runner.on_started(member)
+        member.follow(runner, link)
+
+    runner.loop.post(begun)
+    if oldest:
+        with contextlib.suppress(ContainerKitError):
+            Container(runner.engine, oldest).remove(force=True)
+
+
+def _make(runner: Runner, one: ContainerSpec, provision: Provision) -> Container:
+    """A new container of the pod, not started yet."""
+    engine, pod = runner.engine, runner.spec
+    image = find_image(engine, provision.image, pull="never")
+    check_user(pod, one, image.defaults)
+    settings: dict[str, Any] = settings_of(pod, one, provision.env)
+    _, command = command_of(one.raw, provision.env)
+    message = Mount.bind(message_file(runner, one.name, make=True), one.message_path)
+    settings |= {
+        "mounts": [*provision.mounts, *([] if _is_covered(one, provision) else [message])],
+        "pod": runner.record.id,
+        "cgroup": runner.world.cgroup_path,
+        "hostname": runner.world.hostname,
+        "labels": {**runner.record.labels, **settings["labels"]},
+    }
+    settings |= provision.options
+    return create(engine, image, command, not runner.record.owned, settings)
+
+
+def _is_covered(one: ContainerSpec, provision: Provision) -> bool:
+    return any(mount.target == one.message_path for mount in provision.mounts)
+
+
+def message_file(runner: Runner, name: str, *, make: bool = False) -> str:
+    """Where a container leaves its last words; with *make* an empty one, that everybody in it may write."""
+    folder = f"{runner.world.places.directory}/messages"
+    path = f"{folder}/{name}"
+    if make:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o755)
+        with open_path(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666) as file:
+            os.fchmod(file.fileno(), 0o666)
+    return path
+
+
+def resize(runner: Runner, container: Container, one: ContainerSpec) -> None:
+    """Give a running container other resources."""
+    limits = limits_of(one.raw.get("resources") or {})
+    with contextlib.suppress(ContainerKitError):
+        container.update(limits=limits)
+    runner.loop.post(runner.publish)
