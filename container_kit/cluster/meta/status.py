@@ -26,6 +26,7 @@ __all__ = [
     "resource_not_found",
     "success",
     "too_many_requests",
+    "unauthorized",
 ]
 
 _NOT_FOUND_HERE = "the server could not find the requested resource"
@@ -285,3 +286,8 @@ def expired(message: str, continue_token: str = "") -> StatusError:
     """The history that was asked for is forgotten: list again."""
     metadata = {"continue": continue_token} if continue_token else None
     return StatusError(410, "Expired", message, metadata=metadata)
+
+
+def unauthorized() -> StatusError:
+    """The credentials are wrong."""
+    return StatusError(401, "Unauthorized", "Unauthorized")

@@ -1,0 +1,249 @@
+"""The API server without a network: a request comes in, a response goes out.
+
+`Api.handle` may be called from any thread and never raises: whatever goes wrong is a Status.  The chain is
+that of the original: who asks (authentication, impersonation), may they (authorization), what is there
+(routing), then the handler of the verb.
+
+Source: API Concepts; "Controlling Access to the Kubernetes API".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from container_kit.cluster.api.core import Call, Core
+from container_kit.cluster.api.deleting import delete, delete_collection
+from container_kit.cluster.api.discovery import Discovery
+from container_kit.cluster.api.encoding import json_response, text_response
+from container_kit.cluster.api.health import CHECKS, check_health, root_paths, version_document
+from container_kit.cluster.api.messages import Request, Response, User
+from container_kit.cluster.api.nodes import NodeLinks
+from container_kit.cluster.api.patching import patch
+from container_kit.cluster.api.plugins import Admission
+from container_kit.cluster.api.reading import get, list_objects
+from container_kit.cluster.api.resources import Registry, Resource, builtin_resources
+from container_kit.cluster.api.routing import Route, route_of
+from container_kit.cluster.api.subresources import SUBRESOURCES
+from container_kit.cluster.api.watching import watch
+from container_kit.cluster.api.writing import create, update
+from container_kit.cluster.kinds import strategy_for
+from container_kit.cluster.meta.status import (
+    StatusError,
+    internal_error,
+    method_not_allowed,
+    resource_not_found,
+    unauthorized,
+)
+from container_kit.cluster.meta.times import Clock
+from container_kit.cluster.store import Store
+
+__all__ = ["ANONYMOUS", "Api", "Authenticator", "Authorizer"]
+
+_log = logging.getLogger(__name__)
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+_HANDLERS: dict[str, Callable[[Call], Response]] = {
+    "get": get,
+    "list": list_objects,
+    "watch": watch,
+    "create": create,
+    "update": update,
+    "patch": patch,
+    "delete": delete,
+    "deletecollection": delete_collection,
+}
+# Which verbs need a name, and which must not have one.
+_OF_ONE = frozenset(("get", "update", "patch", "delete"))
+
+
+class Authenticator(Protocol):
+    """Finds out who asks."""
+
+    def authenticate(self, request: Request) -> User | None:
+        """The user; None if these credentials are not of its kind.
+
+        Raises:
+            StatusError: They are of its kind, and wrong.
+        """
+
+
+class Authorizer(Protocol):
+    """Decides who may do what."""
+
+    def authorize(self, user: User, route: Route) -> None:
+        """Return if they may.
+
+        Raises:
+            StatusError: 403, with the reason.
+        """
+
+
+class Api:
+    """An API server over a store.
+
+    Attributes:
+        registry: What is served; resources may be added and removed at any time.
+        admission: The plugins that writes pass; none at first.
+        authenticators: Asked in order; a request that none knows is anonymous.
+        authorizer: None lets everybody do everything.
+        nodes: The ways to the nodes, for logs, exec and the like.
+        paths: Handlers of paths that are no resources (``/openapi/v3``), by their beginning; the longest
+            wins.
+        is_ready: What /readyz asks.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock | None = None, registry: Registry | None = None) -> None:
+        self.registry = registry or Registry(builtin_resources(strategy_for))
+        self.store, self.clock = store, clock or Clock()
+        self.core = Core(store, self.clock, self.registry)
+        self.nodes: NodeLinks = self.core.nodes
+        self.discovery = Discovery(self.registry)
+        self.authenticators: list[Authenticator] = []
+        self.authorizer: Authorizer | None = None
+        self.paths: dict[str, Callable[[Request, User], Response]] = {}
+        self.is_ready: Callable[[], bool] = lambda: True
+
+    @property
+    def admission(self) -> Admission:
+        """The plugins that writes pass."""
+        return self.core.admission
+
+    def handle(self, request: Request) -> Response:
+        """Answer *request*."""
+        try:
+            return self._answer(request)
+        except StatusError as error:
+            return _refusal(error, request)
+        except Exception:
+            # The client is told that it is our fault, not how we are made.
+            _log.exception("%s %s failed", request.method, request.path)
+            return _refusal(internal_error("Internal error occurred: see the log of the server"), request)
+
+    def _answer(self, request: Request) -> Response:
+        user = request.user or self._authenticate(request)
+        route = route_of(request)
+        if self.authorizer is not None:
+            user = self._impersonated(request, user)
+            self.authorizer.authorize(user, route)
+        if not route.is_resource:
+            return self._answer_path(request, user)
+        resource = self._find(route)
+        return _handler(route, resource, request)(Call(self.core, request, route, resource, user))
+
+    def _authenticate(self, request: Request) -> User:
+        for authenticator in self.authenticators:
+            user = authenticator.authenticate(request)
+            if user is not None:
+                return user
+        if request.headers.get("authorization"):
+            raise unauthorized()
+        return ANONYMOUS
+
+    def _impersonated(self, request: Request, user: User) -> User:
+        if not any(name.startswith("impersonate-") for name in request.headers):
+            return user
+        from container_kit.cluster.api.impersonation import impersonated
+
+        assert self.authorizer is not None
+        return impersonated(request, user, self.authorizer)
+
+    def _find(self, route: Route) -> Resource:
+        resource = self.registry.find(route.group, route.version, route.resource)
+        if resource is not None and _fits(route, resource):
+            return resource
+        if route.group and route.group not in self.registry.groups():
+            raise _NoSuchPath()
+        raise resource_not_found()
+
+    def _answer_path(self, request: Request, user: User) -> Response:
+        path = request.path.rstrip("/") or "/"
+        begins = [prefix for prefix in self.paths if path == prefix or path.startswith(prefix + "/")]
+        if begins:
+            return self.paths[max(begins, key=len)](request, user)
+        known = self._known_path(request, path)
+        if known is None:
+            parts = path.split("/")
+            if parts[1] == "api" or (parts[1] == "apis" and parts[2] in self.registry.groups()):
+                raise resource_not_found()
+            raise _NoSuchPath()
+        return known
+
+    def _known_path(self, request: Request, path: str) -> Response | None:
+        head, _, rest = path[1:].partition("/")
+        answer: Response | None = None
+        if path == "/version":
+            answer = json_response(version_document())
+        elif path == "/":
+            answer = json_response(root_paths(self.registry.groups()))
+        elif head in CHECKS:
+            answer = check_health(request, head, rest, self.is_ready)
+        elif head in ("api", "apis"):
+            answer = self.discovery.answer(request)
+        if answer is not None and request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        return answer
+
+    def add_paths(self, handlers: Iterable[tuple[str, Callable[[Request, User], Response]]]) -> None:
+        """Serve more paths that are no resources."""
+        self.paths.update(handlers)
+
+
+class _NoSuchPath(StatusError):
+    """There is nothing at this path, and never a Status."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "NotFound", "404 page not found\n")
+
+
+def _refusal(error: StatusError, request: Request) -> Response:
+    if isinstance(error, _NoSuchPath):
+        return text_response(error.message, 404)
+    if request.method == "HEAD":
+        return Response(error.code, {"Content-Type": "application/json"})
+    answer = json_response(error.status(), error.code)
+    if error.retry_after_s:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
+
+
+def _fits(route: Route, resource: Resource) -> bool:
+    """Whether the path may speak of this resource: with a namespace or without, with a part that it has."""
+    if route.subresource and route.subresource not in resource.subresources:
+        return False
+    if resource.namespaced:
+        return bool(route.namespace) or not route.name or route.verb in ("list", "watch", "create")
+    return not route.namespace or resource.plural == "namespaces"
+
+
+def _handler(route: Route, resource: Resource, request: Request) -> Callable[[Call], Response]:
+    """Who handles the verb.
+
+    Raises:
+        StatusError: 405: nobody.
+    """
+    if request.method in ("HEAD", "OPTIONS"):
+        raise method_not_allowed()
+    if route.subresource:
+        return _sub_handler(route, resource)
+    if route.verb not in resource.verbs:
+        raise method_not_allowed()
+    is_whole = resource.namespaced and not route.namespace
+    if is_whole and route.verb not in ("list", "watch"):
+        raise method_not_allowed()
+    named = bool(route.path.rstrip("/").rpartition("/")[2] == route.name and route.name)
+    if (route.verb in _OF_ONE) != named and route.verb not in ("list", "watch"):
+        raise method_not_allowed()
+    return _HANDLERS[route.verb]
+
+
+def _sub_handler(route: Route, resource: Resource) -> Callable[[Call], Response]:
+    if route.verb not in resource.subresources[route.subresource].verbs:
+        raise method_not_allowed()
+    by_verb = SUBRESOURCES.get((resource.key, route.subresource), SUBRESOURCES.get(("", route.subresource)))
+    handler = by_verb.get(route.verb) if by_verb else None
+    if handler is None:
+        raise method_not_allowed()
+    return handler

@@ -1,0 +1,145 @@
+"""patch: four ways to say what should be different.
+
+Source: API Concepts, "Updates to existing resources"; apiserver endpoints/handlers/patch.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from container_kit.cluster.api.core import Call
+from container_kit.cluster.api.decoding import body_bytes
+from container_kit.cluster.api.encoding import encode
+from container_kit.cluster.api.messages import Response
+from container_kit.cluster.api.options import WriteOptions, write_options
+from container_kit.cluster.api.reading import respond_with
+from container_kit.cluster.api.writing import change, check_name, check_place
+from container_kit.cluster.meta.objects import Object
+from container_kit.cluster.meta.status import FieldError, StatusError, invalid
+from container_kit.cluster.schema import (
+    Findings,
+    check,
+    check_against,
+    json_patch,
+    merge_patch,
+    read_patch,
+    schema_of,
+    strategic_merge,
+    strict_errors,
+)
+
+__all__ = ["patch", "patch_maker"]
+
+_KINDS = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+_OF_CUSTOM = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
+
+
+def patch(call: Call) -> Response:
+    """Change a part of an object."""
+    kind = _kind_of(call)
+    options = write_options(call.request, "PatchOptions", apply=kind == "apply")
+    if kind == "apply":
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    return respond_with(call, change(call, patch_maker(call, kind, options), options))
+
+
+def _kind_of(call: Call) -> str:
+    media_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
+    kind = _KINDS.get(media_type)
+    if kind is None:
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    if kind == "strategic" and not call.resource.is_typed:
+        accepted = ", ".join(_OF_CUSTOM)
+        message = (
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        )
+        raise StatusError(415, "UnsupportedMediaType", message)
+    return kind
+
+
+def patch_maker(
+    call: Call, kind: str, options: WriteOptions, of: tuple[str, str, str] | None = None
+) -> Callable[[Object], Object]:
+    """The function that applies the patch in the body.
+
+    Args:
+        kind: ``json``, ``merge`` or ``strategic``.
+        of: Group, version and kind of what is patched, when it is not the resource's own.
+    """
+    resource = call.resource
+    gvk = of or (resource.group, resource.version, resource.kind)
+    schema = schema_of(gvk) if of else resource.schema or schema_of(gvk)
+    body, duplicates = read_patch(body_bytes(call), kind)
+
+    def make(current: Object) -> Object:
+        patched: Object = _patched(current, body, kind, schema)
+        _check_patched(call, patched, kind, body, gvk, duplicates, options, schema)
+        patched["metadata"] = patched.get("metadata") or {}
+        check_name(call, patched["metadata"])
+        check_place(call, patched["metadata"])
+        return patched
+
+    return make
+
+
+def _patched(current: Object, body: Any, kind: str, schema: Any) -> Any:
+    if kind == "json":
+        return json_patch(current, body)
+    if kind == "merge":
+        return merge_patch(current, body)
+    return strategic_merge(current, body, schema)
+
+
+def _check_patched(
+    call: Call,
+    patched: Any,
+    kind: str,
+    body: Any,
+    gvk: tuple[str, str, str],
+    duplicates: list[str],
+    options: WriteOptions,
+    schema: Any,
+) -> None:
+    """What came out must still be of the kind.
+
+    Raises:
+        StatusError: 422 in the words of a patch.
+    """
+    shown = encode(patched).decode() if kind != "strategic" else _go_map(body)
+    found = _findings(patched, gvk, schema)
+    if found.errors:
+        raise invalid("", "", [FieldError.invalid("patch", shown, found.errors[0])])
+    if not found.unknown_fields and not duplicates:
+        return
+    prefix = "json patch " if kind == "json" else ""
+    twice = [f'{prefix}duplicate field "{path}"' for path in duplicates]
+    problems = twice + strict_errors(found.unknown_fields, [])
+    if options.validation == "Strict":
+        detail = f"strict decoding error: {', '.join(problems)}"
+        raise invalid("", "", [FieldError.invalid("patch", shown, detail)])
+    if options.validation == "Warn":
+        for problem in problems:
+            call.warn(problem)
+    found.drop_unknown(patched)
+
+
+def _findings(patched: Any, gvk: tuple[str, str, str], schema: Any) -> Findings:
+    group, version, name = gvk
+    expected = f"{group}/{version}" if group else version
+    found = check_against(patched, schema) if schema is not None else check(patched, gvk)
+    given = (patched.get("apiVersion"), patched.get("kind")) if isinstance(patched, dict) else ("", "")
+    if isinstance(patched, dict) and given != (expected, name):
+        found.errors.insert(0, f"the object is now {given[1]} in {given[0]}, not {name} in {expected}")
+    return found
+
+
+def _go_map(value: Any) -> str:
+    from container_kit.cluster.schema import go_format
+
+    return go_format(value)

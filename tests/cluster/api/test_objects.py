@@ -1,0 +1,75 @@
+"""Objects are created, read, changed and removed."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.cluster.api.conftest import MAPS, Asking, document
+
+
+def test_an_object_lives_through_all_verbs(server: Asking) -> None:
+    """What was created is read, replaced, patched, listed and deleted, each time with a new version."""
+    made = server.do("POST", MAPS, {"metadata": {"name": "a"}, "data": {"x": "1"}})
+    assert made["kind"] == "ConfigMap" and made["metadata"]["uid"]
+    assert server.do("GET", f"{MAPS}/a") == made
+    replaced = server.do("PUT", f"{MAPS}/a", {**made, "data": {"x": "2"}})
+    patch = {"data": {"y": "3"}}
+    patched = server.do("PATCH", f"{MAPS}/a", patch, content_type="application/merge-patch+json")
+    assert patched["data"] == {"x": "2", "y": "3"}
+    versions = [int(obj["metadata"]["resourceVersion"]) for obj in (made, replaced, patched)]
+    assert versions == sorted(set(versions))
+    listed = server.do("GET", MAPS)
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a"] and "kind" not in listed["items"][
+        0
+    ]
+    assert server.do("DELETE", f"{MAPS}/a")["status"] == "Success"
+    assert server.fail("GET", f"{MAPS}/a") == (404, "NotFound", 'configmaps "a" not found')
+
+
+def test_who_read_an_old_version_is_refused(server: Asking) -> None:
+    """An update that names a version must be of the newest; one that names none always is."""
+    first = server.config_map("a")
+    server.do("PUT", f"{MAPS}/a", {**first, "data": {"x": "2"}})
+    assert server.fail("PUT", f"{MAPS}/a", {**first, "data": {"x": "3"}})[:2] == (409, "Conflict")
+    assert server.do("PUT", f"{MAPS}/a", {"metadata": {"name": "a"}, "data": {"x": "4"}})["data"] == {
+        "x": "4"
+    }
+
+
+def test_an_update_that_changes_nothing_is_no_write(server: Asking) -> None:
+    """The version stays and no watcher is woken."""
+    made = server.config_map("a")
+    assert server.do("PUT", f"{MAPS}/a", made)["metadata"] == made["metadata"]
+    assert server.store.revision == int(made["metadata"]["resourceVersion"])
+
+
+def test_patches_of_many_threads_are_all_there(server: Asking) -> None:
+    """A patch without a version is applied again when somebody was faster: none is lost."""
+    server.config_map("a")
+
+    def write(thread: int) -> None:
+        for number in range(25):
+            patch = {"data": {f"{thread}-{number}": ""}}
+            server.do("PATCH", f"{MAPS}/a", patch, content_type="application/merge-patch+json")
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.do("GET", f"{MAPS}/a")["data"]) == 1 + 4 * 25
+
+
+def test_the_body_of_a_caller_is_never_changed(server: Asking) -> None:
+    """Callers in this process hand over their own objects and keep them as they were."""
+    body = {"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {}}
+    server.do("POST", MAPS, body)
+    assert body == {"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {}}
+
+
+def test_a_bug_of_ours_is_a_status_and_tells_nothing(server: Asking) -> None:
+    """Whatever breaks inside, the client gets a Status of code 500 and no traceback."""
+    server.api.store.list = None  # type: ignore[method-assign, assignment]
+    answer = server.ask("GET", MAPS)
+    assert answer.status == 500 and document(answer)["reason"] == "InternalError"
+    assert b"Traceback" not in bytes(answer.body) and b"NoneType" not in bytes(answer.body)  # type: ignore[arg-type]
