@@ -7,7 +7,7 @@ it on one thread that sleeps when there is nothing to do (`Manager`), and tellin
 
 from container_kit.cluster.controllers.framework.events import EventRecorder, EventType
 from container_kit.cluster.controllers.framework.informer import Informer, Listener
-from container_kit.cluster.controllers.framework.manager import Controller, Manager, Mapper, keys_of
+from container_kit.cluster.controllers.framework.manager import Controller, Manager, Mapper, keys_of, nobody
 from container_kit.cluster.controllers.framework.queue import WorkQueue
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "Mapper",
     "WorkQueue",
     "keys_of",
+    "nobody",
 ]

@@ -24,13 +24,14 @@ class Informer:
 
     Args:
         resource: ``pods``, ``deployments.apps``.
+        is_partial: Keep nothing but metadata, for those who look after objects whatever they are.
 
     Attributes:
         is_synced: Whether the first list has been seen: before that an absent object may well exist.
     """
 
-    def __init__(self, resource: str) -> None:
-        self.resource, self.is_synced = resource, False
+    def __init__(self, resource: str, *, is_partial: bool = False) -> None:
+        self.resource, self.is_partial, self.is_synced = resource, is_partial, False
         self._objects: dict[_Place, Object] = {}
         self._indexes: dict[str, _Index] = {}
         self._listeners: list[Listener] = []
@@ -74,6 +75,12 @@ class Informer:
         elif event.type in ("ADDED", "MODIFIED"):
             self._remember(_place(event.object), event.object)
 
+    def widen(self) -> None:
+        """Keep whole objects from now on; what is kept already is replaced by the next list."""
+        self.is_partial = self.is_synced = False
+        for place, obj in self._objects.items():
+            self._objects[place] = {**obj, "metadata": {**obj["metadata"], "resourceVersion": ""}}
+
     def replace(self, objects: Iterable[Object]) -> None:
         """Take over a whole list: what is not in it is gone."""
         found = {_place(obj): obj for obj in objects}
@@ -87,6 +94,8 @@ class Informer:
         old = self._objects.get(place)
         if old is not None and _revision(old) == _revision(obj):
             return
+        if self.is_partial:
+            obj = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": obj["metadata"]}
         self._objects[place] = obj
         for index in self._indexes.values():
             index.update(place, old, obj)

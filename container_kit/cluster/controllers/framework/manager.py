@@ -24,7 +24,7 @@ from container_kit.cluster.controllers.framework.informer import Informer
 from container_kit.cluster.controllers.framework.queue import WorkQueue
 from container_kit.cluster.meta import Clock, Key, Object
 
-__all__ = ["Controller", "Manager", "Mapper", "keys_of"]
+__all__ = ["Controller", "Manager", "Mapper", "keys_of", "nobody"]
 
 Mapper = Callable[["Object | None", "Object | None"], Iterable[Key]]
 """From a change (the object before and after it) to the keys that are to be looked at again."""
@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 # their owner is looked at for a tenth of the time, and nobody notices the delay.
 _REST_FACTOR, _LONGEST_REST_S = 10, 0.05
 _SPOOL_LIMIT = 1000
+_UNTIL_LISTED_S = 0.01
 
 
 class Controller(Protocol):
@@ -43,7 +44,10 @@ class Controller(Protocol):
     name: str
 
     def watches(self) -> Mapping[str, Mapper]:
-        """Which resources it looks at, and whom a change of each concerns."""
+        """Which resources it looks at, and whom a change of each concerns (maybe `nobody`).
+
+        `reconcile` is not called before each of them has been listed once.
+        """
 
     def reconcile(self, key: Key) -> float | None:
         """Move the world towards the wish; safe to call at any time.
@@ -68,6 +72,11 @@ def keys_of(key_of: Callable[[Object], Iterable[Key]]) -> Mapper:
     return mapper
 
 
+def nobody(old: Object | None, new: Object | None) -> Iterable[Key]:
+    """The mapper of a resource that is looked at, but whose changes are no reason to act."""
+    return ()
+
+
 class Manager:
     """Runs controllers on one thread.
 
@@ -89,6 +98,7 @@ class Manager:
         self._informers: dict[str, Informer] = {}
         self._closers: dict[str, Callable[[], None]] = {}
         self._watching = _Watching(self)
+        self._needed: dict[Controller, list[Informer]] = {self._watching: []}
         self._thread: threading.Thread | None = None
         self._is_stopping = False
 
@@ -100,11 +110,18 @@ class Manager:
         """Writes events as *component*, as soon as there is nothing more urgent to do."""
         return EventRecorder(self._client_of(name or component), component, self.clock, self._spool.append)
 
-    def informer(self, resource: str) -> Informer:
-        """What is known of *resource*; the same for all who ask, and watched from now on."""
+    def informer(self, resource: str, *, is_partial: bool = False) -> Informer:
+        """What is known of *resource*; the same for all who ask, and watched from now on.
+
+        Args:
+            is_partial: Metadata is enough.
+        """
         found = self._informers.get(resource)
         if found is None:
-            found = self._informers[resource] = Informer(resource)
+            found = self._informers[resource] = Informer(resource, is_partial=is_partial)
+            self._inbox.put((self._open, resource))
+        elif found.is_partial and not is_partial:
+            found.widen()
             self._inbox.put((self._open, resource))
         return found
 
@@ -117,7 +134,9 @@ class Manager:
 
     def add(self, controller: Controller) -> None:
         """Let *controller* act on every change that concerns it."""
-        for resource, mapper in controller.watches().items():
+        watches = controller.watches()
+        self._needed[controller] = [self.informer(resource) for resource in watches]
+        for resource, mapper in watches.items():
             self.informer(resource).listen(self._listener(controller, mapper))
 
     def enqueue(self, controller: Controller, key: Key, after_s: float = 0.0) -> None:
@@ -195,6 +214,9 @@ class Manager:
     def _perform(self, task: _Task) -> None:
         controller, key = task
         started_s = self.clock.monotonic()
+        if not all(informer.is_synced for informer in self._needed[controller]):
+            self._queue.add_at(task, started_s + _UNTIL_LISTED_S)
+            return
         try:
             again_s = controller.reconcile(key)
         except Exception as error:
