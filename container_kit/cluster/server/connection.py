@@ -209,7 +209,7 @@ class Connection:
             self._end()
 
     def _refuse(self, refusal: BadRequest) -> None:
-        """Answer what came whole before, say why not more if that cannot be taken for another answer, and end."""
+        """Answer what came whole before it, say why not more, and end."""
         self._serve_waiting()
         if not self._is_busy:
             self.wire.write(encode_status(refusal.status, refusal.message))

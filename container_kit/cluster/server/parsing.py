@@ -21,6 +21,7 @@ __all__ = ["BadRequest", "Head", "RequestParser", "parse_query"]
 
 # A header that may not come twice: two answers to "which one holds" are how requests are smuggled.
 _ONCE: Final = frozenset(("host", "authorization", "content-type", "origin"))
+_VERSIONS: Final = ("1.1", "1.0")
 
 
 class BadRequest(Exception):
@@ -128,6 +129,8 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         parser, headers = self._parser, self._headers
+        if parser.get_http_version() not in _VERSIONS:
+            self._refuse(400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._budgets.body_bytes:
             self._refuse_body()
