@@ -5,6 +5,7 @@ Stored objects begin with kind and apiVersion, so that the items of a list are s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -75,9 +76,24 @@ def as_yaml(value: Any) -> bytes:
     """The document in YAML, keys in order."""
     import yaml
 
-    loader = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(value, Dumper=loader, default_flow_style=False, allow_unicode=True)
+    text: str = yaml.dump(value, Dumper=_yaml_dumper(), default_flow_style=False, allow_unicode=True)
     return text.encode()
+
+
+@functools.cache
+def _yaml_dumper() -> Any:
+    """Writes texts of several lines as such."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def represent(dumper: Any, text: str) -> Any:
+        style = "|" if "\n" in text else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, represent)
+    return Dumper
 
 
 def stored_form(resource: Resource, obj: Object) -> Object:

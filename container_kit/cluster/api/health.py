@@ -6,7 +6,6 @@ Source: apiserver server/healthz; the checks are those of the original, so that 
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +28,8 @@ def version_document() -> dict[str, str]:
         "gitCommit": f"container-kit-{__version__}",
         "gitTreeState": "clean",
         "buildDate": "2026-01-01T00:00:00Z",
-        "goVersion": f"python{sys.version_info.major}.{sys.version_info.minor}",
-        "compiler": "cpython",
+        "goVersion": "go1.24.11",
+        "compiler": "gc",
         "platform": f"linux/{_MACHINES.get(platform.machine(), platform.machine())}",
     }
 

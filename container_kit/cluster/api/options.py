@@ -184,7 +184,7 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
         StatusError: 422.
     """
     query = request.query
-    if not query:
+    if not query and not apply:
         return WriteOptions(manager=_user_agent(request))
     manager, validation = request.parameter("fieldManager"), request.parameter("fieldValidation")
     force = is_true(request.parameter("force", "false"))

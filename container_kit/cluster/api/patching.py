@@ -14,13 +14,16 @@ from container_kit.cluster.api.encoding import encode
 from container_kit.cluster.api.messages import Response
 from container_kit.cluster.api.options import WriteOptions, write_options
 from container_kit.cluster.api.reading import respond_with
-from container_kit.cluster.api.writing import change, check_name, check_place
+from container_kit.cluster.api.tracking import applied
+from container_kit.cluster.api.writing import change, check_name, check_place, store_new
 from container_kit.cluster.meta.objects import Object
-from container_kit.cluster.meta.status import FieldError, StatusError, invalid
+from container_kit.cluster.meta.status import FieldError, StatusError, bad_request, invalid
 from container_kit.cluster.schema import (
+    DecodeError,
     Findings,
     check,
     check_against,
+    decode_body,
     json_patch,
     merge_patch,
     read_patch,
@@ -45,8 +48,49 @@ def patch(call: Call) -> Response:
     kind = _kind_of(call)
     options = write_options(call.request, "PatchOptions", apply=kind == "apply")
     if kind == "apply":
-        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+        return _apply(call, options)
     return respond_with(call, change(call, patch_maker(call, kind, options), options))
+
+
+def _apply(call: Call, options: WriteOptions) -> Response:
+    """Server-side apply: what is not there yet is created."""
+    resource, route = call.resource, call.route
+    config = _config(call)
+    if (
+        not route.subresource
+        and call.core.store.get(resource.key, route.namespace_of_object, route.name) is None
+    ):
+        obj = applied(call, None, config, options)
+        return respond_with(call, store_new(call, obj, options, tracks=False), 201)
+    record = change(call, lambda current: applied(call, current, config, options), options, tracks=False)
+    return respond_with(call, record)
+
+
+def _config(call: Call) -> Object:
+    """What is applied: YAML, of the right kind and name."""
+    resource = call.resource
+    try:
+        config, duplicates = decode_body(body_bytes(call), "application/yaml")
+    except DecodeError as error:
+        raise bad_request(f"error decoding YAML: {error}") from None
+    if not isinstance(config, dict):
+        raise bad_request("error decoding YAML: the patch is no object")
+    given = (config.get("apiVersion"), config.get("kind"))
+    if given != (resource.api_version, resource.kind):
+        raise _other_kind(given)
+    for path in duplicates:
+        raise bad_request(f'error decoding YAML: duplicate field "{path}"')
+    metadata = config["metadata"] = config.get("metadata") or {}
+    metadata.setdefault("name", call.route.name)
+    check_name(call, metadata)
+    check_place(call, metadata)
+    return config
+
+
+def _other_kind(given: tuple[object, object]) -> StatusError:
+    version = given[0] if isinstance(given[0], str) else ""
+    shown = version if "/" in version or not version else f"/{version}"
+    return bad_request(f"invalid object type: {shown or '/'}, Kind={given[1] or ''}")
 
 
 def _kind_of(call: Call) -> str:

@@ -198,7 +198,7 @@ def selection(resource: Resource, labels: LabelSelector, fields: FieldSelector) 
         StatusError: 400: the kind has no such field.
     """
     check_fields(resource, fields)
-    values_of = resource.strategy.field_values
+    values_of = resource.shown.field_values
 
     def chosen(obj: Object) -> bool:
         if not labels.matches((obj.get("metadata") or {}).get("labels") or {}):
@@ -216,14 +216,14 @@ def _in_version(resource: Resource, obj: Object) -> Object:
 
 def check_fields(resource: Resource, fields: FieldSelector) -> None:
     """Refuse fields by which the kind cannot be selected."""
-    labels = resource.strategy.field_labels
+    labels = resource.shown.field_labels
     for field in fields.fields:
         if field not in labels:
             raise bad_request(_unknown_field(resource, field))
 
 
 def _unknown_field(resource: Resource, field: str) -> str:
-    own = resource.strategy.field_labels - {"metadata.name", "metadata.namespace"}
+    own = resource.shown.field_labels - {"metadata.name", "metadata.namespace"}
     if own:
         return f"field label not supported: {field}"
     return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

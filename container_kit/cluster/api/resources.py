@@ -49,7 +49,8 @@ class Resource(msgspec.Struct, kw_only=True):
         storage_version: The version in which objects are kept (``v1`` of the group that stores them).
         storage_group: Whose objects these are; another group only for events.k8s.io.
         is_typed: Whether items of lists leave out apiVersion and kind, as those of built-in kinds do.
-        strategy: The rules of the kind.
+        strategy: The rules of the kind, for objects as they are stored.
+        shown: The strategy by which they are selected and shown in tables: that of this group.
         schema: Its type (`container_kit.cluster.schema.nodes.Schema`), None where nothing is known.
         convert: Between versions; needed when there are several.
     """
@@ -70,8 +71,10 @@ class Resource(msgspec.Struct, kw_only=True):
     list_kind: str = ""
     is_typed: bool = True
     strategy: Strategy
+    shown: Strategy
     schema: Any = None
     convert: Callable[[Object, str], Object] | None = None
+    trackers: Any = None  # made when it is first written
 
     @property
     def api_version(self) -> str:
@@ -236,6 +239,7 @@ def _resources(entry: _Version, strategy_for: Callable[[str, str], Strategy]) ->
                 storage_version=stored[1],
                 list_kind=f"{each.kind}List",
                 strategy=strategy_for(stored[0], each.kind),
+                shown=strategy_for(entry.group, each.kind),
                 convert=convert if (entry.group, each.name) in _STORED_AS else None,
             )
 

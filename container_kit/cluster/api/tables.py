@@ -44,7 +44,7 @@ def table(
     header: bool = True,
 ) -> Object:
     """The table of these objects; ages are counted until *now*; without *header* it continues one."""
-    columns = resource.strategy.columns
+    columns = resource.shown.columns
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

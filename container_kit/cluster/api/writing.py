@@ -57,8 +57,11 @@ def respond_new(call: Call, record: Record) -> Response:
     return respond_with(call, record, 201)
 
 
-def store_new(call: Call, obj: Object, options: WriteOptions) -> Record:
+def store_new(call: Call, obj: Object, options: WriteOptions, *, tracks: bool = True) -> Record:
     """Complete, check and store *obj*, which is in the version of the request.
+
+    Args:
+        tracks: Whether its manager is still to be noted.
 
     Raises:
         StatusError: Whatever is wrong with it.
@@ -67,7 +70,8 @@ def store_new(call: Call, obj: Object, options: WriteOptions) -> Record:
     metadata = _new_metadata(call, obj)
     context = call.context(options.dry_run)
     _default(resource, obj)
-    track(call, None, obj, options)
+    if tracks:
+        track(call, None, obj, options)
     obj = _to_stored(resource, obj)
     attributes = call.attributes(CREATE, obj, None, name=metadata.get("name") or "", dry_run=options.dry_run)
     try:
@@ -193,7 +197,7 @@ Make = Callable[[Object], Object]
 """Makes the wanted object (in the version of the request) from the present one, which it may change."""
 
 
-def change(call: Call, make: Make, options: WriteOptions) -> Record:
+def change(call: Call, make: Make, options: WriteOptions, *, tracks: bool = True) -> Record:
     """Bring an object from what it is to what *make* makes of it; again, when somebody was faster.
 
     Returns the new record, or the old one if nothing changed.
@@ -205,20 +209,21 @@ def change(call: Call, make: Make, options: WriteOptions) -> Record:
         record = call.record()
         warnings = len(call.warnings)
         try:
-            return _changed(call, record, make, options)
+            return _changed(call, record, make, options, tracks)
         except Changed:
             del call.warnings[warnings:]
     raise conflict(call.resource.plural, call.route.name, call.resource.group)
 
 
-def _changed(call: Call, record: Record, make: Make, options: WriteOptions) -> Record:
+def _changed(call: Call, record: Record, make: Make, options: WriteOptions, tracks: bool) -> Record:
     resource, strategy, subresource = call.resource, call.resource.strategy, call.route.subresource
     old = record.object
     new = make(_current(resource, record))
     _check_identity(call, new, old)
     _keep_system_fields(new["metadata"], old["metadata"])
     _default(resource, new)
-    track(call, old, new, options)
+    if tracks:
+        track(call, old, new, options)
     new = _to_stored(resource, new)
     context = call.context(options.dry_run)
     attributes = call.attributes(UPDATE, new, old, dry_run=options.dry_run)

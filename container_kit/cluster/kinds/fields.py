@@ -82,7 +82,6 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Read]] = {
     ("", "PersistentVolumeClaim"): {"name": _path("metadata.name")},
     ("", "Event"): _event("involvedObject", "reportingComponent"),
     ("events.k8s.io", "Event"): _event("regarding", "reportingController"),
-    ("apps", "ReplicaSet"): {"status.replicas": _or(_path("status.replicas"), "0")},
     ("batch", "Job"): {"status.successful": _or(_path("status.succeeded"), "0")},
     ("certificates.k8s.io", "CertificateSigningRequest"): _paths("spec.signerName"),
 }

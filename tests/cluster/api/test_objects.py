@@ -73,3 +73,22 @@ def test_a_bug_of_ours_is_a_status_and_tells_nothing(server: Asking) -> None:
     answer = server.ask("GET", MAPS)
     assert answer.status == 500 and document(answer)["reason"] == "InternalError"
     assert b"Traceback" not in bytes(answer.body) and b"NoneType" not in bytes(answer.body)  # type: ignore[arg-type]
+
+
+def test_appliers_share_an_object(server: Asking) -> None:
+    """Server-side apply creates, gives each manager its fields, and names whom a change would hurt."""
+
+    def apply(manager: str, data: dict[str, str], more: str = "") -> tuple[str, object]:
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}
+        return f"{MAPS}/a?fieldManager={manager}{more}", config
+
+    kind = "application/apply-patch+yaml"
+    path, config = apply("one", {"x": "1"})
+    assert server.ask("PATCH", path, config, content_type=kind).status == 201
+    path, config = apply("two", {"x": "2"})
+    code, reason, message = server.fail("PATCH", path, config, content_type=kind)
+    assert (code, reason) == (409, "Conflict") and '"one"' in message and ".data.x" in message
+    path, config = apply("two", {"x": "2"}, "&force=true")
+    taken = server.do("PATCH", path, config, content_type=kind)
+    managers = {entry["manager"] for entry in taken["metadata"]["managedFields"]}
+    assert taken["data"] == {"x": "2"} and managers == {"two"}
