@@ -13,6 +13,7 @@ from container_kit._version import __version__
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from container_kit import aio as aio
     from container_kit import wait as wait
+    from container_kit.cluster.cluster import Cluster as Cluster
     from container_kit.containers.container import Container as Container
     from container_kit.containers.engine import Engine as Engine
     from container_kit.containers.foreground import run as run
@@ -49,6 +50,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
 
 # Where the public names live; a module is imported when one of its names is first used.
 _HOMES = {
+    "container_kit.cluster.cluster": "Cluster",
     "container_kit.containers.container": "Container",
     "container_kit.containers.engine": "Engine",
     "container_kit.containers.foreground": "run",

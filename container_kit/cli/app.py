@@ -71,6 +71,7 @@ TOP_COMMANDS: dict[str, Row] = {
     **CONTAINER_COMMANDS,
     **IMAGE_COMMANDS,
     "builder": ("app:builder_group", "Manage the build cache"),
+    "cluster": ("app:cluster_group", "Manage Kubernetes clusters in processes of their own"),
     "completion": ("completion:completion", "Print the completion script for bash, zsh or fish"),
     "container": ("app:container_group", "Manage containers"),
     "doctor": ("doctor:doctor", "Show what this host allows, what is missing, and how to enable it"),
@@ -124,6 +125,18 @@ builder_group = LazyGroup(
         "build": IMAGE_COMMANDS["build"],
         "du": ("builder:du", "Show what the build cache keeps"),
         "prune": ("builder:prune", "Remove what the build cache keeps"),
+    },
+)
+cluster_group = LazyGroup(
+    "cluster",
+    help="Manage Kubernetes clusters in processes of their own.",
+    table={
+        "kubeconfig": ("clusters:kubeconfig", "Print how kubectl reaches a cluster"),
+        "ls": ("clusters:ls", "List clusters"),
+        "rm": ("clusters:rm", "Remove clusters with all that they hold"),
+        "start": ("clusters:start", "Start a cluster"),
+        "status": ("clusters:status", "Show one cluster"),
+        "stop": ("clusters:stop", "Stop clusters; their objects stay"),
     },
 )
 manifest_group = LazyGroup(

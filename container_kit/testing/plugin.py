@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from container_kit.testing.clusters import cluster_fixture, namespace_fixture
 from container_kit.testing.fixtures import service_fixture
 
 if TYPE_CHECKING:
@@ -183,6 +184,10 @@ def image(engine: Engine) -> ImageFactory:
 
     return ImageFactory(engine)
 
+
+# A conftest.py that wants more nodes, or another scope, defines it anew: cluster = cluster_fixture(nodes=3).
+cluster = cluster_fixture()
+namespace = namespace_fixture()
 
 # One fixture for each ready-made service. A conftest.py that wants another scope, version or value defines it
 # anew: postgres = service_fixture("postgres:16", scope="run").

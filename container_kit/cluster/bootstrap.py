@@ -1,0 +1,57 @@
+"""What every cluster has from its first moment: namespaces, priority classes, the service of its own API."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from container_kit.cluster.client.client import Client
+from container_kit.cluster.client.errors import ApiExists
+
+__all__ = ["API_ADDRESS", "bootstrap"]
+
+API_ADDRESS = "10.96.0.1"
+_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+def bootstrap(client: Client) -> None:
+    """Make what is missing; what somebody changed stays as it is."""
+    for obj in _objects():
+        with contextlib.suppress(ApiExists):
+            client.create(obj)
+
+
+def _objects() -> list[dict[str, Any]]:
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in _NAMESPACES]
+    classes = [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+            "description": f"Used for system critical pods that must {_MUST[name]}",
+        }
+        for name, value in _PRIORITIES.items()
+    ]
+    return [*spaces, *classes, _SERVICE]
+
+
+_MUST = {
+    "system-cluster-critical": "run in the cluster, but can be moved to another node if necessary.",
+    "system-node-critical": "not be moved from their current node.",
+}
+_SERVICE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {
+        "name": "kubernetes",
+        "namespace": "default",
+        "labels": {"component": "apiserver", "provider": "kubernetes"},
+    },
+    "spec": {
+        "clusterIP": API_ADDRESS,
+        "type": "ClusterIP",
+        "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+    },
+}

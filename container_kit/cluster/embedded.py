@@ -1,0 +1,179 @@
+"""A cluster in this process: its parts, put together in their order and taken apart in the other.
+
+Nothing is decided here. Each part reaches the others by the API only, as a user of its own; who replaces one
+(a scheduler of their own, say) leaves ours out and connects another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from container_kit._values import frozen
+from container_kit.cluster.api.api import Api
+from container_kit.cluster.api.authentication.authenticator import Authenticator
+from container_kit.cluster.api.messages import User
+from container_kit.cluster.bootstrap import API_ADDRESS, bootstrap
+from container_kit.cluster.client.client import Client
+from container_kit.cluster.client.in_process import InProcess
+from container_kit.cluster.identity import Identity
+from container_kit.cluster.store import MemoryStore, SqliteStore, Store
+from container_kit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.images import Image
+
+__all__ = ["ClusterOptions", "Embedded"]
+
+_ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
+_SERVER_NAMES = (
+    "127.0.0.1", "::1", "localhost", API_ADDRESS, "kubernetes", "kubernetes.default",
+    "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+)  # fmt: skip
+
+
+@frozen
+class ClusterOptions:
+    """See `Cluster`."""
+
+    nodes: int
+    simulated_nodes: int
+    path: str
+    listen: str
+    name: str
+
+
+class Embedded:
+    """A control plane and its nodes; `stop` ends all of it.
+
+    Attributes:
+        api: The API server, which is used without a network from here.
+        client: As an administrator.
+    """
+
+    def __init__(self, options: ClusterOptions, engine: Engine | None) -> None:
+        if options.nodes < 0 or options.simulated_nodes < 0:
+            raise InvalidInput("a cluster has 0 or more nodes")
+        self.options = options
+        self._engine = engine
+        self._ends = contextlib.ExitStack()
+        self._lock = threading.Lock()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str:
+        """``https://host:port`` of the API server."""
+        return self._server.url
+
+    def client_of(self, name: str, *groups: str) -> Client:
+        """A client for a part of the cluster, as the user that it is."""
+        user = User(name, (*groups, "system:authenticated"))
+        return Client(InProcess(self.api, user, agent=name.rpartition(":")[2]))
+
+    def kubeconfig(self, path: str | None) -> str:
+        """The text, also written to *path*."""
+        from container_kit.cluster.server.kubeconfig import kubeconfig_text, write_kubeconfig
+
+        admin = self._identity.authority.issue(_ADMIN.name, organizations=("system:masters",))
+        text = kubeconfig_text(self.options.name, self.address, self._identity.authority.certificate, admin)
+        if path is not None:
+            write_kubeconfig(path, text)
+        return text
+
+    def load(self, image: Image | str) -> None:
+        """Nodes of this process see every image of the engine: all there is to do is to look for this one."""
+        from container_kit.images import Image
+
+        Image.get(image if isinstance(image, str) else str(image.id), engine=self._engine)
+
+    def stop(self) -> None:
+        """Take everything apart; may be called again."""
+        with self._lock:
+            self._ends.close()
+
+    def _start(self) -> None:
+        self.store = self._opened_store()
+        self.api = Api(self.store)
+        self.client = Client(InProcess(self.api, _ADMIN))
+        self._identity = Identity.of(self._data)
+        authenticator = Authenticator(self._identity.issuer, self._uid_of)
+        self.api.authenticators.append(authenticator)
+        bootstrap(self.client)
+        self._serve()
+        self._control()
+        self._schedule()
+        self._run_nodes()
+
+    def _opened_store(self) -> Store:
+        self._data = self.options.path
+        store: Store
+        if self._data:
+            os.makedirs(self._data, 0o700, exist_ok=True)
+            store = SqliteStore(f"{self._data}/objects.db")
+        else:
+            store = MemoryStore()
+        self._ends.callback(store.close)
+        return store
+
+    def _uid_of(self, resource: str, namespace: str, name: str) -> str | None:
+        record = self.store.get(resource, namespace, name)
+        return None if record is None else record.object["metadata"]["uid"]
+
+    def _serve(self) -> None:
+        from container_kit.cluster.server.listening import HttpServer
+        from container_kit.cluster.server.tls import server_context
+
+        issued = self._identity.authority.issue("kube-apiserver", names=_SERVER_NAMES)
+        context = server_context(self._identity.authority, issued)
+        self._server = HttpServer(self.api, _address(self.options.listen), tls=context)
+        self._server.start()
+        self._ends.callback(self._server.close)
+
+    def _control(self) -> None:
+        from container_kit.cluster.controllers.framework import Manager
+        from container_kit.cluster.controllers.workloads import add_workload_controllers
+
+        manager = Manager(self.client, client_of=self._controller)
+        add_workload_controllers(manager, self._identity.authority.certificate.decode(), self._identity.sign)
+        manager.start()
+        self._ends.callback(manager.stop)
+
+    def _controller(self, name: str) -> Client:
+        return self.client_of(f"system:serviceaccount:kube-system:{name}", "system:masters")
+
+    def _schedule(self) -> None:
+        from container_kit.cluster.scheduler.scheduler import Scheduler
+
+        scheduler = Scheduler(self.client_of("system:kube-scheduler", "system:masters"))
+        scheduler.start()
+        self._ends.callback(scheduler.stop)
+
+    def _run_nodes(self) -> None:
+        if self.options.simulated_nodes:
+            from container_kit.cluster.node.simulated import SimulatedNodes
+
+            client = self.client_of("system:node:simulated", "system:nodes", "system:masters")
+            nodes = SimulatedNodes(client, self.options.simulated_nodes)
+            self._ends.callback(nodes.close)
+
+
+def _address(listen: str) -> tuple[str, int] | str:
+    """``host:port``, or a path.
+
+    Raises:
+        InvalidInput: It is neither.
+    """
+    if "/" in listen:
+        return listen
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        words = "give host:port, such as 127.0.0.1:6443, or a path"
+        raise InvalidInput(f"{listen!r} cannot be listened on: {words}")
+    return host.strip("[]"), int(port)

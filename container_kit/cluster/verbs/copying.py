@@ -1,0 +1,83 @@
+"""Files into and out of a container of a pod, by ``tar`` inside it, as kubectl cp does.
+
+What comes out is not trusted: it is unpacked by the same walls as an image's layers, below the target.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import tempfile
+from typing import Any
+
+from container_kit.cluster.client.client import Client
+from container_kit.cluster.verbs.execution import execute
+from container_kit.cluster.verbs.targets import Target
+from container_kit.containers.treecopy import DIRECTORY, TreeCopy
+from container_kit.errors import CommandFailed, InvalidInput, NotFound
+from container_kit.native.descriptors import as_file, memory_file, open_path
+
+__all__ = ["copy_in", "copy_out"]
+
+Object = dict[str, Any]
+
+
+def copy_in(client: Client, target: Target, source: str, path: str, container: str = "") -> None:
+    """Put a file or folder of this machine at *path* in the container.
+
+    Raises:
+        NotFound: There is no *source*.
+        CommandFailed: ``tar`` in the container could not; it may not be there.
+    """
+    if not os.path.lexists(source):
+        raise NotFound("file", source)
+    folder, name = os.path.split(path.rstrip("/"))
+    if path.endswith("/"):
+        folder, name = path.rstrip("/"), os.path.basename(os.path.abspath(source))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(source, arcname=name)
+    command = ["tar", "-xmf", "-", "-C", folder or "/"]
+    _run(client, target, command, container, packed.getvalue())
+
+
+def copy_out(client: Client, target: Target, path: str, destination: str, container: str = "") -> None:
+    """Put a file or folder of the container at *destination* on this machine, or into the folder that it is.
+
+    Raises:
+        CommandFailed: There is no such file, or no ``tar`` in the container.
+        InvalidInput: The archive that came holds something else.
+    """
+    folder, name = os.path.split(path.rstrip("/"))
+    if name in ("", ".", ".."):
+        raise InvalidInput(f"{path!r} names no file that could be copied")
+    data = _run(client, target, ["tar", "-cf", "-", "-C", folder or "/", name], container, None)
+    parent, last = os.path.split(os.path.abspath(destination))
+    if os.path.isdir(destination):
+        parent, last = os.path.abspath(destination), name
+    with tempfile.TemporaryDirectory(prefix=".cp-", dir=parent) as unpacked:
+        _unpack(data, unpacked)
+        if not os.path.lexists(os.path.join(unpacked, name)):
+            raise InvalidInput(f"the archive that {target} sent does not hold {name!r}")
+        with open_path(unpacked, DIRECTORY) as source, open_path(parent, DIRECTORY) as place:
+            copier = TreeCopy(os.geteuid(), os.getegid(), keep_special_bits=False)
+            copier.entry(source.fileno(), name, place.fileno(), last)
+
+
+def _unpack(data: bytes, folder: str) -> None:
+    from container_kit.native.layers import unpack
+
+    with as_file(memory_file("cp"), "w+b") as file, open_path(folder, DIRECTORY) as place:
+        file.write(data)
+        file.seek(0)
+        unpack(file.fileno(), place.fileno(), form="archive")
+
+
+def _run(client: Client, target: Target, command: list[str], container: str, data: bytes | None) -> bytes:
+    done = execute(client, target, command, container=container, input=data, text=False)
+    if done.exit_code:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise CommandFailed(command, done.exit_code, stderr=done.stderr, log_tail=words[-5:])
+    found: bytes = done.stdout
+    return found

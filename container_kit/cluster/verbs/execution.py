@@ -1,0 +1,147 @@
+"""Running a program in a container of a pod.
+
+Source: Kubernetes API, ``connect GET requests to exec of Pod``; subprotocols ``v5.channel.k8s.io`` and
+``v4.channel.k8s.io``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from container_kit.cluster.client.client import Client
+from container_kit.cluster.client.errors import api_error
+from container_kit.cluster.client.transport import Stream
+from container_kit.cluster.verbs.targets import Target, pods_of
+from container_kit.containers.results import ExecResult
+from container_kit.errors import CommandFailed, NotFound
+
+__all__ = ["execute", "open_stream", "pod_of"]
+
+Object = dict[str, Any]
+PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
+_CLOSE = 255  # v5: the channel named by the first byte is at its end
+_PIECE = 1 << 15
+
+
+def pod_of(client: Client, target: Target) -> Object:
+    """The pod that is meant: of a workload, one that is ready.
+
+    Raises:
+        NotFound: It has none that runs.
+    """
+    running = [pod for pod in pods_of(client, target) if pod.get("status", {}).get("phase") == "Running"]
+    ready = [pod for pod in running if _is_ready(pod)]
+    if not running:
+        raise NotFound("running pod", str(target), "wait for it, for one with wait(..., condition='Ready')")
+    return (ready or running)[0]
+
+
+def open_stream(
+    client: Client,
+    pod: Object,
+    verb: str,
+    query: dict[str, str | list[str]],
+    protocols: tuple[str, ...] = PROTOCOLS,
+) -> Stream:
+    """The stream of one verb of one pod: ``exec``, ``attach``, ``portforward``."""
+    meta = pod["metadata"]
+    return client.stream(
+        client.resource("pods").path(meta["namespace"], meta["name"], verb), query, protocols
+    )
+
+
+def execute(
+    client: Client,
+    target: Target,
+    command: Sequence[str],
+    *,
+    container: str = "",
+    input: str | bytes | None = None,
+    text: bool = True,
+    check: bool = False,
+) -> ExecResult:
+    """Run *command* to its end, as `Container.exec` does.
+
+    Raises:
+        CommandFailed: With *check*, its exit code is not 0.
+        ApiError: The server did not start it.
+    """
+    pod = pod_of(client, target)
+    query: dict[str, str | list[str]] = {
+        "command": list(command),
+        "container": container or pod["spec"]["containers"][0]["name"],
+        "stdout": "true",
+        "stderr": "true",
+    }
+    if input is not None:
+        query["stdin"] = "true"
+    begin = time.monotonic()
+    stream = open_stream(client, pod, "exec", query)
+    try:
+        code, out, err = _exchange(stream, input)
+    finally:
+        stream.close()
+    result = _result(code, out, err, time.monotonic() - begin, text, tuple(command))
+    if check and code:
+        raise CommandFailed(command, code, stdout=result.stdout, stderr=result.stderr)
+    return result
+
+
+def _exchange(stream: Stream, input: str | bytes | None) -> tuple[int, bytes, bytes]:
+    sender = None
+    if input is not None:
+        data = input.encode() if isinstance(input, str) else input
+        sender = threading.Thread(target=_send_input, args=(stream, data), daemon=True)
+        sender.start()
+    parts: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
+    while (message := stream.receive()) is not None:
+        channel, data = message
+        if channel in parts:
+            parts[channel] += data
+    stream.close()
+    if sender is not None:
+        sender.join()
+    return exit_code_of(bytes(parts[ERROR])), bytes(parts[STDOUT]), bytes(parts[STDERR])
+
+
+def _send_input(stream: Stream, data: bytes) -> None:
+    try:
+        for start in range(0, len(data), _PIECE):
+            stream.send(STDIN, data[start : start + _PIECE])
+        if stream.protocol == PROTOCOLS[0]:
+            stream.send(_CLOSE, bytes([STDIN]))
+    except OSError:
+        pass  # the program ended and did not want the rest
+
+
+def exit_code_of(status: bytes) -> int:
+    """What the status on the error channel says.
+
+    Raises:
+        ApiError: The program did not run.
+    """
+    document: Object = msgspec.json.decode(status) if status else {"status": "Success"}
+    if document.get("status") == "Success":
+        return 0
+    for cause in (document.get("details") or {}).get("causes") or ():
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise api_error(document)
+
+
+def _result(
+    code: int, out: bytes, err: bytes, duration_s: float, text: bool, command: tuple[str, ...]
+) -> ExecResult:
+    stdout, stderr = (part.decode(errors="replace") if text else part for part in (out, err))
+    return ExecResult(exit_code=code, stdout=stdout, stderr=stderr, duration_s=duration_s, command=command)
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -1,0 +1,60 @@
+"""Makes pytest fixtures of clusters, and of namespaces in them.
+
+Loaded with the plugin in every run of pytest, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from container_kit.cluster import Cluster
+    from container_kit.containers.engine import Engine
+
+__all__ = ["cluster_fixture", "namespace_fixture"]
+
+Scope = Literal["function", "class", "module", "package", "session"]
+
+
+def cluster_fixture(*, scope: Scope = "session", name: str | None = None, **options: Any) -> Any:
+    """A fixture that starts a cluster of our own: ``cluster = cluster_fixture(nodes=3)``.
+
+    Args:
+        scope: How long it is kept, as for any fixture.
+        name: Of the fixture; None means that of the variable.
+        options: Of `Cluster`: nodes, simulated_nodes, ...
+    """
+
+    def cluster(engine: Engine) -> Iterator[Cluster]:
+        from container_kit.cluster import Cluster
+
+        with Cluster(engine=engine, **options) as started:
+            yield started
+
+    return pytest.fixture(scope=scope, name=name)(cluster)
+
+
+def namespace_fixture(*, name: str | None = None, labels: dict[str, str] | None = None) -> Any:
+    """A fixture that is the name of a new namespace of the fixture ``cluster``; gone after the test.
+
+    What a test puts into it goes with it, in the background: the next test does not wait for that.
+    """
+
+    def namespace(cluster: Cluster) -> Iterator[str]:
+        from container_kit.testing.running import unique_name
+
+        chosen = unique_name()
+        meta = {"name": chosen, "labels": labels or {}}
+        cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        cluster.wait("serviceaccount/default", "create", namespace=chosen)
+        try:
+            yield chosen
+        finally:
+            cluster.delete(f"namespace/{chosen}", wait=False, missing_ok=True)
+
+    return pytest.fixture(name=name)(namespace)

@@ -1,0 +1,86 @@
+"""The API server of this project as the target of a replay: without a network, with real controllers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from container_kit.cluster.api.api import Api
+from container_kit.cluster.api.messages import LineBody, Request, Response, User
+from tests.cluster.replay.exchanges import Answer
+
+__all__ = ["ADMIN", "ALICE", "InProcessTarget"]
+
+ADMIN = User("admin", ("system:masters", "system:authenticated"))
+ALICE = User("alice", ("dev", "system:authenticated"))
+_AGENT = "rec"
+_PATIENCE_S = 10.0
+
+
+class InProcessTarget:
+    """Sends recorded requests to *api*."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def send(
+        self, method: str, path: str, user: str | None, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        parts = urlsplit(path)
+        known = {"": ADMIN, "alice": ALICE}
+        every = {"user-agent": _AGENT, "accept": "application/json", **headers}
+        if body is not None:
+            every.setdefault("content-type", "application/json")
+        if user is not None and user not in known:
+            every["authorization"] = f"Bearer {user}"
+        query = parse_qs(parts.query, keep_blank_values=True)
+        who = None if user is None else known.get(user)
+        return _answer(self.api.handle(Request(method, unquote(parts.path), query, every, body or b"", who)))
+
+    def prepare(self, namespace: str, labels: Mapping[str, str]) -> None:
+        obj = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": dict(labels)},
+        }
+        self.send("POST", "/api/v1/namespaces", "", {}, json.dumps(obj).encode())
+        needed = [f"/api/v1/namespaces/{namespace}/{one}" for one in _NEEDED]
+        deadline = time.monotonic() + _PATIENCE_S
+        while any(self.send("GET", path, "", {}, None).status != 200 for path in needed):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{namespace} has no {_NEEDED} after {_PATIENCE_S} s")
+            time.sleep(0.01)
+
+    def revision(self) -> str:
+        return str(self.api.store.revision)
+
+    def objects(self, resource: str, namespace: str) -> list[dict[str, Any]]:
+        """What there is of a resource: in *namespace*, or of the whole cluster when it belongs to none."""
+        info = next(
+            one for one in self.api.registry if one.plural == resource and one.group != "events.k8s.io"
+        )
+        place = f"/namespaces/{namespace}" if info.namespaced else ""
+        root = f"/apis/{info.group}/{info.version}" if info.group else f"/api/{info.version}"
+        found = self.send("GET", f"{root}{place}/{resource}", "", {}, None).body
+        kind = {"apiVersion": info.api_version, "kind": info.kind}
+        return [{**kind, **item} for item in found["items"]]
+
+
+_NEEDED = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
+
+
+def _answer(response: Response) -> Answer:
+    headers = {
+        key.lower(): [value] if isinstance(value, str) else list(value)
+        for key, value in response.headers.items()
+    }
+    data = b"".join(response.body) if isinstance(response.body, LineBody) else response.body
+    assert isinstance(data, bytes), "a stream is no answer to a recorded exchange"
+    try:
+        body = json.loads(data) if data else None
+    except ValueError:
+        body = data.decode()
+    return Answer(response.status, headers, body)
