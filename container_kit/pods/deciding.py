@@ -60,7 +60,7 @@ def next_steps(pod: PodSpec, views: Mapping[str, View], *, is_stopping: bool) ->
     mains = pod.of_kind("main")
     if all(_is_over(pod, _seen(one, views)) for one in mains):
         return _ending(pod, views, None)
-    debuggers = tuple(one.name for one in pod.of_kind("ephemeral") if not _seen(one, views).has_run)
+    debuggers = tuple(one.name for one in pod.of_kind("ephemeral") if _is_new(_seen(one, views)))
     if not _has_begun(pod, views):
         initial = _next_initial(pod, views)
         if initial == "failed":
@@ -69,6 +69,10 @@ def next_steps(pod: PodSpec, views: Mapping[str, View], *, is_stopping: bool) ->
             return Steps(start=(*initial, *debuggers))
     wanted = (one.name for one in mains if _wants_start(pod, _seen(one, views)))
     return Steps(start=(*_dead_sidecars(pod, views), *wanted, *debuggers))
+
+
+def _is_new(view: View) -> bool:
+    return not view.is_live and not view.has_run
 
 
 def _has_begun(pod: PodSpec, views: Mapping[str, View]) -> bool:

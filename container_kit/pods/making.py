@@ -218,10 +218,8 @@ class PodWorld:
         else:
             self._leave_networks()
         self._forget_shared()
-        with contextlib.suppress(ContainerKitError, OSError):
-            if not self._cgroup.try_remove():
-                group = self._cgroup
-                self.engine.janitor.submit(f"cgroup of pod {self.record.id[:12]}", group.try_remove)
+        if not self._is_without_cgroup():
+            self.engine.janitor.submit(f"cgroup of pod {self.record.id[:12]}", self._is_without_cgroup)
 
     def remove(self) -> None:
         """Take back everything, and the directory with it."""
@@ -230,6 +228,17 @@ class PodWorld:
         self.let_go_of_lock()
         if self.record.owned:
             self.engine.guardian.remove(self.record.id)
+
+    def _is_without_cgroup(self) -> bool:
+        """Remove its cgroup, and those around it that were made for pods, if nothing is in them."""
+        with contextlib.suppress(ContainerKitError, OSError):
+            if not self._cgroup.try_remove():
+                return False
+            above = self.record.cgroup
+            while above:
+                self.engine.cgroups_below(above).remove_parent()
+                above = above.rpartition("/")[0]
+        return True
 
     def _forget_shared(self) -> None:
         worlds: dict[str, SharedWorld] = self.engine.kept("pod_worlds", dict)

@@ -1,0 +1,123 @@
+"""What becomes of a pod when the process that supervises it ends, or is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from container_kit.containers.engine import Engine
+from container_kit.containers.pod_places import member_ids
+from container_kit.errors import WrongState
+from container_kit.pods import Pod
+from tests.pods.conftest import PATIENCE_S, Notes, StartPod, pod_of, sh, statuses, until
+
+
+@contextmanager
+def _killed_owner(engine: Engine, kind: str) -> Iterator[str]:
+    """The id of a pod whose process has been killed."""
+    command = [sys.executable, "-m", "tests.pods.owner", engine.root, kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pod_id = owner.stdout.readline().strip()
+        assert pod_id
+        owner.kill()
+    yield pod_id
+
+
+def _pids_of(pod_id: str) -> list[int]:
+    """The processes that look after the pod, or are in it, by their command line."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{name}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if pod_id.encode() in words:
+            found.append(int(name))
+    return found
+
+
+def test_an_owned_pod_ends_with_its_owner(engine: Engine) -> None:
+    """When the owner is killed nothing of its pod stays: no container, process, address, cgroup, directory."""
+    with _killed_owner(engine, "owned") as pod_id:
+        until(lambda: not os.path.exists(f"{engine.root}/pods/{pod_id}"), "the pod's directory is gone")
+        until(lambda: not engine.containers(all=True), "its containers are gone")
+        until(lambda: not _pids_of(pod_id), "its first process is gone")
+        until(lambda: not engine.cgroups.open(f"pod-{pod_id}").exists(), "its cgroup is gone")
+        assert engine.networks.endpoints_of(pod_id) == []
+
+
+def test_a_pod_that_is_not_owned_goes_on_and_is_taken_over(engine: Engine, notes: Notes) -> None:
+    """Another process finds the containers of a killed agent running, and looks after them as they are."""
+    with _killed_owner(engine, "free") as pod_id:
+        before = {engine.container(one).pid for one in member_ids(engine, pod_id)}
+        pod = Pod.adopt(pod_id, engine=engine, observer=notes)
+        pod.wait(timeout=PATIENCE_S)
+        assert {pod.container(name).pid for name in ("c0", "c1")} == before
+        assert pod.ips and pod.status()["podIP"] == pod.ips[0]
+        pod.container("c0").kill()
+        until(lambda: statuses(pod)["c0"]["restartCount"] == 1)
+        pod.wait(timeout=PATIENCE_S)
+        kinds = {os.readlink(f"/proc/{pod.container(name).pid}/ns/net") for name in ("c0", "c1")}
+        assert len(kinds) == 1  # the new container lives in the old one's namespaces
+
+
+def test_only_one_process_looks_after_a_pod(start: StartPod, engine: Engine) -> None:
+    """A pod that is supervised cannot be taken over."""
+    pod = start(pod_of())
+    with pytest.raises(WrongState):
+        Pod.adopt(pod.id, engine=engine)
+
+
+def test_a_pod_of_which_nothing_runs_gets_new_namespaces(start: StartPod, engine: Engine) -> None:
+    """Taken over after all of its containers have ended, a pod is started again in namespaces of its own."""
+    pod = start(pod_of(), owned=False)
+    pod.wait(timeout=PATIENCE_S)
+    pod.close()
+    pod.container().stop(0)
+    again = Pod.adopt(pod.id, engine=engine)
+    again.wait(timeout=PATIENCE_S)
+    assert statuses(again)["c0"]["restartCount"] == 1
+
+
+def test_what_an_init_container_did_is_not_done_again(start: StartPod, engine: Engine) -> None:
+    """A pod that is taken over remembers which init containers have succeeded."""
+    work = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
+    once = {"name": "i", "command": sh("echo x >> /work/times"), **work}
+    pod = start(pod_of(work, initContainers=[once], volumes=[{"name": "work", "emptyDir": {}}]), owned=False)
+    pod.wait(timeout=PATIENCE_S)
+    pod.close()
+    again = Pod.adopt(pod.id, engine=engine)
+    again.wait(timeout=PATIENCE_S)
+    assert again.exec("cat /work/times", check=True).stdout == "x\n"
+
+
+def test_closing_an_engine_ends_its_pods(stocked_root: Path, tmp_path: Path) -> None:
+    """Nothing of a pod is left when its engine is closed, though nobody ended it."""
+    root = tmp_path / "own"
+    subprocess.run(["cp", "-a", str(stocked_root), str(root)], check=True)
+    with Engine(root) as engine:
+        pod = Pod.start(pod_of({}, {}), engine=engine, network="none")
+        pod.wait(timeout=PATIENCE_S)
+    assert os.listdir(root / "pods") == os.listdir(root / "containers") == []
+
+
+def test_a_pod_of_ours_costs_little(start: StartPod) -> None:
+    """What is ours beside a container of a pod, its monitor, is below one megabyte of memory."""
+    pod = start(pod_of())
+    pod.wait(timeout=PATIENCE_S)
+    container = pod.container()
+    monitors = [pid for pid in _pids_of(container.id) if pid != container.pid]
+    assert monitors
+    assert sum(map(_pss_kb, monitors)) < 1000
+
+
+def _pss_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
