@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from container_kit.cluster.api.api import Api
-from container_kit.cluster.api.messages import LineBody, Request, Response, User
+from container_kit.cluster.api.messages import LineBody, Request, Response, User, WatchBody, WatchItem
 from tests.cluster.replay.exchanges import Answer
 
 __all__ = ["ADMIN", "ALICE", "InProcessTarget"]
@@ -18,6 +20,7 @@ ADMIN = User("admin", ("system:masters", "system:authenticated"))
 ALICE = User("alice", ("dev", "system:authenticated"))
 _AGENT = "rec"
 _PATIENCE_S = 10.0
+_WATCH_S = 0.2
 
 
 class InProcessTarget:
@@ -72,13 +75,28 @@ class InProcessTarget:
 _NEEDED = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
 
 
+def _events(body: WatchBody) -> Iterator[bytes]:
+    """What a watch brings at once; a recorded exchange ends there."""
+    arrived: SimpleQueue[WatchItem | None] = SimpleQueue()
+    end = body.open(arrived.put)
+    with contextlib.suppress(Empty):
+        while (item := arrived.get(timeout=_WATCH_S)) is not None:
+            yield item.line
+    end()
+
+
 def _answer(response: Response) -> Answer:
     headers = {
         key.lower(): [value] if isinstance(value, str) else list(value)
         for key, value in response.headers.items()
     }
-    data = b"".join(response.body) if isinstance(response.body, LineBody) else response.body
-    assert isinstance(data, bytes), "a stream is no answer to a recorded exchange"
+    if isinstance(response.body, LineBody):
+        data = b"".join(response.body)
+    elif isinstance(response.body, WatchBody):
+        data = b"".join(_events(response.body))
+    else:
+        assert isinstance(response.body, bytes), "a stream is no answer to a recorded exchange"
+        data = response.body
     try:
         body = json.loads(data) if data else None
     except ValueError:
