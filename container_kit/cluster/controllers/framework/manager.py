@@ -98,7 +98,7 @@ class Manager:
         self._informers: dict[str, Informer] = {}
         self._closers: dict[str, Callable[[], None]] = {}
         self._watching = _Watching(self)
-        self._needed: dict[Controller, list[Informer]] = {self._watching: []}
+        self._needed: dict[Controller, list[Informer]] = {}
         self._thread: threading.Thread | None = None
         self._is_stopping = False
 
@@ -214,7 +214,7 @@ class Manager:
     def _perform(self, task: _Task) -> None:
         controller, key = task
         started_s = self.clock.monotonic()
-        if not all(informer.is_synced for informer in self._needed[controller]):
+        if not all(informer.is_synced for informer in self._needed.get(controller, ())):
             self._queue.add_at(task, started_s + _UNTIL_LISTED_S)
             return
         try:
