@@ -93,6 +93,7 @@ class SimulatedNodes:
         self._own = Manager(client) if manager is None else None
         self._manager = manager or self._own or Manager(client)
         self._nodes: dict[str, _Node] = {}
+        self._placed: dict[Key, _Node] = {}  # pods that have got an address
         self._planned: dict[Key, tuple[str, Step, float]] = {}  # uid, step, and when it is due
         self._duration_s = lease_duration_s(count)
         self._pods = self._manager.informer("pods")
@@ -175,7 +176,7 @@ class SimulatedNodes:
 
     def _forget(self, key: Key) -> None:
         self._planned.pop(key, None)
-        for node in self._nodes.values():
+        if (node := self._placed.pop(key, None)) is not None:
             node.forget(key)
 
     def _report(self, node: _Node, pod: Object, step: Step) -> None:
@@ -185,6 +186,7 @@ class SimulatedNodes:
             self._client.delete("pods", meta["name"], meta["namespace"], grace_s=0, uid=meta["uid"])
             return
         if step == "run":
+            self._placed[key_of("pods", pod)] = node
             host = node_address(node.number)
             address = host if pod["spec"].get("hostNetwork") else node.pod_address(key_of("pods", pod))
             status = running_status(pod, script, host, address, now)

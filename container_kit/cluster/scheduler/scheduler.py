@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from container_kit.cluster.client import ApiNotFound, Client
-from container_kit.cluster.controllers.framework import EventType, Informer, Listener, Manager, Mapper
+from container_kit.cluster.controllers.framework import EventType, Manager, Mapper
 from container_kit.cluster.meta import (
     Clock,
     Key,
@@ -39,9 +39,10 @@ __all__ = ["Scheduler"]
 
 _log = logging.getLogger(__name__)
 
-_RETRY_S = 0.02
 _BIND_TIMEOUT_S = 600.0
 _STORAGE = ("persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io")
+_BUDGETS = "poddisruptionbudgets.policy"
+_SEEN = ("namespaces", "nodes", "pods", *_STORAGE, _BUDGETS)
 _PREEMPTED = "preempting to accommodate a higher priority pod"
 
 
@@ -71,12 +72,11 @@ class Scheduler:
         self._state, self._queue, self._shapes = ClusterState(), SchedulingQueue(), Shapes()
         self._assumed: dict[str, _Assumed] = {}
         self._turns, self._next_turn_s = itertools.count(), float("inf")
-        self._informers = {resource: self._informer(resource) for resource in self._listeners()}
-        self._budgets = self._informer("poddisruptionbudgets.policy")
+        self._informers = {resource: self._manager.informer(resource) for resource in _SEEN}
         self._storage = self._found_storage()
         self._placer = Placer(self._state, self._storage)
-        for resource, listener in self._listeners().items():
-            self._informers[resource].listen(listener)
+        self._listen()
+        self._manager.add(self)
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -91,15 +91,12 @@ class Scheduler:
         self._manager.run_until_idle()
 
     def watches(self) -> Mapping[str, Mapper]:
-        """Nothing by key: changes go into the state, and a turn is taken when a pod waits."""
-        return {}
+        """All that it has to have seen, but nothing by key: changes go into the state."""
+        return dict.fromkeys(self._informers, _no_keys)
 
     def reconcile(self, key: Key) -> float | None:
         """Take one turn: place the pod that is next."""
         self._next_turn_s = float("inf")
-        if not all(informer.is_synced for informer in self._informers.values()):
-            self._want_turn(_RETRY_S)
-            return None
         now_s = self._clock.monotonic()
         self._give_up(now_s)
         pod = self._queue.pop(now_s)
@@ -120,16 +117,12 @@ class Scheduler:
 
     # What changes.
 
-    def _informer(self, resource: str) -> Informer:
-        return self._manager.informer(resource)
-
-    def _listeners(self) -> dict[str, Listener]:
-        found: dict[str, Listener] = {
-            "namespaces": self._see_namespace,
-            "nodes": self._see_node,
-            "pods": self._see_pod,
-        }
-        return found | dict.fromkeys(_STORAGE, self._see_storage)
+    def _listen(self) -> None:
+        self._informers["namespaces"].listen(self._see_namespace)
+        self._informers["nodes"].listen(self._see_node)
+        self._informers["pods"].listen(self._see_pod)
+        for resource in _STORAGE:
+            self._informers[resource].listen(self._see_storage)
 
     def _found_storage(self) -> Storage:
         claims, volumes, classes = (self._informers[resource] for resource in _STORAGE)
@@ -291,7 +284,7 @@ class Scheduler:
     def _fail(self, pod: PodInfo, why: Unplaceable) -> None:
         text, nominated = str(why), pod.nominated
         if why.reasons:
-            found = preempt(pod, why, self._state, self._placer, map(Budget.of, self._budgets))
+            found = preempt(pod, why, self._state, self._placer, map(Budget.of, self._informers[_BUDGETS]))
             if isinstance(found, NoVictims):
                 text, nominated = f"{text} {found.text}", ""
             else:
@@ -351,6 +344,10 @@ class Scheduler:
 
     def _say(self, pod: PodInfo, kind: EventType, reason: str, text: str) -> None:
         self._events.event({"apiVersion": "v1", "kind": "Pod"} | pod.pod, kind, reason, text)
+
+
+def _no_keys(old: Object | None, new: Object | None) -> Iterable[Key]:
+    return ()
 
 
 def _is_finished(pod: Object) -> bool:
