@@ -24,13 +24,13 @@ _MAX_HEADERS: Final = 64 << 10  # and when it is decompressed
 _DATA_AT_ONCE: Final = 32 << 10
 
 _NAMES: Final = (
-    "options head post put delete trace accept accept-charset accept-encoding accept-language accept- "
-    "ranges age allow authorization cache-control connection content-base content-encoding content- "
-    "language content-length content-location content-range content-type date etag expect expires "
-    "from host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified "
-    "location max-forwards pragma proxy-authenticate proxy-authorization range referer retry-after "
-    "server te trailer transfer-encoding upgrade user-agent vary via warning www-authenticate method "
-    "get status"
+    "options head post put delete trace accept accept-charset accept-encoding accept-language "
+    "accept-ranges age allow authorization cache-control connection content-base content-encoding "
+    "content-language content-length content-location content-md5 content-range content-type date "
+    "etag expect expires from host if-match if-modified-since if-none-match if-range "
+    "if-unmodified-since last-modified location max-forwards pragma proxy-authenticate "
+    "proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade "
+    "user-agent vary via warning www-authenticate method get status"
 )
 _MORE_NAMES: Final = ("200 OK", "version", "HTTP/1.1", "url", "public", "set-cookie", "keep-alive", "origin")
 _TAIL: Final = (
@@ -161,7 +161,8 @@ class Framer:
                 raise SpdyError("headers that end too early")
             words.append(word.decode())
             place += 4 + length
-        return dict(zip(words[::2], words[1::2], strict=True))
+        # The draft wants lower case; Go's library sends its own.
+        return {name.lower(): value for name, value in zip(words[::2], words[1::2], strict=True)}
 
     def open(self, stream: int, headers: Mapping[str, str]) -> bytes:
         """SYN_STREAM: what a client sends for a new stream (an odd number)."""

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from container_kit.cluster.api.authentication.tokens import ISSUER, BadToken, Claims, TokenIssuer
 from container_kit.cluster.api.messages import Request, User
-from container_kit.cluster.meta.status import StatusError
+from container_kit.cluster.meta.status import unauthorized
 
-__all__ = ["ANONYMOUS", "Authenticator", "user_of_certificate"]
+__all__ = ["Authenticator", "user_of_certificate"]
 
-ANONYMOUS: Final = User("system:anonymous", ("system:unauthenticated",))
 _AUTHENTICATED: Final = "system:authenticated"
 _CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 _RESOURCES: Final = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
@@ -32,7 +31,7 @@ class Authenticator:
         issuer: Of the tokens of service accounts.
         uid_of: The UID of the object of this resource, namespace and name, None if there is none.
         static: Users by their token.
-        is_anonymous_allowed: Whether one may ask without credentials, as `ANONYMOUS`.
+        is_anonymous_allowed: Whether one may ask without credentials.
     """
 
     def __init__(
@@ -49,8 +48,8 @@ class Authenticator:
         self._is_anonymous_allowed = is_anonymous_allowed
         self._certificates: dict[bytes, User] = {}
 
-    def authenticate(self, request: Request) -> User:
-        """The user of a request, by its certificate or its headers.
+    def authenticate(self, request: Request) -> User | None:
+        """The user of a request, by its certificate or its headers; None for one without credentials.
 
         Raises:
             StatusError: 401: the token is wrong, or there are no credentials where some are needed.
@@ -61,8 +60,8 @@ class Authenticator:
         if scheme.lower() == "bearer" and token.strip():
             return self._by_token(token.strip())
         if scheme or not self._is_anonymous_allowed:
-            raise _unauthorized()
-        return ANONYMOUS
+            raise unauthorized()
+        return None
 
     def review(self, token: str, audiences: Sequence[str] = ()) -> dict[str, Any]:
         """The status of a TokenReview: whose token it is, for which of these audiences."""
@@ -92,7 +91,7 @@ class Authenticator:
         try:
             return _service_account(self._verified(token, (ISSUER,)))
         except BadToken:
-            raise _unauthorized() from None
+            raise unauthorized() from None
 
     def _verified(self, token: str, audiences: Sequence[str]) -> Claims:
         if not self._issuer.is_ours(token):
@@ -125,7 +124,7 @@ def user_of_certificate(certificate: bytes) -> User:
     subject = x509.load_der_x509_certificate(certificate).subject
     names = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     if not names or not names[0].value:
-        raise _unauthorized()
+        raise unauthorized()
     groups = [str(one.value) for one in subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)]
     if _AUTHENTICATED not in groups:
         groups.append(_AUTHENTICATED)
@@ -150,7 +149,3 @@ def _digest(token: str) -> bytes:
 def _listed(words: Sequence[str]) -> str:
     """As Go prints a list of texts."""
     return "[" + " ".join(f'"{word}"' for word in words) + "]"
-
-
-def _unauthorized() -> StatusError:
-    return StatusError(401, "Unauthorized", "Unauthorized")
