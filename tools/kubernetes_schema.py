@@ -24,6 +24,8 @@ REPOSITORY = Path(__file__).parent.parent
 RECORDED = REPOSITORY / "tests/cluster/recorded"
 DATA = REPOSITORY / "container_kit/cluster/schema/data"
 
+OTHER_DOCUMENTS = (".well-known/openid-configuration", "openid/v1/jwks", "version")
+
 Json = dict[str, Any]
 
 
@@ -243,6 +245,57 @@ def _full_name(kind: str, name: str) -> str:
     return f"{name.rpartition('.')[0]}.{kind}" if kind[:1].isupper() else kind
 
 
+def operation_facts() -> Json:
+    """What operations say that does not follow from the resource: parameters, and what deleting answers.
+
+    A parameter that means something else in one kind of operation has a name with that operation in front.
+    """
+    parameters: Json = {}
+    deleted: dict[str, str] = {}
+    for path in sorted((RECORDED / "discovery/openapi/v3").glob("*.json.gz")):
+        for route, item in read_gzip(path).get("paths", {}).items():
+            shared = item.get("parameters", [])
+            for method, operation in item.items():
+                if method == "parameters":
+                    continue
+                place = _place(route, operation)
+                for parameter in [*shared, *operation.get("parameters", ())]:
+                    _note_parameter(parameters, parameter, place)
+                if operation.get("x-kubernetes-action") == "delete":
+                    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+                    deleted[route.rpartition("/{name}")[0].rpartition("/")[2]] = answer.rpartition(".")[2]
+    whole = read_gzip(RECORDED / "discovery/openapi/v2.json.gz")
+    return {
+        "parameters": parameters,
+        "returned_when_deleted": sorted(plural for plural, answer in deleted.items() if answer != "Status"),
+        "others": {name: _paths_of(name) for name in OTHER_DOCUMENTS},
+        "parameters_v2": whole["parameters"],
+        "others_v2": {path: item for path, item in whole["paths"].items() if not path.startswith("/api")},
+    }
+
+
+def _paths_of(name: str) -> Json:
+    paths: Json = read_gzip(RECORDED / f"discovery/openapi/v3/{name.replace('/', '_')}.json.gz")["paths"]
+    return paths
+
+
+def _place(route: str, operation: Json) -> str:
+    """Which kind of operation it is: ``patch``, or the subresource that is connected to."""
+    if operation.get("x-kubernetes-action") != "connect":
+        return str(operation.get("x-kubernetes-action", ""))
+    item, _, part = route.partition("/{name}/")
+    return f"{item.rpartition('/')[2]}.{part}"
+
+
+def _note_parameter(parameters: Json, parameter: Json, place: str) -> None:
+    name = parameter["name"]
+    if parameter.get("in") == "path" and name == "name":
+        return  # its text has the kind
+    key = name if parameter.get("in") != "path" else f"path:{name}"
+    if parameters.setdefault(key, parameter) != parameter:
+        parameters[f"{place}:{key}"] = parameter
+
+
 def generated() -> dict[str, Any]:
     """File name -> content of every generated file."""
     definitions, descriptions = without_descriptions(joined(published(), recorded_schemas()))
@@ -251,6 +304,7 @@ def generated() -> dict[str, Any]:
         "definitions.json.gz": {"kinds": kinds(definitions), "definitions": definitions},
         "descriptions.json.gz": descriptions,
         "protobuf.json.gz": protobuf_messages(definitions, packages),
+        "operations.json.gz": operation_facts(),
     }
 
 

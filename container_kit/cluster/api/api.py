@@ -20,6 +20,7 @@ from container_kit.cluster.api.encoding import json_response, text_response
 from container_kit.cluster.api.health import CHECKS, check_health, root_paths, version_document
 from container_kit.cluster.api.messages import Request, Response, User
 from container_kit.cluster.api.nodes import NodeLinks
+from container_kit.cluster.api.openapi import OpenApi
 from container_kit.cluster.api.patching import patch
 from container_kit.cluster.api.plugins import Admission
 from container_kit.cluster.api.reading import get, list_objects
@@ -104,6 +105,7 @@ class Api:
         self.authenticators: list[Authenticator] = []
         self.authorizer: Authorizer | None = None
         self.paths: dict[str, Callable[[Request, User], Response]] = {}
+        self.paths["/openapi"] = OpenApi(self.registry).answer
         self.is_ready: Callable[[], bool] = lambda: True
 
     @property

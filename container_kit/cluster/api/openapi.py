@@ -1,0 +1,143 @@
+"""/openapi/v2 and /openapi/v3: what clients read before they create or apply.
+
+Documents are made when they are asked for and kept, packed, until resources come or go.  A document's hash is
+in its address, so clients may keep it for ever.
+
+Source: Kubernetes API Concepts, "OpenAPI V2" and "OpenAPI V3".
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from container_kit.cluster.api.encoding import encode, json_response
+from container_kit.cluster.api.messages import Request, Response, User
+from container_kit.cluster.api.resources import Registry, Resource
+from container_kit.cluster.meta.status import method_not_allowed, resource_not_found
+from container_kit.cluster.schema.openapi import documents
+from container_kit.cluster.schema.openapi.operations import api_versions
+from container_kit.cluster.schema.openapi.published import published_type
+
+__all__ = ["OpenApi"]
+
+# Clients ask with an @, which is no character of a media type: Go would not read it in an answer.
+_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+class _Page:
+    """A document as it is sent: plain, packed, and what it is known by."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.packed = data, gzip.compress(data, 5, mtime=0)
+        self.hash = hashlib.sha512(data).hexdigest().upper()
+
+
+class OpenApi:
+    """The documents of what a registry serves."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._pages: dict[str, _Page] = {}
+        self._made_of = -1
+
+    def answer(self, request: Request, user: User) -> Response:
+        """The answer to a request below ``/openapi``.
+
+        Raises:
+            StatusError: 404 or 405.
+        """
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        if self._made_of != self._registry.changes:
+            self._pages, self._made_of = {}, self._registry.changes
+        path = request.path.strip("/")
+        if path == "openapi/v2":
+            return self._v2(request)
+        if path == "openapi/v3":
+            return json_response(self._index())
+        makers = self._makers()
+        place = path.removeprefix("openapi/v3/")
+        if not path.startswith("openapi/v3/") or place not in makers:
+            raise resource_not_found()
+        return _sent(request, self._page(place, makers[place]), "application/json")
+
+    def _v2(self, request: Request) -> Response:
+        from container_kit.cluster.schema.openapi.swagger import whole_document
+
+        def document() -> dict[str, Any]:
+            return whole_document(make() for make in self._makers().values())
+
+        accepted = request.headers.get("accept", "")
+        if _V2_ASKED in accepted or _V2_PROTOBUF in accepted:
+            page = self._pages.get("v2.protobuf")
+            if page is None:
+                from container_kit.cluster.schema.openapi.protobuf import encode_document
+
+                page = self._pages["v2.protobuf"] = _Page(encode_document(document()))
+            return _sent(request, page, _V2_PROTOBUF)
+        return _sent(request, self._page("v2", document), "application/json")
+
+    def _index(self) -> dict[str, Any]:
+        """Each document's address, with its hash."""
+        places = {place: self._page(place, make).hash for place, make in self._makers().items()}
+        return {
+            "paths": {
+                place: {"serverRelativeURL": f"/openapi/v3/{place}?hash={hashed}"}
+                for place, hashed in sorted(places.items())
+            }
+        }
+
+    def _page(self, place: str, make: Callable[[], dict[str, Any]]) -> _Page:
+        page = self._pages.get(place)
+        if page is None:
+            page = self._pages[place] = _Page(encode(make()))
+        return page
+
+    def _makers(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """Place in the index -> what makes the document."""
+        found: dict[str, Callable[[], dict[str, Any]]] = {
+            "apis": documents.discovery_document,
+            "api": partial(documents.group_document, ""),
+        }
+        by_version: dict[tuple[str, str], list[Resource]] = {}
+        for resource in self._registry:
+            by_version.setdefault((resource.group, resource.version), []).append(resource)
+        for (group, version), resources in by_version.items():
+            root = api_versions(group)[1:]
+            found.setdefault(root, partial(documents.group_document, group))
+            found[f"{root}/{version}"] = _version_maker(group, version, resources)
+        others = documents.other_documents()
+        return found | {name: partial(others.__getitem__, name) for name in others}
+
+
+def _version_maker(group: str, version: str, resources: list[Resource]) -> Callable[[], dict[str, Any]]:
+    def make() -> dict[str, Any]:
+        types: dict[str, Any] = {}
+        for resource in resources:
+            if not resource.is_typed:
+                types |= published_type(resource, resource.schema.spec if resource.schema else {})
+        return documents.version_document(group, version, resources, types)
+
+    return make
+
+
+def _sent(request: Request, page: _Page, media_type: str) -> Response:
+    tag = f'"{page.hash}"'
+    headers: dict[str, str | list[str]] = {
+        "Content-Type": media_type,
+        "ETag": tag,
+        "Vary": "Accept, Accept-Encoding",
+        "Cache-Control": "no-cache, private",
+    }
+    if request.parameter("hash") == page.hash:
+        headers["Cache-Control"] = "public, immutable"
+    if request.headers.get("if-none-match") == tag:
+        return Response(304, headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(200, {**headers, "Content-Encoding": "gzip"}, page.packed)
+    return Response(200, headers, page.data)
