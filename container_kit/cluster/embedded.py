@@ -7,11 +7,11 @@ Nothing is decided here. Each part reaches the others by the API only, as a user
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from typing import TYPE_CHECKING
 
 from container_kit._values import frozen
+from container_kit.cluster.api.admission import default_plugins
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.authentication.authenticator import Authenticator
 from container_kit.cluster.api.messages import User
@@ -20,6 +20,7 @@ from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.in_process import InProcess
 from container_kit.cluster.identity import Identity
 from container_kit.cluster.store import MemoryStore, SqliteStore, Store
+from container_kit.cluster.workplace import workplace
 from container_kit.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -99,10 +100,13 @@ class Embedded:
             self._ends.close()
 
     def _start(self) -> None:
+        root = None if self._engine is None else self._engine.root
+        self._folder = self._ends.enter_context(workplace(self.options.path, root))
         self.store = self._opened_store()
         self.api = Api(self.store)
+        self.api.admission.use(default_plugins(self.api.core))
         self.client = Client(InProcess(self.api, _ADMIN))
-        self._identity = Identity.of(self._data)
+        self._identity = Identity.of(self._folder if self.options.path else "")
         authenticator = Authenticator(self._identity.issuer, self._uid_of)
         self.api.authenticators.append(authenticator)
         bootstrap(self.client)
@@ -112,13 +116,8 @@ class Embedded:
         self._run_nodes()
 
     def _opened_store(self) -> Store:
-        self._data = self.options.path
-        store: Store
-        if self._data:
-            os.makedirs(self._data, 0o700, exist_ok=True)
-            store = SqliteStore(f"{self._data}/objects.db")
-        else:
-            store = MemoryStore()
+        kept = bool(self.options.path)
+        store: Store = SqliteStore(f"{self._folder}/objects.db") if kept else MemoryStore()
         self._ends.callback(store.close)
         return store
 
@@ -138,10 +137,12 @@ class Embedded:
 
     def _control(self) -> None:
         from container_kit.cluster.controllers.framework import Manager
+        from container_kit.cluster.controllers.infrastructure import add_infrastructure_controllers
         from container_kit.cluster.controllers.workloads import add_workload_controllers
 
         manager = Manager(self.client, client_of=self._controller)
         add_workload_controllers(manager, self._identity.authority.certificate.decode(), self._identity.sign)
+        add_infrastructure_controllers(manager, f"{self._folder}/volumes")
         manager.start()
         self._ends.callback(manager.stop)
 
@@ -159,7 +160,7 @@ class Embedded:
         if self.options.simulated_nodes:
             from container_kit.cluster.node.simulated import SimulatedNodes
 
-            client = self.client_of("system:node:simulated", "system:nodes", "system:masters")
+            client = self.client_of("kubelet", "system:masters")
             nodes = SimulatedNodes(client, self.options.simulated_nodes)
             self._ends.callback(nodes.close)
 

@@ -57,6 +57,9 @@ class InProcessTarget:
                 raise AssertionError(f"{namespace} has no {_NEEDED} after {_PATIENCE_S} s")
             time.sleep(0.01)
 
+    def compact(self) -> None:
+        self.api.store.compact(self.api.store.revision)
+
     def revision(self) -> str:
         return str(self.api.store.revision)
 
