@@ -128,7 +128,7 @@ def test_kubectl_executes(kubectl: Any, version: str) -> None:
 @pytest.mark.tool("kubectl")
 @pytest.mark.parametrize("version", _VERSIONS)
 def test_kubectl_forwards_ports(kubectl: Any, pod: Pod, version: str) -> None:
-    """A port of the pod is a port here: several connections, both ends of each, and refusals with a reason."""
+    """A port of the pod is a port here: several connections, both ends of each, refusals with a reason."""
     pod.ports[80] = echo
     command = kubectl(version, "port-forward", "p", ":80", ":81", "--address", "127.0.0.1")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
