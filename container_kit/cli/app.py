@@ -79,11 +79,13 @@ TOP_COMMANDS: dict[str, Row] = {
     "image": ("app:image_group", "Manage images"),
     "images": ("images:images", "List images"),
     "info": SYSTEM_COMMANDS["info"],
+    "kube": ("app:kube_group", "Play Kubernetes files without a cluster, and write them"),
     "inspect": ("inspecting:inspect", "Show all about containers, images, networks and volumes, as JSON"),
     "manifest": ("app:manifest_group", "Make names that stand for images of several platforms"),
     "login": ("registries:login", "Try credentials at a registry, and keep them"),
     "logout": ("registries:logout", "Forget the credentials for a registry"),
     "network": ("app:network_group", "Manage networks"),
+    "pod": ("app:pod_group", "Manage pods: containers that live together"),
     "ps": ("listing:ps", "List containers"),
     "registry": ("app:registry_group", "Serve and manage a registry of our own"),
     "rmi": ("images:rmi", "Remove images"),
@@ -94,6 +96,33 @@ TOP_COMMANDS: dict[str, Row] = {
     "volume": ("app:volume_group", "Manage volumes"),
 }
 
+pod_group = LazyGroup(
+    "pod",
+    help="Manage pods: containers that live together.",
+    table={
+        "create": ("pods:create", "Create the pods in a Kubernetes file, without starting them"),
+        "inspect": ("pods:inspect", "Show all about pods, as JSON"),
+        "kill": ("pods:kill", "Send a signal to all containers of pods"),
+        "logs": ("pods:logs", "Show what the containers of a pod wrote"),
+        "ls": ("pods:ls", "List pods"),
+        "prune": ("pods:prune", "Remove the pods of which nothing runs"),
+        "ps": ("pods:ps", "List the containers of pods"),
+        "restart": ("pods:restart", "Stop pods and start them again"),
+        "rm": ("pods:rm", "Remove pods with their containers"),
+        "start": ("pods:start", "Start pods"),
+        "stats": ("pods:stats", "Show what the containers of pods use now"),
+        "stop": ("pods:stop", "Stop pods: all containers, sidecars last"),
+    },
+)
+kube_group = LazyGroup(
+    "kube",
+    help="Play Kubernetes files without a cluster, and write them from what runs.",
+    table={
+        "down": ("kube:down", "Stop and remove the pods that were made of a file"),
+        "generate": ("kube:generate", "Write the Kubernetes file of pods, containers and volumes"),
+        "play": ("kube:play", "Make and start the pods in a file"),
+    },
+)
 container_group = LazyGroup(
     "container",
     help="Manage containers.",

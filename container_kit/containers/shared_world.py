@@ -25,6 +25,7 @@ from container_kit.native.user_namespace import enter_fd
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
+    from container_kit.containers.networking import HeldNetwork
     from container_kit.network.values import Undo
 
 __all__ = ["SharedNetwork", "SharedWorld", "start_reaper", "world_of"]
@@ -39,11 +40,13 @@ class SharedWorld:
     Attributes:
         held: By the specification's type: ``network`` (not on the host's), ``ipc``, ``uts``, and ``pid``
             where the containers share their processes.
+        network: Whose published ports monitors hold as well; None where this process alone does.
     """
 
     def __init__(self, pod_id: str) -> None:
         self.pod_id = pod_id
         self.held: dict[str, Descriptor] = {}
+        self.network: HeldNetwork | None = None
 
     @classmethod
     def make(cls, pod_id: str, network_fd: int | None, *, ipc: bool = True) -> SharedWorld:
@@ -145,7 +148,9 @@ class SharedNetwork:
         return Undo()
 
     def pack_ports(self) -> socket.socket:
-        """No ports: whoever supervises the pod holds them."""
+        """A socket with the descriptors that hold the pod's published ports in it, see `HeldNetwork`."""
+        if self._world.network is not None:
+            return self._world.network.pack_ports()
         kept, sender = socket_pair()
         sender.close()
         return kept

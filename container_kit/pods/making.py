@@ -101,6 +101,8 @@ class PodWorld:
         options = self._options()
         network = self._open_network(options)
         self.shared = SharedWorld.make(self.record.id, network, ipc=not self.spec.host_ipc)
+        if not self.record.owned:
+            self.shared.network = self._network
         self._register()
         if self.spec.shares_processes and not self.spec.host_pid:
             self._start_reaper()

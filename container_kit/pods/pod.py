@@ -10,7 +10,7 @@ import contextlib
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
@@ -19,10 +19,21 @@ import attrs
 
 from container_kit.containers import names
 from container_kit.containers.container import Container
-from container_kit.containers.pod_places import PodPlaces, member_ids
-from container_kit.errors import ContainerKitError, InvalidInput, KernelError, NotFound, TimedOut, WrongState
+from container_kit.containers.lifecycle import close_all
+from container_kit.containers.pod_places import PodPlaces, forget_member, member_ids
+from container_kit.containers.state_file import read_state
+from container_kit.errors import (
+    ContainerKitError,
+    InvalidInput,
+    KernelError,
+    NameInUse,
+    NotFound,
+    TimedOut,
+    WrongState,
+)
 from container_kit.native import interrupts
 from container_kit.pods.backoff import BackOffTimes
+from container_kit.pods.detached import create_detached, detached_status, start_detached, stop_detached
 from container_kit.pods.making import PodWorld
 from container_kit.pods.providing import LocalProvider
 from container_kit.pods.record import PodRecord, read_pod_record, write_pod_record
@@ -99,10 +110,7 @@ class Pod:
         """
         engine = _engine(engine)
         engine.check_open()
-        spec = PodSpec.of(manifest)
-        if not spec.uid:
-            metadata = {**manifest["metadata"], "uid": str(uuid.uuid4())}
-            spec = PodSpec.of({**manifest, "metadata": metadata})
+        spec = _with_uid(manifest)
         record = PodRecord(
             id=names.new_id(),
             manifest=spec.raw,
@@ -127,6 +135,51 @@ class Pod:
             raise
 
     @classmethod
+    def create(
+        cls,
+        manifest: Mapping[str, Any],
+        *,
+        engine: Engine | None = None,
+        network: str = "",
+        ip: str = "",
+        labels: Mapping[str, str] | None = None,
+        data: Iterable[Mapping[str, Any]] = (),
+    ) -> Pod:
+        """A new pod that nobody supervises; :meth:`run` starts it, and it stays until it is removed.
+
+        Args:
+            manifest, engine, network, ip, labels: As for :meth:`start`.
+            data: ConfigMaps and Secrets that it refers to.
+
+        Its monitors follow the restart policy, and a liveness probe that is a command; probes of other
+        kinds and hooks are not carried out.
+
+        Raises:
+            InvalidInput: The manifest cannot be used; names the field.
+            NameInUse: There is a pod of this name.
+        """
+        engine, spec = _engine(engine), _with_uid(manifest)
+        if any(pod.name == spec.name for pod in cls.list(engine=engine)):
+            raise NameInUse("pod", spec.name, "another pod")
+        wishes = {"network": network, "ip": ip, "labels": dict(labels or {}), "data": tuple(map(dict, data))}
+        record = create_detached(engine, spec, **wishes)
+        return cls(engine, record.id)
+
+    def run(self) -> Self:
+        """Start the containers of a pod that nobody supervises; returns when they run.
+
+        Raises:
+            CommandFailed: An init container failed, and the pod never restarts.
+            NotReady: A container lacks what it needs: an image, a ConfigMap.
+            StartFailed: A program could not be executed.
+        """
+        record = self._record()
+        if not record.detached:
+            raise WrongState(f"pod {self.name} is supervised: it starts its containers by itself")
+        start_detached(self, record, LocalProvider(record.data))
+        return self
+
+    @classmethod
     def adopt(
         cls,
         pod_id: str,
@@ -142,11 +195,13 @@ class Pod:
 
         Raises:
             NotFound: There is no such pod.
-            WrongState: Another process supervises it.
+            WrongState: Another process supervises it, or nobody is to.
         """
         engine = _engine(engine)
         record = read_pod_record(PodPlaces(engine.root, pod_id).directory)
         spec = PodSpec.of(record.manifest)
+        if record.detached:
+            raise WrongState(f"pod {spec.name} was made to be supervised by nobody: start it with Pod.run")
         world = PodWorld(engine, record, spec)
         world.take_lock()
         try:
@@ -240,6 +295,18 @@ class Pod:
         return self._record().manifest
 
     @property
+    def phase(self) -> str:
+        """``Pending``, ``Running``, ``Succeeded`` or ``Failed``; ``Unknown`` where another process knows."""
+        if self._runner() is None and not self._record().detached:
+            return "Unknown"
+        return str(self.status()["phase"])
+
+    @property
+    def created_ns(self) -> int:
+        """When it was made, nanoseconds since the epoch."""
+        return self._record().created_ns
+
+    @property
     def ips(self) -> tuple[str, ...]:
         """Its addresses; empty on the host's network."""
         runner = self._runner()
@@ -256,6 +323,9 @@ class Pod:
         Raises:
             WrongState: Another process supervises it.
         """
+        record = self._record()
+        if record.detached:
+            return detached_status(self, record)
         runner = self._own_runner()
         if not runner.snapshot:
             supervisor_of(self.engine).loop.ask(runner.publish)
@@ -294,6 +364,10 @@ class Pod:
         Raises:
             TimedOut: It has not ended in time.
         """
+        record = self._record()
+        if record.detached:
+            stop_detached(self, record, grace_s)
+            return
         runner = self._own_runner()
         supervisor_of(self.engine).loop.ask(lambda: runner.stop(grace_s, reason, message))
         if wait and not _await(runner, lambda: runner.outcome is not None, timeout):
@@ -320,7 +394,8 @@ class Pod:
             WrongState: It runs, and *force* was not given; or another process supervises it.
         """
         runner = self._runner()
-        if runner is not None and runner.outcome is None and not force:
+        runs = runner.outcome is None if runner is not None else self._runs_by_itself()
+        if runs and not force:
             raise WrongState(
                 f"cannot remove pod {self.name}: it runs; stop it first, or remove it with force"
             )
@@ -337,14 +412,14 @@ class Pod:
         self._remove_containers()
         world.remove()
 
-    def _remove_containers(self) -> None:
-        from container_kit.containers.lifecycle import close_all
+    def _runs_by_itself(self) -> bool:
+        directories = (self.engine.catalogue.directory(one) for one in member_ids(self.engine, self.id))
+        return any(read_state(one).is_live for one in directories)
 
+    def _remove_containers(self) -> None:
         while ids := [*member_ids(self.engine, self.id)]:
             close_all(self.engine, ids)
             for container_id in ids:  # one that was never whole
-                from container_kit.containers.pod_places import forget_member
-
                 forget_member(self.engine, self.id, container_id)
 
     # One container; *container* may be left out where there is one, or one is meant by the annotation
@@ -364,6 +439,10 @@ class Pod:
             which = "previous terminated container" if previous else "container"
             raise NotFound(which, f"{self.name}/{name}")
         return Container(self.engine, found)
+
+    def containers(self) -> builtins.list[Container]:
+        """Its containers as they are now, in the order in which they are started."""
+        return [Container(self.engine, note.id) for note in self._record().containers.values() if note.id]
 
     def logs(self, container: str = "", *, previous: bool = False, **options: Any) -> Iterator[LogLine]:
         """As :meth:`Container.logs`."""
@@ -452,6 +531,14 @@ def _engine(engine: Engine | None) -> Engine:
     from container_kit.containers.engine import Engine
 
     return Engine.default()
+
+
+def _with_uid(manifest: Mapping[str, Any]) -> PodSpec:
+    """What the manifest says, with a uid."""
+    spec = PodSpec.of(manifest)
+    if spec.uid:
+        return spec
+    return PodSpec.of({**manifest, "metadata": {**manifest["metadata"], "uid": str(uuid.uuid4())}})
 
 
 def _is(runner: Runner, condition: str) -> bool:

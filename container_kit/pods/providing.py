@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ __all__ = ["LocalProvider"]
 
 _PULL = {"Always": "always", "IfNotPresent": "missing", "Never": "never"}
 _MODE = 0o644
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -144,6 +146,8 @@ class LocalProvider:
         """Where the contents of a volume lie on this machine."""
         if "hostPath" in volume:
             return _host_path(volume["hostPath"])
+        if not _LABEL.match(volume["name"]):
+            raise NotReady("CreateContainerConfigError", f"{volume['name']!r} cannot be a volume's name")
         folder = f"{PodPlaces(pod.engine.root, pod.id).directory}/volumes/{volume['name']}"
         os.makedirs(folder, mode=0o755, exist_ok=True)
         if "emptyDir" in volume:

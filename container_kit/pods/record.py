@@ -51,6 +51,7 @@ class PodRecord:
         owned: Whether it ends with the process that started it.
         detached: Whether its monitors alone look after it.
         network: Of the engine; *ip* what was asked for there.
+        data: ConfigMaps and Secrets for a pod without a supervisor.
         reaper: Pid and start ticks of the first process of a pod whose containers share their processes.
     """
 
@@ -65,6 +66,7 @@ class PodRecord:
     cgroup: str = ""
     labels: Mapping[str, str] = attrs.field(factory=dict)
     dns: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    data: tuple[Object, ...] = ()
     reaper: tuple[int, int] = (0, 0)
     outcome: str = ""
     containers: Mapping[str, ContainerNote] = attrs.field(factory=dict)
@@ -89,8 +91,8 @@ def read_pod_record(directory: str) -> PodRecord:
         with open(os.path.join(directory, _FILE), "rb") as file:
             fields: dict[str, Any] = json.loads(file.read(_LARGEST))
         notes = {name: ContainerNote(**note) for name, note in fields.pop("containers").items()}
-        reaper = tuple(fields.pop("reaper"))
-        return PodRecord(containers=notes, reaper=reaper, **fields)
+        reaper, data = tuple(fields.pop("reaper")), tuple(fields.pop("data"))
+        return PodRecord(containers=notes, reaper=reaper, data=data, **fields)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound("pod", os.path.basename(directory)[:12]) from None
     except (ValueError, KeyError, TypeError) as error:

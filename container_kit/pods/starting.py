@@ -18,10 +18,14 @@ from container_kit.pods.seam import NotReady, Provision
 from container_kit.pods.settings import check_user, command_of, limits_of, settings_of
 
 if TYPE_CHECKING:
+    from container_kit.containers.engine import Engine
+    from container_kit.containers.pod_places import PodPlaces
+    from container_kit.pods.making import PodWorld
+    from container_kit.pods.record import PodRecord
     from container_kit.pods.running import Runner
-    from container_kit.pods.spec import ContainerSpec
+    from container_kit.pods.spec import ContainerSpec, PodSpec
 
-__all__ = ["message_file", "resize", "start_member"]
+__all__ = ["make_container", "message_file", "resize", "start_member"]
 
 
 def start_member(runner: Runner, member: Member) -> None:
@@ -30,7 +34,10 @@ def start_member(runner: Runner, member: Member) -> None:
 
 
 def _start(runner: Runner, member: Member) -> None:
-    container = _make(runner, member.spec, runner.provider(runner.pod, member.spec.raw))
+    provision = runner.provider(runner.pod, member.spec.raw)
+    container = make_container(
+        runner.engine, runner.record, runner.spec, runner.world, member.spec, provision
+    )
     oldest = member.note.previous
     try:
         container.start()
@@ -55,38 +62,47 @@ def _start(runner: Runner, member: Member) -> None:
             Container(runner.engine, oldest).remove(force=True)
 
 
-def _make(runner: Runner, one: ContainerSpec, provision: Provision) -> Container:
-    """A new container of the pod, not started yet."""
-    engine, pod = runner.engine, runner.spec
+def make_container(
+    engine: Engine, record: PodRecord, pod: PodSpec, world: PodWorld, one: ContainerSpec, provision: Provision
+) -> Container:
+    """A new container of the pod, not started yet.
+
+    Raises:
+        NotReady: It may not be what it asks to be.
+        InvalidInput, NotFound: An option cannot be used.
+    """
     image = find_image(engine, provision.image, pull="never")
     check_user(pod, one, image.defaults)
     settings: dict[str, Any] = settings_of(pod, one, provision.env)
     _, command = command_of(one.raw, provision.env)
-    message = Mount.bind(message_file(runner, one.name, make=True), one.message_path)
+    message = Mount.bind(make_message_file(world.places, one.name), one.message_path)
     settings |= {
         "mounts": [*provision.mounts, *([] if _is_covered(one, provision) else [message])],
-        "pod": runner.record.id,
-        "cgroup": runner.world.cgroup_path,
-        "hostname": runner.world.hostname,
-        "labels": {**runner.record.labels, **settings["labels"]},
+        "pod": record.id,
+        "cgroup": world.cgroup_path,
+        "hostname": world.hostname,
+        "labels": {**record.labels, **settings["labels"]},
     }
     settings |= provision.options
-    return create(engine, image, command, not runner.record.owned, settings)
+    return create(engine, image, command, not record.owned, settings)
 
 
 def _is_covered(one: ContainerSpec, provision: Provision) -> bool:
     return any(mount.target == one.message_path for mount in provision.mounts)
 
 
-def message_file(runner: Runner, name: str, *, make: bool = False) -> str:
-    """Where a container leaves its last words; with *make* an empty one, that everybody in it may write."""
-    folder = f"{runner.world.places.directory}/messages"
-    path = f"{folder}/{name}"
-    if make:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o755)
-        with open_path(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666) as file:
-            os.fchmod(file.fileno(), 0o666)
+def message_file(places: PodPlaces, name: str) -> str:
+    """Where a container leaves its last words."""
+    return f"{places.directory}/messages/{name}"
+
+
+def make_message_file(places: PodPlaces, name: str) -> str:
+    """The same, as an empty file that everybody in the container may write."""
+    path = message_file(places, name)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(os.path.dirname(path), 0o755)
+    with open_path(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666) as file:
+        os.fchmod(file.fileno(), 0o666)
     return path
 
 

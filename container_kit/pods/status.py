@@ -181,7 +181,7 @@ def _last_words(runner: Runner, member: Member, code: int) -> str:
     """What the container left in its message file; else, if it asks for that, the end of its log."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(message_file(runner, member.spec.name), flags)
+        fd = os.open(message_file(runner.world.places, member.spec.name), flags)
     except OSError:
         return ""
     try:

@@ -44,7 +44,7 @@ def _pids_of(pod_id: str) -> list[int]:
 
 
 def test_an_owned_pod_ends_with_its_owner(engine: Engine) -> None:
-    """When the owner is killed nothing of its pod stays: no container, process, address, cgroup, directory."""
+    """When the owner is killed nothing of its pod stays: container, process, address, cgroup, directory."""
     with _killed_owner(engine, "owned") as pod_id:
         until(lambda: not os.path.exists(f"{engine.root}/pods/{pod_id}"), "the pod's directory is gone")
         until(lambda: not engine.containers(all=True), "its containers are gone")
