@@ -27,6 +27,7 @@ from container_kit.cluster.api.reading import get, list_objects
 from container_kit.cluster.api.resources import Registry, Resource, builtin_resources
 from container_kit.cluster.api.routing import Route, route_of
 from container_kit.cluster.api.subresources import SUBRESOURCES
+from container_kit.cluster.api.virtual import QUESTIONS
 from container_kit.cluster.api.watching import watch
 from container_kit.cluster.api.writing import create, update
 from container_kit.cluster.kinds import strategy_for
@@ -44,6 +45,8 @@ __all__ = ["ANONYMOUS", "Api", "Authenticator", "Authorizer"]
 
 _log = logging.getLogger(__name__)
 
+# Pods are bound by a resource of its own as well: POST .../bindings, with the name in the body.
+QUESTIONS["bindings"] = SUBRESOURCES["pods", "binding"]["create"]
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 _HANDLERS: dict[str, Callable[[Call], Response]] = {
@@ -188,6 +191,14 @@ class Api:
             raise method_not_allowed()
         return answer
 
+    def is_slow(self, request: Request) -> bool:
+        """Whether the answer waits for somebody else, so that it should be made in a thread of its own."""
+        route = route_of(request)
+        if route.subresource in ("proxy", "log"):
+            return True
+        writes = route.is_resource and route.verb not in ("get", "list", "watch")
+        return writes and any(plugin.is_slow for plugin in self.admission.plugins)
+
     def add_paths(self, handlers: Iterable[tuple[str, Callable[[Request, User], Response]]]) -> None:
         """Serve more paths that are no resources."""
         self.paths.update(handlers)
@@ -232,6 +243,8 @@ def _handler(route: Route, resource: Resource, request: Request) -> Callable[[Ca
         return _sub_handler(route, resource)
     if route.verb not in resource.verbs:
         raise method_not_allowed()
+    if resource.qualified in QUESTIONS:
+        return QUESTIONS[resource.qualified]
     is_whole = resource.namespaced and not route.namespace
     if is_whole and route.verb not in ("list", "watch"):
         raise method_not_allowed()

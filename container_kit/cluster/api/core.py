@@ -5,7 +5,7 @@ Handlers are plain functions of a `Call`; they raise `StatusError`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from container_kit.cluster.api.messages import Request, User
@@ -19,6 +19,10 @@ from container_kit.cluster.meta.objects import Object
 from container_kit.cluster.meta.status import StatusError, not_found
 from container_kit.cluster.meta.times import Clock
 from container_kit.cluster.store import Record, Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from container_kit.cluster.api.authentication.tokens import TokenIssuer
 
 __all__ = ["Call", "Core", "StoreWorld"]
 
@@ -45,12 +49,16 @@ class Core:
     Attributes:
         admission: The plugins that every write passes.
         nodes: The ways to the nodes.
+        issuer: Signs tokens of service accounts; None: nobody does.
+        review_token: The status of a TokenReview for a token and the audiences that are asked for.
     """
 
     def __init__(self, store: Store, clock: Clock, registry: Registry) -> None:
         self.store, self.clock, self.registry = store, clock, registry
         self.admission = Admission()
         self.nodes = NodeLinks()
+        self.issuer: TokenIssuer | None = None
+        self.review_token: Callable[[str, Sequence[str]], Object] | None = None
         self.world = StoreWorld(store)
 
 

@@ -24,6 +24,7 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
         since: RFC 3339; only what came later.
         tail_lines: Only so many of the last lines.
         limit_bytes: No more than so many bytes.
+        stream: ``All``, ``Stdout`` or ``Stderr``.
     """
 
     follow: bool = False
@@ -33,6 +34,7 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     tail_lines: int | None = None
     limit_bytes: int | None = None
+    stream: str = "All"
 
 
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):

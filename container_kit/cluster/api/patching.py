@@ -32,7 +32,7 @@ from container_kit.cluster.schema import (
     strict_errors,
 )
 
-__all__ = ["patch", "patch_maker"]
+__all__ = ["kind_of_patch", "patch", "patch_maker"]
 
 _KINDS = {
     "application/json-patch+json": "json",
@@ -45,7 +45,7 @@ _OF_CUSTOM = ("application/json-patch+json", "application/merge-patch+json", "ap
 
 def patch(call: Call) -> Response:
     """Change a part of an object."""
-    kind = _kind_of(call)
+    kind = kind_of_patch(call)
     options = write_options(call.request, "PatchOptions", apply=kind == "apply")
     if kind == "apply":
         return _apply(call, options)
@@ -93,7 +93,7 @@ def _other_kind(given: tuple[object, object]) -> StatusError:
     return bad_request(f"invalid object type: {shown or '/'}, Kind={given[1] or ''}")
 
 
-def _kind_of(call: Call) -> str:
+def kind_of_patch(call: Call) -> str:
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
     kind = _KINDS.get(media_type)
     if kind is None:

@@ -70,6 +70,7 @@ class Plugin:
     """One admission plugin; raises `StatusError` to refuse."""
 
     name = ""
+    is_slow = False  # whether it waits for others, such as webhooks
 
     def handles(self, attributes: Attributes) -> bool:
         """Whether it has anything to say about this write."""

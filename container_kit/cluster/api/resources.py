@@ -19,7 +19,7 @@ from container_kit.cluster.kinds.conversion import convert
 from container_kit.cluster.kinds.strategy import Strategy
 from container_kit.cluster.meta.objects import Object, group_version
 
-__all__ = ["Registry", "Resource", "Subresource", "builtin_resources", "version_rank"]
+__all__ = ["Registry", "Resource", "ScalePaths", "Subresource", "builtin_resources", "version_rank"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,6 +39,14 @@ class Subresource(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     verbs: tuple[str, ...]
     foreign: bool = False  # whether discovery names group and version
+
+
+class ScalePaths(msgspec.Struct, frozen=True):
+    """Where an object says how many replicas it wants and has; for custom resources the selector as well."""
+
+    spec_replicas: str
+    status_replicas: str
+    selector: str = ""
 
 
 class Resource(msgspec.Struct, kw_only=True):
@@ -74,6 +82,7 @@ class Resource(msgspec.Struct, kw_only=True):
     shown: Strategy
     schema: Any = None
     convert: Callable[[Object, str], Object] | None = None
+    scale: ScalePaths | None = None  # None: as Deployments have it
     trackers: Any = None  # made when it is first written
 
     @property

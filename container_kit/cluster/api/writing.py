@@ -197,8 +197,14 @@ Make = Callable[[Object], Object]
 """Makes the wanted object (in the version of the request) from the present one, which it may change."""
 
 
-def change(call: Call, make: Make, options: WriteOptions, *, tracks: bool = True) -> Record:
+def change(
+    call: Call, make: Make, options: WriteOptions, *, tracks: bool = True, part: str | None = None
+) -> Record:
     """Bring an object from what it is to what *make* makes of it; again, when somebody was faster.
+
+    Args:
+        tracks: Whether its manager is still to be noted.
+        part: As which subresource the strategy shall see it; None: as that of the path.
 
     Returns the new record, or the old one if nothing changed.
 
@@ -209,14 +215,18 @@ def change(call: Call, make: Make, options: WriteOptions, *, tracks: bool = True
         record = call.record()
         warnings = len(call.warnings)
         try:
-            return _changed(call, record, make, options, tracks)
+            return _changed(
+                call, record, make, options, tracks, call.route.subresource if part is None else part
+            )
         except Changed:
             del call.warnings[warnings:]
     raise conflict(call.resource.plural, call.route.name, call.resource.group)
 
 
-def _changed(call: Call, record: Record, make: Make, options: WriteOptions, tracks: bool) -> Record:
-    resource, strategy, subresource = call.resource, call.resource.strategy, call.route.subresource
+def _changed(
+    call: Call, record: Record, make: Make, options: WriteOptions, tracks: bool, part: str
+) -> Record:
+    resource, strategy = call.resource, call.resource.strategy
     old = record.object
     new = make(_current(resource, record))
     _check_identity(call, new, old)
@@ -230,8 +240,8 @@ def _changed(call: Call, record: Record, make: Make, options: WriteOptions, trac
     try:
         call.core.admission.admit(attributes)
         _default(resource, new)
-        strategy.prepare_update(new, old, context, subresource)
-        _refuse(resource, new, strategy.validate_update(new, old, context, subresource))
+        strategy.prepare_update(new, old, context, part)
+        _refuse(resource, new, strategy.validate_update(new, old, context, part))
         for warning in strategy.warnings(new, old):
             call.warn(warning)
         call.core.admission.validate(attributes)

@@ -119,7 +119,8 @@ class LabelSelector:
             return NOTHING
         labels: Mapping[str, str] = spec.get("matchLabels") or {}
         equal = [Requirement(key, "=", (labels[key],)) for key in sorted(labels)]
-        return cls(equal + [_from_expression(each) for each in spec.get("matchExpressions") or ()])
+        more = [_from_expression(each) for each in spec.get("matchExpressions") or ()]
+        return cls(sorted(equal + more, key=lambda requirement: requirement.key))
 
 
 EVERYTHING = LabelSelector(())

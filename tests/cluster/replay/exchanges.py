@@ -64,7 +64,7 @@ class Outcome:
 
 def play(topic: str, case: Mapping[str, Any], target: Target) -> Outcome:
     """Play one case of ``exchanges/TOPIC``."""
-    bindings = Bindings(lambda word: target.revision() if word.startswith("<rv") else word)
+    bindings = Bindings(lambda word: _unseen(word, bindings, target))
     wrong: list[str] = []
     words: list[str] = []
     for number, step in enumerate(case["steps"]):
@@ -97,6 +97,19 @@ def _normalised(response: dict[str, Any], request: Mapping[str, Any]) -> dict[st
         text = re.sub(rf"({re.escape(prefix)})[a-z0-9]{{5}}(?![\w-])", r"\1<rand>", text)
     made: dict[str, Any] = json.loads(re.sub(r"(ResourceVersion in record) \(\d+\)", r"\1 (<rv>)", text))
     return made
+
+
+def _unseen(word: str, bindings: Bindings, target: Target) -> str:
+    """The value of a placeholder that no answer has shown: a version before or after all that were."""
+    if word == "<time>":
+        return "2026-01-01T00:00:00Z"
+    if not word.startswith("<rv-"):
+        return word
+    known = {int(key[4:-1]): int(value) for key, value in bindings.values.items() if key.startswith("<rv-")}
+    number = int(word[4:-1])
+    if known and number > max(known):
+        return str(int(target.revision()) + 1_000_000)
+    return str(min(known.values()) - 1) if known and number < min(known) else target.revision()
 
 
 def send(target: Target, request: Mapping[str, Any], bindings: Bindings) -> Answer:
