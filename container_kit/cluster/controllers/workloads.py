@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from container_kit.cluster.controllers.accounts import RootCaPublisher, ServiceAccountController
 from container_kit.cluster.controllers.contents import Contents
+from container_kit.cluster.controllers.cronjobs import CronJobController
 from container_kit.cluster.controllers.daemonsets import DaemonSetController
 from container_kit.cluster.controllers.deployments import DeploymentController
 from container_kit.cluster.controllers.endings import NodeTtlController, PodCollector, TtlController
 from container_kit.cluster.controllers.framework import Manager
 from container_kit.cluster.controllers.garbage import GarbageCollector
+from container_kit.cluster.controllers.jobs import JobController
 from container_kit.cluster.controllers.namespaces import NamespaceController
 from container_kit.cluster.controllers.replicasets import REPLICATION_CONTROLLERS, ReplicaSetController
 from container_kit.cluster.controllers.statefulsets import StatefulSetController
@@ -37,6 +39,8 @@ def add_workload_controllers(manager: Manager, certificate: str, sign: Sign) -> 
         ReplicaSetController(manager, REPLICATION_CONTROLLERS),
         StatefulSetController(manager),
         DaemonSetController(manager),
+        JobController(manager),
+        CronJobController(manager),
         TtlController(manager),
         PodCollector(manager),
         NodeTtlController(manager),

@@ -1,0 +1,34 @@
+"""Sets of completion indexes, as a Job writes them: ``0-2,5``.
+
+Source: API reference, batch/v1 JobStatus (completedIndexes, failedIndexes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+__all__ = ["format_indexes", "parse_indexes"]
+
+
+def parse_indexes(text: str | None, below: int | None = None) -> set[int]:
+    """The indexes that *text* means, those of *below* on left out."""
+    found: set[int] = set()
+    for part in filter(None, (text or "").split(",")):
+        first, _, last = part.partition("-")
+        end = int(last or first) + 1
+        found.update(range(int(first), end if below is None else min(end, below)))
+    return found
+
+
+def format_indexes(indexes: Collection[int]) -> str:
+    """The text for *indexes*: the inverse of `parse_indexes`."""
+    return ",".join(_runs(sorted(indexes)))
+
+
+def _runs(ordered: list[int]) -> Iterator[str]:
+    start = 0
+    for at in range(1, len(ordered) + 1):
+        if at == len(ordered) or ordered[at] != ordered[at - 1] + 1:
+            first, last = ordered[start], ordered[at - 1]
+            yield str(first) if first == last else f"{first}-{last}"
+            start = at
