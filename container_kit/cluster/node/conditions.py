@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from container_kit.cluster.node.phase import is_sidecar
-
 __all__ = ["pod_conditions"]
 
 Object = dict[str, Any]
@@ -39,10 +37,17 @@ def pod_conditions(
     return [_dated(one, old.get(one["type"]), now) for one in found]
 
 
+def is_sidecar(container: Object) -> bool:
+    """Whether an init container goes on running beside the others."""
+    return container.get("restartPolicy") == "Always"
+
+
 def _dated(condition: Object, before: Object | None, now: str) -> Object:
+    """*condition* for a patch: what it had and has no more is null."""
     same = before is not None and before["status"] == condition["status"]
     since = before.get("lastTransitionTime", now) if same and before is not None else now
-    return {**condition, "lastProbeTime": None, "lastTransitionTime": since}
+    gone = {key: None for key in ("reason", "message") if key in (before or {}) and key not in condition}
+    return {**condition, **gone, "lastProbeTime": None, "lastTransitionTime": since}
 
 
 def _false(reason: str, message: str = "") -> Object:

@@ -10,12 +10,12 @@ from typing import Any
 
 from container_kit._values import frozen
 from container_kit.cluster.node.conditions import pod_conditions
-from container_kit.cluster.node.phase import FINAL, phase_of
 
-__all__ = ["Sight", "pod_status", "waiting_statuses"]
+__all__ = ["FINAL", "Sight", "pod_status", "waiting_statuses"]
 
 Object = dict[str, Any]
 
+FINAL = ("Succeeded", "Failed")
 _LISTS = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
 
 
@@ -24,22 +24,22 @@ class Sight:
     """What a node sees of one of its pods.
 
     Args:
+        phase: As its containers have it.
         statuses: Of its containers, in three lists.
         host_ip: Of the node.
         pod_ips: Empty while it has no network.
         started_at: When the node took it up, RFC 3339.
         has_sandbox: Whether its namespaces are there.
-        is_over: It is deleted or was evicted, and no container starts again.
         reason, message: Why it failed as a whole, as in ``Evicted``.
         extra_conditions: Such as ``DisruptionTarget``; they come first.
     """
 
+    phase: str
     statuses: Mapping[str, list[Object]]
     host_ip: str
     pod_ips: tuple[str, ...] = ()
     started_at: str = ""
     has_sandbox: bool = True
-    is_over: bool = False
     reason: str = ""
     message: str = ""
     extra_conditions: tuple[Object, ...] = ()
@@ -52,8 +52,7 @@ def pod_status(pod: Object, sight: Sight, now: str) -> Object:
         now: RFC 3339, for conditions that change.
     """
     before = pod.get("status", {}).get("phase")
-    phase = before if before in FINAL else "Failed" if sight.reason else None
-    phase = phase or phase_of(pod["spec"], sight.statuses, is_over=sight.is_over)
+    phase = str(before) if before in FINAL else sight.phase
     conditions = pod_conditions(pod, phase, sight.statuses, has_sandbox=sight.has_sandbox, now=now)
     status: Object = {
         "phase": phase,

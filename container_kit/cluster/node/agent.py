@@ -1,0 +1,262 @@
+"""The agent of one node: takes up the pods that are bound to it, registers the node, and says that it lives.
+
+What happens to one pod is `NodePod`'s; what is asked of running containers `AgentLink`'s..  All work is
+done by a few threads, which sleep while there is none but the heartbeat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from container_kit.cluster.client import ApiExists, ApiNotFound, Client, WatchEvent
+from container_kit.cluster.controllers.framework import EventRecorder
+from container_kit.cluster.meta import Clock, Object
+from container_kit.cluster.meta.times import format_micro_time
+from container_kit.cluster.node.image_source import ImageSource
+from container_kit.cluster.node.lookup import ClientLookup, TokenSource
+from container_kit.cluster.node.node_network import NodeNetwork
+from container_kit.cluster.node.node_object import (
+    LEASE_NAMESPACE,
+    NodeWords,
+    machine_capacity,
+    node_conditions,
+)
+from container_kit.cluster.node.node_pod import NodePod
+from container_kit.cluster.node.projection import Projector
+from container_kit.cluster.node.provisioning import Provisioner
+from container_kit.cluster.node.volumes import Volumes
+from container_kit.cluster.node.workers import KeyedWorkers
+from container_kit.pods import Pod
+
+if TYPE_CHECKING:
+    from container_kit.cluster.node.service_proxy import ServiceProxy
+    from container_kit.containers import Engine
+
+__all__ = ["NodeAgent"]
+
+_log = logging.getLogger("container_kit.cluster.node")
+
+_HEARTBEAT, _HEARTBEAT_S = "\0heartbeat", 10.0
+_STATUS_EVERY = 30  # heartbeats: the status itself is renewed every five minutes
+_MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
+_WATCHED = ("configmaps", "secrets")
+
+
+class NodeAgent:
+    """A node that runs pods.
+
+    Args:
+        client: Of the cluster's API, as this node.
+        name: The node's; its pods are those that are bound to this name.
+        engine: Whose images and containers they are.
+        directory: Where what it has of pods lies, for this user alone; made when missing.
+        owned: Its pods end with this process. Otherwise they go on, and the next agent finds them.
+        capacity: Quantities by resource; what is left out is this machine's.
+        services: Leads its pods to services; None for a node without.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        engine: Engine,
+        *,
+        directory: str,
+        owned: bool = True,
+        capacity: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        taints: Sequence[Mapping[str, str]] = (),
+        services: ServiceProxy | None = None,
+        service_range: str = "10.96.0.0/16",
+        cluster_dns: str = "",
+        cluster_domain: str = "cluster.local",
+        clock: Clock | None = None,
+        workers: int = 4,
+    ) -> None:
+        self.client, self.name, self.engine, self.owned = client, name, engine, owned
+        self.clock = clock or Clock()
+        self.cluster_dns, self.cluster_domain = cluster_dns, cluster_domain
+        self._directory = directory
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self.capacity = {**machine_capacity(directory), **(capacity or {})}
+        self.recorder = EventRecorder(client, "kubelet", self.clock)
+        self.tokens = TokenSource(client)
+        lookup = ClientLookup(client)
+        projector = Projector(lookup, self.capacity, self.tokens.token)
+        self.volumes = Volumes(os.path.join(directory, "pods"), self._memory(), projector, lookup)
+        self.provisioner = Provisioner(lookup, ImageSource(engine, lookup, self.clock), self.capacity)
+        self._net = NodeNetwork(engine, name, services, service_range, seed=directory)
+        self.network, self.address = self._net.name, self._net.address
+        self._words = NodeWords(
+            name=name,
+            address=self.address,
+            pod_cidr=self._net.subnet,
+            capacity=self.capacity,
+            labels=labels or {},
+            taints=taints,
+        )
+        self._pods: dict[str, NodePod] = {}
+        self._lock = threading.Lock()
+        self._workers = KeyedWorkers(self._work, self._failed, self.clock, count=workers, name=name)
+        self._ends: list[Callable[[], None]] = []
+        self._beats, self._uid = 0, ""
+        self._pressures: tuple[str, ...] = ()
+        self._not_ready = ""
+
+    def _memory(self) -> str:
+        """A directory in memory that is this agent's: where there is none, one on the disk."""
+        if not os.path.isdir(_MEMORY):
+            return os.path.join(self._directory, "memory")
+        device, inode = os.stat(self._directory).st_dev, os.stat(self._directory).st_ino
+        return os.path.join(_MEMORY, f"container-kit-{device:x}-{inode:x}")
+
+    # Its life.
+
+    def start(self) -> None:
+        """Register the node and take up its pods."""
+        os.makedirs(self.volumes.memory, mode=0o700, exist_ok=True)
+        self._net.open()
+        self._register()
+        self._adopt()
+        fields = f"spec.nodeName={self.name}"
+        self._ends.append(self.client.subscribe("pods", None, self._on_pod, fields=fields))
+        for resource in _WATCHED:
+            self._ends.append(self.client.subscribe(resource, None, self._on_source(resource)))
+        self._workers.add(_HEARTBEAT, _HEARTBEAT_S)
+
+    def close(self) -> None:
+        """Stop looking after the pods; those that are owned end at once. May be repeated."""
+        for end in self._ends:
+            end()
+        self._ends = []
+        self._workers.close()
+        for one in self.pods():
+            if one.pod is not None:
+                one.pod.close()
+                if self.owned:
+                    self.volumes.remove(one.uid)
+        self._pods = {}
+        self._net.close(remove=self.owned)
+        if self.owned:
+            shutil.rmtree(self.volumes.memory, ignore_errors=True)
+
+    def pods(self) -> list[NodePod]:
+        """Those that the node has."""
+        with self._lock:
+            return list(self._pods.values())
+
+    def find(self, uid: str) -> NodePod | None:
+        """The pod with this uid."""
+        return self._pods.get(uid)
+
+    def wake(self, uid: str) -> None:
+        """See `NodeWorld`."""
+        self._workers.add(uid)
+
+    def network_is_up(self) -> None:
+        """See `NodeWorld`."""
+        self._net.ensure()
+
+    # What happens.
+
+    def _on_pod(self, event: WatchEvent | None) -> None:
+        if event is None or event.type not in ("ADDED", "MODIFIED", "DELETED"):
+            return
+        found: Object = event.object
+        uid = found["metadata"]["uid"]
+        with self._lock:
+            known = self._pods.get(uid)
+            if known is None and event.type != "DELETED":
+                self._pods[uid] = NodePod(self, found)
+            elif known is not None:
+                known.wish(None if event.type == "DELETED" else found)
+        self._workers.add(uid)
+
+    def _on_source(self, resource: str) -> Callable[[WatchEvent | None], None]:
+        def take(event: WatchEvent | None) -> None:
+            if event is None or event.type not in ("ADDED", "MODIFIED"):
+                return
+            metadata = event.object["metadata"]
+            for one in self.pods():
+                if one.refers_to(resource, metadata.get("namespace", ""), metadata["name"]):
+                    self._workers.add(one.uid)
+
+        return take
+
+    def _work(self, key: str) -> float | None:
+        if key == _HEARTBEAT:
+            self._beat()
+            return _HEARTBEAT_S
+        one = self._pods.get(key)
+        if one is None:
+            return None
+        again_s = one.sync()
+        if one.is_gone:
+            with self._lock:
+                self._pods.pop(key, None)
+        return again_s
+
+    def _failed(self, key: str, error: Exception) -> None:
+        _log.warning("node %s: cannot look after %s: %s", self.name, key, error, exc_info=error)
+
+    # Pods that were there before.
+
+    def _adopt(self) -> None:
+        """Go on with the pods that an agent before this one left; remove those that nobody wants any more."""
+        left = {pod.uid: pod for pod in Pod.list(engine=self.engine) if self._is_ours(pod)}
+        if not left:
+            return
+        fields = f"spec.nodeName={self.name}"
+        wanted = {one["metadata"]["uid"]: one for one in self.client.list("pods", None, fields=fields).items}
+        for uid, pod in left.items():
+            if uid in wanted:
+                one = self._pods[uid] = NodePod(self, wanted[uid])
+                one.adopt(pod.id)
+            else:
+                pod.remove(force=True)
+                self.volumes.remove(uid)
+
+    def _is_ours(self, pod: Pod) -> bool:
+        return (pod.manifest.get("spec") or {}).get("nodeName") == self.name
+
+    # The node's own object.
+
+    def _register(self) -> None:
+        now = self.clock.stamp()
+        wish = self._words.node(now)
+        try:
+            found = self.client.create(wish)
+        except ApiExists:
+            found = self.client.get("nodes", self.name)
+        self._uid = found["metadata"]["uid"]
+        self._write_status(found)
+        self._renew()
+
+    def _beat(self) -> None:
+        """Say that the node lives; its status only every now and then, and when it changes."""
+        self._beats += 1
+        self._renew()
+        if self._beats % _STATUS_EVERY == 0:
+            with contextlib.suppress(ApiNotFound):
+                self._write_status(self.client.get("nodes", self.name))
+
+    def _write_status(self, node: Object) -> None:
+        old = (node.get("status") or {}).get("conditions") or ()
+        conditions = node_conditions(self.clock.stamp(), self._pressures, not_ready=self._not_ready, old=old)
+        status = self._words.status(self.clock.stamp(), conditions)
+        self.client.patch("nodes", self.name, {"status": status}, subresource="status")
+
+    def _renew(self) -> None:
+        now = format_micro_time(self.clock.now())
+        try:
+            patch = {"spec": {"renewTime": now}}
+            self.client.patch("leases.coordination.k8s.io", self.name, patch, LEASE_NAMESPACE, kind="merge")
+        except ApiNotFound:
+            with contextlib.suppress(ApiExists):
+                self.client.create(self._words.lease(self._uid, now))

@@ -1,0 +1,361 @@
+"""What the API asks of this node: logs, programs in containers, connections into pods, and what they use."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from container_kit.cluster.api.messages import Duplex
+from container_kit.cluster.api.nodes import LogOptions, StreamOptions
+from container_kit.cluster.meta import Object
+from container_kit.cluster.meta.status import StatusError, bad_request, internal_error, not_found
+from container_kit.cluster.meta.times import parse_time
+from container_kit.errors import ContainerKitError, NotFound, WrongState
+from container_kit.native import interrupts
+from container_kit.pods import Pod
+
+if TYPE_CHECKING:
+    from container_kit.cluster.node.agent import NodeAgent
+    from container_kit.containers import Container
+    from container_kit.containers.execution import ExecProcess
+    from container_kit.containers.logs import LogLine
+
+__all__ = ["AgentLink", "LogStream"]
+
+_Name = Literal["stdout", "stderr"]
+
+_PIECE = 32 * 1024
+_STDIN, _RESIZE = 0, 4
+_OUTPUTS: dict[_Name, int] = {"stdout": 1, "stderr": 2}
+_STREAMS: dict[str, _Name] = {"Stdout": "stdout", "Stderr": "stderr"}
+_STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+
+
+class AgentLink:
+    """The `NodeLink` of one agent."""
+
+    def __init__(self, agent: NodeAgent) -> None:
+        self._agent = agent
+
+    # Logs
+
+    def logs(self, pod: Object, container: str, options: LogOptions) -> LogStream:
+        """See `NodeLink`."""
+        found = self._container(pod, container, previous=options.previous)
+        lines = found.logs(
+            follow=options.follow,
+            since=_moment(options),
+            tail=options.tail_lines,
+            stream=_STREAMS.get(options.stream),
+        )
+        pieces = map(_stamped if options.timestamps else _plain, lines)
+        return LogStream(_limited(pieces, options.limit_bytes))
+
+    def _container(self, pod: Object, name: str, *, previous: bool = False) -> Container:
+        try:
+            return self._pod(pod).container(name, previous=previous)
+        except (NotFound, WrongState) as error:
+            raise self._why_not(pod, name, previous) from error
+
+    def _pod(self, pod: Object) -> Pod:
+        one = self._agent.find(pod["metadata"]["uid"])
+        if one is None:
+            raise not_found("pods", pod["metadata"]["name"])
+        if one.pod is None:
+            raise NotFound("pod", pod["metadata"]["name"], "it is not started yet")
+        return one.pod
+
+    def _why_not(self, pod: Object, name: str, previous: bool) -> StatusError:
+        """Why there is no such container, in the kubelet's words."""
+        where = f'container "{name}" in pod "{pod["metadata"]["name"]}"'
+        if previous:
+            return bad_request(f"previous terminated {where} not found")
+        one = self._agent.find(pod["metadata"]["uid"])
+        found = one.pod.status() if one is not None and one.pod is not None else pod.get("status") or {}
+        statuses = [one for listed in _STATUS_LISTS for one in found.get(listed) or ()]
+        state = next((one.get("state") or {} for one in statuses if one["name"] == name), {})
+        waiting = (state.get("waiting") or {}).get("reason") or "ContainerCreating"
+        return bad_request(f"{where} is waiting to start: {waiting}")
+
+    # Programs
+
+    def exec(
+        self, pod: Object, container: str, command: Sequence[str], options: StreamOptions, streams: Duplex
+    ) -> int:
+        """See `NodeLink`."""
+        io = PodIO(streams, options)
+        process = self._popen(pod, container, command, io)
+        with process:
+            reader = _Reader(io, _ProcessEnd(process))
+            pumps = [_pump(io, name, fd) for name, fd in _outputs(process)]
+            reader.start()
+            code = process.wait()
+            for pump in pumps:
+                pump.join()
+            return code
+
+    def _popen(self, pod: Object, container: str, command: Sequence[str], io: PodIO) -> ExecProcess:
+        def stream(name: str) -> int:
+            return subprocess.PIPE if io.wants(name) and not io.tty else subprocess.DEVNULL
+
+        found = self._container(pod, container)
+        try:
+            return found.popen(
+                list(command),
+                stdin=stream("stdin"),
+                stdout=stream("stdout"),
+                stderr=stream("stderr"),
+                text=False,
+                tty=io.tty,
+            )
+        except ContainerKitError as error:
+            raise internal_error(f"error executing command in container: {error}") from error
+
+    def attach(self, pod: Object, container: str, options: StreamOptions, streams: Duplex) -> int:
+        """See `NodeLink`."""
+        found = self._container(pod, container)
+        if found.status != "running":
+            raise self._why_not(pod, container, False)
+        io = PodIO(streams, options)
+        with found.attach(stdin=options.stdin, stdout=options.stdout, stderr=options.stderr) as attached:
+            _Reader(io, _AttachedEnd(found, attached)).start()
+            try:
+                for name, data in attached:
+                    io.send("stderr" if name == "stderr" else "stdout", data)
+            except OSError:
+                return 0  # the client has gone
+        return found.exit_code or 0
+
+    # Connections
+
+    def port_forward(self, pod: Object, port: int) -> socket.socket:
+        """See `NodeLink`."""
+        try:
+            return self._pod(pod).connect(port)
+        except (OSError, ContainerKitError) as error:
+            raise bad_request(
+                f"failed to connect to localhost:{port} inside the namespace of pod "
+                f"{pod['metadata']['name']!r}: {error}"
+            ) from error
+
+    # Figures
+
+    def stats(self) -> dict[str, Any]:
+        """See `NodeLink`; processor time in nanoseconds, memory in bytes."""
+        pods = [_pod_usage(one.last, one.pod) for one in self._agent.pods() if one.pod is not None]
+        everything = [container for one in pods for container in one["containers"]]
+        whole = {key: sum(one[key] for one in everything) for key in ("cpu_ns", "memory_bytes")}
+        return {"node": {"name": self._agent.name, **whole}, "pods": pods}
+
+
+def _pod_usage(manifest: Object, pod: Pod) -> dict[str, Any]:
+    metadata = manifest["metadata"]
+    try:
+        stats = pod.stats()
+    except ContainerKitError:
+        stats = {}  # it has just ended
+    containers = [
+        {
+            "name": name,
+            "cpu_ns": one.cpu.usage_ns if one.cpu else 0,
+            "memory_bytes": one.memory.working_set if one.memory else 0,
+        }
+        for name, one in stats.items()
+    ]
+    return {"namespace": metadata["namespace"], "name": metadata["name"], "containers": containers}
+
+
+def _moment(options: LogOptions) -> datetime | None:
+    """From when on lines are wanted.
+
+    Raises:
+        StatusError: The client's time cannot be read.
+    """
+    if options.since_s is not None:
+        return datetime.now(UTC) - timedelta(seconds=options.since_s)
+    try:
+        return parse_time(options.since) if options.since else None
+    except ValueError:
+        raise bad_request(f"sinceTime {options.since!r} is no time such as 2026-01-31T12:00:00Z") from None
+
+
+def _plain(line: LogLine) -> bytes:
+    return line.data + b"\n" if line.complete else line.data
+
+
+def _stamped(line: LogLine) -> bytes:
+    return line.timestamp.encode() + b" " + _plain(line)
+
+
+def _limited(pieces: Iterator[bytes], limit: int | None) -> Iterator[bytes]:
+    left = limit
+    for piece in pieces:
+        if left is not None and len(piece) >= left:
+            yield piece[:left]
+            return
+        left = None if left is None else left - len(piece)
+        yield piece
+
+
+class LogStream:
+    """Pieces of a log; `close` ends it from any thread, also while another waits for the next piece."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._interrupt = pieces, interrupts.Interrupt()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            with interrupts.working_for(self._interrupt):
+                return next(self._pieces)
+        except interrupts.Interrupted:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """See the class; may be repeated."""
+        self._interrupt.set()
+
+
+class PodIO:
+    """A client's ends of the streams of a program in a pod."""
+
+    def __init__(self, duplex: Duplex, options: StreamOptions) -> None:
+        self._duplex, self._options, self.tty = duplex, options, options.tty
+
+    def wants(self, stream: str) -> bool:
+        """Whether the client has the stream of this name."""
+        return bool(getattr(self._options, stream))
+
+    def receive(self) -> bytes | tuple[int, int] | None:
+        """The next piece of stdin (empty at its end), or the size of the window as columns and rows.
+
+        None when the client has gone.
+        """
+        while (message := self._duplex.receive()) is not None:
+            channel, data = message
+            if channel == _STDIN:
+                return data
+            if channel == _RESIZE and data and (size := _size(data)) is not None:
+                return size
+        return None
+
+    def send(self, stream: _Name, data: bytes) -> None:
+        """Give the client a piece of output; waits while it is slow."""
+        if data and self.wants(stream):
+            self._duplex.send(_OUTPUTS[stream], data)
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
+    """Columns and rows as the client wrote them; None for what cannot be read."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(data)
+        return int(found["Width"]), int(found["Height"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return None
+
+
+class _Reader(threading.Thread):
+    """Takes what a client sends: input, sizes of its window, and that it has gone."""
+
+    def __init__(self, io: PodIO, end: _ProcessEnd | _AttachedEnd) -> None:
+        super().__init__(name="pod-input", daemon=True)
+        self._io, self._end = io, end
+
+    def run(self) -> None:
+        while (message := self._io.receive()) is not None:
+            try:
+                if isinstance(message, tuple):
+                    self._end.resize(*message)
+                elif message:
+                    self._end.write(message)
+                else:
+                    self._end.close_input()
+            except (OSError, ValueError, ContainerKitError):
+                continue  # it does not read any more; the client may still listen
+        self._end.client_gone()
+
+
+class _ProcessEnd:
+    """The input of a program that was executed."""
+
+    def __init__(self, process: ExecProcess) -> None:
+        self._process = process
+
+    def write(self, data: bytes) -> None:
+        if self._process.terminal is not None:
+            while data:
+                data = data[os.write(self._process.terminal, data) :]
+        elif self._process.stdin is not None:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+
+    def close_input(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def resize(self, columns: int, rows: int) -> None:
+        if self._process.terminal is not None:
+            self._process.resize(rows, columns)
+
+    def client_gone(self) -> None:
+        """Nobody hears of it any more: it ends, too."""
+        self._process.kill()
+
+
+class _AttachedEnd:
+    """The input of a container."""
+
+    def __init__(self, container: Container, attached: Any) -> None:
+        self._container, self._attached = container, attached
+
+    def write(self, data: bytes) -> None:
+        self._attached.write(data)
+
+    def close_input(self) -> None:
+        self._attached.close_stdin()
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._container.resize(rows, columns)
+
+    def client_gone(self) -> None:
+        self._attached.close()
+
+
+def _outputs(process: ExecProcess) -> list[tuple[_Name, int]]:
+    """The descriptors that give what a program writes, and what that is to its client."""
+    if process.terminal is not None:
+        return [("stdout", process.terminal)]
+    files: list[tuple[_Name, Any]] = [("stdout", process.stdout), ("stderr", process.stderr)]
+    return [(name, file.fileno()) for name, file in files if file is not None]
+
+
+def _pump(io: PodIO, name: _Name, fd: int) -> threading.Thread:
+    """Pass on what a program writes, until all who could write have ended."""
+    thread = threading.Thread(target=_pass_on, args=(io, name, fd), name="pod-output", daemon=True)
+    thread.start()
+    return thread
+
+
+def _pass_on(io: PodIO, name: _Name, fd: int) -> None:
+    is_gone = False
+    while True:
+        try:
+            data = os.read(fd, _PIECE)
+        except OSError:
+            return  # the other end of a terminal is closed
+        if not data:
+            return
+        try:
+            if not is_gone:
+                io.send(name, data)
+        except OSError:
+            is_gone = True  # what comes is read all the same, so that the program does not wait

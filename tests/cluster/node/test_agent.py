@@ -1,0 +1,186 @@
+"""A node's agent with real pods: from what the API asks for to what runs, and back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from container_kit.pods import Pod
+from tests.cluster.node.conftest import SLEEP, Site, condition_of, pod_on
+
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("own_network")]
+
+
+def events_of(site: Site, name: str) -> list[str]:
+    """The reasons of the events about a pod, in the order in which they came."""
+    found = [one for one in site.client.list("events").items if one["involvedObject"]["name"] == name]
+    return [one["reason"] for one in sorted(found, key=lambda one: int(one["metadata"]["resourceVersion"]))]
+
+
+def test_a_node_registers_and_holds_its_lease(site: Site) -> None:
+    """A node is Ready with its addresses, capacity and lease as soon as its agent has started."""
+    agent = site.start_node(capacity={"cpu": "3"})
+    node = site.client.get("nodes", "node-0")
+    assert condition_of(node, "Ready")["status"] == "True"
+    assert node["status"]["capacity"]["cpu"] == "3"
+    assert node["spec"]["podCIDR"].rpartition(".")[0] == agent.address.rpartition(".")[0]
+    lease = site.client.get("leases.coordination.k8s.io", "node-0", "kube-node-lease")
+    assert lease["spec"]["holderIdentity"] == "node-0"
+
+
+def test_a_pod_runs_and_its_status_says_so(site: Site) -> None:
+    """A pod gets an address of its node's range, all conditions become true, and events tell the steps."""
+    site.start_node()
+    site.client.create(pod_on("node-0", "web", *SLEEP))
+    pod = site.wait_ready("web")
+    status = pod["status"]
+    assert status["phase"] == "Running" and status["startTime"]
+    assert status["podIP"].rpartition(".")[0] == status["hostIP"].rpartition(".")[0]
+    state = status["containerStatuses"][0]
+    assert state["ready"] and state["restartCount"] == 0 and "running" in state["state"]
+    assert all(one["status"] == "True" and "reason" not in one for one in status["conditions"])
+    assert events_of(site, "web") == ["Pulled", "Created", "Started"]
+
+
+def test_a_pod_that_ends_has_succeeded_or_failed(site: Site) -> None:
+    """The phase, the exit code and the conditions of a pod that runs to its end follow from how it ended."""
+    site.start_node()
+    never = {"restartPolicy": "Never"}
+    site.client.create(pod_on("node-0", "good", "true", spec=never))
+    site.client.create(pod_on("node-0", "bad", "sh", "-c", "exit 3", spec=never))
+    good = site.wait("good", lambda pod: pod["status"]["phase"] == "Succeeded")
+    bad = site.wait("bad", lambda pod: pod["status"]["phase"] == "Failed")
+    assert condition_of(good, "Ready")["reason"] == "PodCompleted"
+    assert bad["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
+
+
+def test_configuration_reaches_the_container_and_stays_live(site: Site) -> None:
+    """Variables are those of the start; files follow their ConfigMap while the container runs."""
+    site.start_node()
+    conf = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf"}, "data": {"k": "one"}}
+    site.client.create(conf)
+    reference = {"configMapKeyRef": {"name": "conf", "key": "k"}}
+    field = {"fieldRef": {"fieldPath": "status.podIP"}}
+    site.client.create(
+        pod_on(
+            "node-0",
+            "web",
+            *SLEEP,
+            env=[{"name": "K", "valueFrom": reference}, {"name": "IP", "valueFrom": field}],
+            volumeMounts=[{"name": "v", "mountPath": "/conf"}, {"name": "d", "mountPath": "/me"}],
+            spec={
+                "volumes": [
+                    {"name": "v", "configMap": {"name": "conf"}},
+                    {
+                        "name": "d",
+                        "downwardAPI": {
+                            "items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
+                        },
+                    },
+                ]
+            },
+        )
+    )
+    pod = site.wait_ready("web")
+    assert site.printed("web", "echo $K $IP") == f"one {pod['status']['podIP']}\n"
+    assert site.printed("web", "cat /conf/k") == "one"
+    site.client.patch("configmaps", "conf", {"data": {"k": "two"}}, kind="merge")
+    site.client.patch("pods", "web", {"metadata": {"labels": {"tier": "front"}}}, kind="merge")
+    changed = "[ $(cat /conf/k) = two ] && [ $(cat /me/labels) = 'tier=\"front\"' ] && echo seen"
+    assert site.printed("web", changed) == "seen\n"
+
+
+def test_what_is_missing_is_waited_for(site: Site) -> None:
+    """A pod whose ConfigMap is not there says so, and starts when it comes."""
+    site.start_node()
+    site.client.create(pod_on("node-0", "web", *SLEEP, envFrom=[{"configMapRef": {"name": "late"}}]))
+    waiting = site.wait(
+        "web",
+        lambda pod: (
+            pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {}).get("reason")
+            == "CreateContainerConfigError"
+        ),
+    )
+    state = waiting["status"]["containerStatuses"][0]["state"]["waiting"]
+    assert state["message"] == 'configmap "late" not found'
+
+
+def test_a_volume_that_comes_late_is_mounted(site: Site) -> None:
+    """A pod waits for its volumes, tells why, and goes on when they can be made."""
+    site.start_node()
+    volumes = [{"name": "v", "secret": {"secretName": "late"}}]
+    mounts = [{"name": "v", "mountPath": "/keys"}]
+    site.client.create(pod_on("node-0", "web", *SLEEP, volumeMounts=mounts, spec={"volumes": volumes}))
+    site.wait("web", lambda pod: pod["status"].get("containerStatuses"))
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "late"},
+        "stringData": {"pw": "hush"},
+    }
+    site.client.create({**secret, "data": {"pw": "aHVzaA=="}})
+    site.wait_ready("web")
+    assert site.printed("web", "cat /keys/pw") == "hush"
+    assert "FailedMount" in events_of(site, "web")
+
+
+def test_an_image_that_is_not_here_is_told(site: Site) -> None:
+    """Without the right to pull, a missing image is ErrImageNeverPull."""
+    site.start_node()
+    site.client.create(pod_on("node-0", "web", image="nowhere:1"))
+    pod = site.wait(
+        "web",
+        lambda pod: (
+            pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {}).get("reason")
+            == "ErrImageNeverPull"
+        ),
+    )
+    assert pod["status"]["phase"] == "Pending"
+
+
+def test_a_deleted_pod_leaves_nothing(site: Site, tmp_path: Path) -> None:
+    """When the API has forgotten a pod, soon nothing of it is left on the node."""
+    agent = site.start_node()
+    mounts, volumes = [{"name": "v", "mountPath": "/v"}], [{"name": "v", "emptyDir": {}}]
+    site.client.create(pod_on("node-0", "web", *SLEEP, volumeMounts=mounts, spec={"volumes": volumes}))
+    pod = site.wait_ready("web")
+    site.client.delete("pods", "web")
+    site.wait_gone("web")
+    site.stop_node("node-0")
+    assert agent.pods() == [] and Pod.list(engine=site.engine) == []
+    assert not (tmp_path / "node-0" / "pods" / pod["metadata"]["uid"]).exists()
+    assert not os.path.exists(agent.volumes.memory)
+
+
+def test_a_new_agent_goes_on_with_the_pods_of_the_last(site: Site) -> None:
+    """Pods that do not end with their agent run on, and the next one knows them: no restart, same address."""
+    site.start_node(owned=False)
+    site.client.create(pod_on("node-0", "web", *SLEEP))
+    before = site.wait_ready("web")
+    site.stop_node("node-0")
+    site.start_node(owned=True)
+    site.client.patch("pods", "web", {"metadata": {"labels": {"seen": "again"}}}, kind="merge")
+    assert site.printed("web", "echo alive") == "alive\n"
+    after = site.client.get("pods", "web")
+    same = ("containerID", "restartCount")
+    assert [after["status"]["containerStatuses"][0][key] for key in same] == [
+        before["status"]["containerStatuses"][0][key] for key in same
+    ]
+    assert after["status"]["podIP"] == before["status"]["podIP"]
+    site.client.delete("pods", "web")
+    site.wait_gone("web")
+
+
+def test_pods_of_two_nodes_reach_each_other_as_themselves(site: Site) -> None:
+    """Nodes have ranges of their own, and a pod sees the address of the pod that talks to it."""
+    for name in ("node-0", "node-1"):
+        site.start_node(name)
+    serve = "while true; do busybox nc -lp 8080 -e sh -c 'busybox netstat -tn' ; done"
+    site.client.create(pod_on("node-0", "server", "sh", "-c", serve))
+    site.client.create(pod_on("node-1", "client", *SLEEP))
+    server, client = site.wait_ready("server"), site.wait_ready("client")
+    own, other = server["status"]["podIP"], client["status"]["podIP"]
+    assert own.rpartition(".")[0] != other.rpartition(".")[0]
+    assert other in site.printed("client", f"busybox nc {own} 8080 </dev/null")
