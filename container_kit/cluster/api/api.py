@@ -116,6 +116,14 @@ class Api:
         """The plugins that writes pass."""
         return self.core.admission
 
+    def admit(self, request: Request) -> None:
+        """Find out who asks, for a carrier that has only the head yet; `handle` does not ask again.
+
+        Raises:
+            StatusError: 401.
+        """
+        request.user = request.user or self._authenticate(request)
+
     def handle(self, request: Request) -> Response:
         """Answer *request*."""
         try:

@@ -9,7 +9,6 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -36,6 +35,12 @@ _WAIT_FOR_DESCRIPTORS_S: Final = 0.1
 class Application(Protocol):
     """Who answers: the API."""
 
+    def admit(self, request: Request) -> None:
+        """Look at a request before its body is read; raises `StatusError` to refuse it."""
+
+    def is_slow(self, request: Request) -> bool:
+        """Whether it is answered in a thread of its own, as the answer waits for others."""
+
     def handle(self, request: Request) -> Response: ...
 
 
@@ -43,12 +48,10 @@ class HttpServer:
     """Serves an application over HTTP/1.1; a context manager.
 
     Args:
-        application: Its `handle` is called in the server's thread.
+        application: Called in the server's thread, unless it says that the answer is slow.
         address: Host and port, 0 for a free one; or the path of a Unix socket.
         tls: For connections with TLS; None is for Unix sockets and tests.
         names: Further names and addresses that clients may call the server by.
-        admit: Looks at a request before its body is read; raises `StatusError` to refuse it.
-        is_slow: Says which requests are answered in a thread of their own, as they wait for others.
 
     Raises:
         KernelError: The address cannot be listened at.
@@ -62,16 +65,13 @@ class HttpServer:
         tls: ssl.SSLContext | None = None,
         names: frozenset[str] = frozenset(),
         budgets: Budgets | None = None,
-        admit: Callable[[Request], None] = lambda _: None,
-        is_slow: Callable[[Request], bool] = lambda _: False,
     ) -> None:
         self._application, self._tls = application, tls
         self.budgets = budgets or Budgets()
         self._names = OWN_NAMES | names
-        self._admit, self._is_slow = admit, is_slow
         self._connections: dict[Connection, None] = {}  # in the order in which they came
         self._shaking: dict[Connection, None] = {}
-        self._is_sweeping = False
+        self._is_sweeping = self._is_closed = False
         self._listener = _listen(address)
         self._path = address if isinstance(address, str) else ""
         self.loop = Loop()
@@ -93,7 +93,10 @@ class HttpServer:
         self._thread.start()
 
     def close(self) -> None:
-        """End all connections and the thread."""
+        """End all connections and the thread; may be called again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._thread.is_alive():
             self.loop.stop()
             self._thread.join()
@@ -114,7 +117,7 @@ class HttpServer:
     def admit(self, head: Head) -> None:
         check_hosts(head.request.headers, self._names)
         try:
-            self._admit(head.request)
+            self._application.admit(head.request)
         except StatusError as error:
             raise BadRequest(error.code, error.message) from None
 
@@ -127,7 +130,7 @@ class HttpServer:
             return Response(500, {"Content-Type": "application/json"}, status_body(500, what))
 
     def is_slow(self, head: Head) -> bool:
-        return self._is_slow(head.request)
+        return self._application.is_slow(head.request)
 
     def opened(self, connection: Connection) -> None:
         self._shaking.pop(connection, None)

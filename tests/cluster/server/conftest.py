@@ -19,9 +19,11 @@ Answer = Callable[[Request], Response]
 class Recorded:
     """An application that answers as it was told, and keeps what it was asked."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(
+        self, answer: Answer, admit: Callable[[Request], None], is_slow: Callable[[Request], bool]
+    ) -> None:
         self.requests: list[Request] = []
-        self._answer = answer
+        self._answer, self.admit, self.is_slow = answer, admit, is_slow
 
     def handle(self, request: Request) -> Response:
         self.requests.append(request)
@@ -84,8 +86,13 @@ def serve() -> Iterator[Callable[..., tuple[HttpServer, Recorded]]]:
     """Starts servers, which end with the test."""
     servers: list[HttpServer] = []
 
-    def start(answer: Answer, **options: Any) -> tuple[HttpServer, Recorded]:
-        application = Recorded(answer)
+    def start(
+        answer: Answer,
+        admit: Callable[[Request], None] = lambda _: None,
+        is_slow: Callable[[Request], bool] = lambda _: False,
+        **options: Any,
+    ) -> tuple[HttpServer, Recorded]:
+        application = Recorded(answer, admit, is_slow)
         server = HttpServer(application, **options)
         servers.append(server)
         server.start()

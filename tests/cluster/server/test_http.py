@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 from typing import Any
 
@@ -16,7 +17,7 @@ from container_kit.cluster.server.budgets import Budgets
 from container_kit.cluster.server.listening import HttpServer
 from container_kit.cluster.server.responses import wants_gzip
 from container_kit.errors import KernelError
-from tests.cluster.server.conftest import ok
+from tests.cluster.server.conftest import RawClient, ok
 
 _GET = b"GET /api/v1/pods HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -347,17 +348,13 @@ def test_a_slow_head_is_cut_off(serve: Any, connect: Any) -> None:
 
 def test_a_unix_socket(serve: Any, tmp_path: Any) -> None:
     """The server listens on a path that only its owner may use, and removes it at its end."""
-    import socket
-
-    from tests.cluster.server.conftest import RawClient
-
     path = tmp_path / "api.sock"
-    server = HttpServer(type("App", (), {"handle": staticmethod(ok)})(), str(path))
-    with server:
-        assert path.stat().st_mode & 0o777 == 0o600
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(path))
-            assert RawClient(sock).ask(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+    server, _ = serve(ok, address=str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        assert RawClient(sock).ask(_GET)[0] == 200
+    server.close()
     assert not path.exists()
 
 
