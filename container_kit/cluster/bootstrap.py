@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from container_kit.cluster.api.authorization.bootstrap import bootstrap_rbac
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiExists
 
@@ -34,7 +35,7 @@ def _objects() -> list[dict[str, Any]]:
         }
         for name, value in _PRIORITIES.items()
     ]
-    return [*spaces, *classes, _SERVICE]
+    return [*spaces, *classes, _SERVICE, *bootstrap_rbac()]
 
 
 _MUST = {

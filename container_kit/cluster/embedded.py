@@ -14,6 +14,8 @@ from container_kit._values import frozen
 from container_kit.cluster.api.admission import default_plugins
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.authentication.authenticator import Authenticator
+from container_kit.cluster.api.authorization import RbacAuthorizer
+from container_kit.cluster.api.authorization.escalation import NoEscalation
 from container_kit.cluster.api.messages import User
 from container_kit.cluster.bootstrap import API_ADDRESS, bootstrap
 from container_kit.cluster.client.client import Client
@@ -104,7 +106,7 @@ class Embedded:
         self._folder = self._ends.enter_context(workplace(self.options.path, root))
         self.store = self._opened_store()
         self.api = Api(self.store)
-        self.api.admission.use(default_plugins(self.api.core))
+        self._guard()
         self.client = Client(InProcess(self.api, _ADMIN))
         self._identity = Identity.of(self._folder if self.options.path else "")
         authenticator = Authenticator(self._identity.issuer, self._uid_of)
@@ -114,6 +116,14 @@ class Embedded:
         self._control()
         self._schedule()
         self._run_nodes()
+
+    def _guard(self) -> None:
+        """Writes are judged by plugins, and everybody needs rights; our own parts are masters."""
+        rights = RbacAuthorizer(self.store)
+        self._ends.callback(rights.close)
+        self.api.authorizer = rights
+        plugins = default_plugins(self.api.core, rights.may_sign)
+        self.api.admission.use([*plugins, NoEscalation(rights)])
 
     def _opened_store(self) -> Store:
         kept = bool(self.options.path)

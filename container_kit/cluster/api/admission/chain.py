@@ -15,6 +15,7 @@ from container_kit.cluster.api.admission.pods import (
     RuntimeClass,
     TaintNodesByCondition,
 )
+from container_kit.cluster.api.admission.quota import ResourceQuota
 from container_kit.cluster.api.admission.service_accounts import ServiceAccount
 from container_kit.cluster.api.admission.storage import (
     DefaultIngressClass,
@@ -57,4 +58,5 @@ def default_plugins(core: Core, may_sign: MaySign = _everybody) -> list[Plugin]:
         CertificateRights(may_sign),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
+        ResourceQuota(core.store, core.clock),
     ]

@@ -80,7 +80,7 @@ def test_a_namespace_enforces_and_warns(admitting: Admitting) -> None:
 
 
 def test_a_stricter_level_names_the_pods_it_would_not_let_in(admitting: Admitting) -> None:
-    """A change of the level refuses nothing that is there, but warns about it; an unknown level is refused."""
+    """A change of the level only warns about what is there; an unknown level is refused."""
     admitting.namespace("open")
     admitting.pod(namespace="open", hostNetwork=True)
     patch = {"content_type": "application/merge-patch+json"}
