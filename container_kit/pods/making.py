@@ -26,6 +26,7 @@ from container_kit.images import RunDefaults
 from container_kit.native.descriptors import open_process
 from container_kit.native.process import send_signal
 from container_kit.pods.settings import pod_limits
+from container_kit.runtime.devices import ALLOW_ALL
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
@@ -132,7 +133,8 @@ class PodWorld:
 
     def _make_cgroup(self) -> None:
         below = self.engine.cgroups_below(self.record.cgroup)
-        below.create(self.places.cgroup, pod_limits(self.spec.spec)).close()
+        # Devices are each container's own affair: what the pod's cgroup refused, none of them could have.
+        below.create(self.places.cgroup, pod_limits(self.spec.spec), ALLOW_ALL).close()
 
     @property
     def _cgroup(self) -> Cgroup:

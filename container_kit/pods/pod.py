@@ -65,10 +65,9 @@ class Pod:
         name, namespace, uid: As its manifest says; a uid is drawn when it says none.
     """
 
-    def __init__(self, engine: Engine, pod_id: str) -> None:
+    def __init__(self, engine: Engine, pod_id: str, spec: PodSpec | None = None) -> None:
         self.engine, self.id = engine, pod_id
-        record = self._record()
-        spec = PodSpec.of(record.manifest)
+        spec = spec or PodSpec.of(self._record().manifest)
         self.name, self.namespace, self.uid = spec.name, spec.namespace, spec.uid
 
     @classmethod
@@ -224,7 +223,7 @@ class Pod:
         observer: Observer | None,
         times: BackOffTimes | None,
     ) -> Pod:
-        pod = cls(engine, record.id)
+        pod = cls(engine, record.id, spec)
         supervisor = supervisor_of(engine)
         runner = Runner(
             pod,

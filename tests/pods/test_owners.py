@@ -50,7 +50,7 @@ def test_an_owned_pod_ends_with_its_owner(engine: Engine) -> None:
         until(lambda: not engine.containers(all=True), "its containers are gone")
         until(lambda: not _pids_of(pod_id), "its first process is gone")
         until(lambda: not engine.cgroups.open(f"pod-{pod_id}").exists(), "its cgroup is gone")
-        assert engine.networks.endpoints_of(pod_id) == []
+        until(lambda: engine.networks.endpoints_of(pod_id) == [], "its address is free")
 
 
 def test_a_pod_that_is_not_owned_goes_on_and_is_taken_over(engine: Engine, notes: Notes) -> None:
