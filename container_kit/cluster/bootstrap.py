@@ -9,9 +9,10 @@ from container_kit.cluster.api.authorization.bootstrap import bootstrap_rbac
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiExists
 
-__all__ = ["API_ADDRESS", "bootstrap"]
+__all__ = ["API_ADDRESS", "DNS_ADDRESS", "bootstrap"]
 
 API_ADDRESS = "10.96.0.1"
+DNS_ADDRESS = "10.96.0.10"
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 

@@ -17,7 +17,7 @@ from container_kit.cluster.api.authentication.authenticator import Authenticator
 from container_kit.cluster.api.authorization import RbacAuthorizer
 from container_kit.cluster.api.authorization.escalation import NoEscalation
 from container_kit.cluster.api.messages import User
-from container_kit.cluster.bootstrap import API_ADDRESS, bootstrap
+from container_kit.cluster.bootstrap import API_ADDRESS, DNS_ADDRESS, bootstrap
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.in_process import InProcess
 from container_kit.cluster.identity import Identity
@@ -26,6 +26,7 @@ from container_kit.cluster.workplace import workplace
 from container_kit.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from container_kit.cluster.node.service_proxy import ServiceProxy
     from container_kit.containers.engine import Engine
     from container_kit.images import Image
 
@@ -111,6 +112,7 @@ class Embedded:
         self._identity = Identity.of(self._folder if self.options.path else "")
         authenticator = Authenticator(self._identity.issuer, self._uid_of)
         self.api.authenticators.append(authenticator)
+        self.api.core.issuer = self._identity.issuer
         bootstrap(self.client)
         self._serve()
         self._control()
@@ -171,8 +173,38 @@ class Embedded:
             from container_kit.cluster.node.simulated import SimulatedNodes
 
             client = self.client_of("kubelet", "system:masters")
-            nodes = SimulatedNodes(client, self.options.simulated_nodes)
-            self._ends.callback(nodes.close)
+            simulated = SimulatedNodes(client, self.options.simulated_nodes)
+            self._ends.callback(simulated.close)
+        if self.options.nodes:
+            self._run_real_nodes()
+
+    def _run_real_nodes(self) -> None:
+        from container_kit.cluster.node.service_proxy import ServiceProxy
+        from container_kit.containers.engine import Engine
+
+        engine = self._engine or self._ends.enter_context(Engine())
+        proxy = ServiceProxy(self.client_of("system:kube-proxy", "system:masters"), dns_address=DNS_ADDRESS)
+        proxy.start()
+        self._ends.callback(proxy.close)
+        for number in range(1, self.options.nodes + 1):
+            self._run_node(f"{self.options.name}-{number}", engine, proxy)
+
+    def _run_node(self, name: str, engine: Engine, proxy: ServiceProxy) -> None:
+        from container_kit.cluster.node.agent import NodeAgent
+        from container_kit.cluster.node.link import AgentLink
+
+        agent = NodeAgent(
+            self.client_of(f"system:node:{name}", "system:masters"),
+            name,
+            engine,
+            directory=f"{self._folder}/nodes/{name}",
+            owned=not self.options.path,
+            services=proxy,
+            cluster_dns=DNS_ADDRESS,
+        )
+        agent.start()
+        self._ends.callback(agent.close, end_pods=True)
+        self.api.nodes.set(name, AgentLink(agent))
 
 
 def _address(listen: str) -> tuple[str, int] | str:

@@ -130,20 +130,26 @@ class NodeAgent:
             self._ends.append(self.client.subscribe(resource, None, self._on_source(resource)))
         self._workers.add(_HEARTBEAT, _HEARTBEAT_S)
 
-    def close(self) -> None:
-        """Stop looking after the pods; those that are owned end at once. May be repeated."""
+    def close(self, *, end_pods: bool = False) -> None:
+        """Stop looking after the pods; those that are owned end at once. May be repeated.
+
+        Args:
+            end_pods: End and remove those as well that would go on.
+        """
         for end in self._ends:
             end()
         self._ends = []
         self._workers.close()
         for one in self.pods():
             if one.pod is not None:
+                if end_pods:
+                    one.pod.remove(force=True)
                 one.pod.close()
-                if self.owned:
+                if self.owned or end_pods:
                     self.volumes.remove(one.uid)
         self._pods = {}
-        self._net.close(remove=self.owned)
-        if self.owned:
+        self._net.close(remove=self.owned or end_pods)
+        if self.owned or end_pods:
             shutil.rmtree(self.volumes.memory, ignore_errors=True)
 
     def pods(self) -> list[NodePod]:

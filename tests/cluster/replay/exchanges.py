@@ -92,7 +92,9 @@ def _normalised(response: dict[str, Any], request: Mapping[str, Any]) -> dict[st
     text = json.dumps(response)
     if response["status"] < 400:
         return response
-    prefix = ((request.get("body") or {}).get("metadata") or {}).get("generateName", "")[:_LONGEST_PREFIX]
+    body = request.get("body")
+    meta = body.get("metadata") or {} if isinstance(body, dict) else {}
+    prefix = meta.get("generateName", "")[:_LONGEST_PREFIX]
     if prefix:
         text = re.sub(rf"({re.escape(prefix)})[a-z0-9]{{5}}(?![\w-])", r"\1<rand>", text)
     made: dict[str, Any] = json.loads(re.sub(r"(ResourceVersion in record) \(\d+\)", r"\1 (<rv>)", text))
