@@ -46,7 +46,9 @@ def _dated(condition: Object, before: Object | None, now: str) -> Object:
     """*condition* for a patch: what it had and has no more is null."""
     same = before is not None and before["status"] == condition["status"]
     since = before.get("lastTransitionTime", now) if same and before is not None else now
-    gone = {key: None for key in ("reason", "message") if key in (before or {}) and key not in condition}
+    gone: Object = {
+        key: None for key in ("reason", "message") if key in (before or {}) and key not in condition
+    }
     return {**condition, **gone, "lastProbeTime": None, "lastTransitionTime": since}
 
 

@@ -114,7 +114,7 @@ class Bridge:
             mac=endpoint.mac,
             mtu=bridge.mtu,
             isolated=network.options.options.get("icc") == "false",
-            hairpin=bool(endpoint.ports),
+            hairpin=bool(endpoint.ports) or network.options.options.get("services") == "true",
         )
         bring_up(endpoint, inside, _ALONE)
         # Packets pass a link some milliseconds after it has come up, when the kernel's worker has seen that.

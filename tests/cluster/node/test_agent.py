@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from container_kit.pods import Pod
-from tests.cluster.node.conftest import SLEEP, Site, condition_of, pod_on
+from tests.cluster.node.conftest import DNS, SLEEP, Site, condition_of, pod_on
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("own_network")]
 
@@ -184,3 +184,32 @@ def test_pods_of_two_nodes_reach_each_other_as_themselves(site: Site) -> None:
     own, other = server["status"]["podIP"], client["status"]["podIP"]
     assert own.rpartition(".")[0] != other.rpartition(".")[0]
     assert other in site.printed("client", f"busybox nc {own} 8080 </dev/null")
+
+
+def test_services_lead_to_their_pods_by_name(site: Site) -> None:
+    """A pod finds a service by its name, reaches a backend at its address, and is refused without one."""
+    site.start_node()
+    serve = "busybox mkdir /www; echo backend >/www/index.html; busybox httpd -f -p 8080 -h /www"
+    site.client.create(pod_on("node-0", "backend", "sh", "-c", serve))
+    site.client.create(pod_on("node-0", "client", *SLEEP))
+    address = site.wait_ready("backend")["status"]["podIP"]
+    site.wait_ready("client")
+    ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
+    spec = {"clusterIP": "10.96.0.77", "clusterIPs": ["10.96.0.77"], "ports": ports}
+    site.client.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
+    slices = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+    }
+    site.client.create(slices)
+    names = site.printed("client", "busybox nslookup web.default.svc.cluster.local")
+    assert "10.96.0.77" in names and DNS in names
+    get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc 10.96.0.77 80"
+    assert site.printed("client", get).endswith("backend\n")
+    assert site.printed("backend", get).endswith("backend\n")  # a pod reaches itself, too
+    code, words = site.run("client", "busybox nc 10.96.0.78 80 </dev/null")
+    assert code != 0 and ("refused" in words or "unreachable" in words)
