@@ -13,6 +13,7 @@ from benchmarks import (
     memory,
     network,
     peers,
+    pod,
     program,
     registry,
     registry_server,
@@ -37,6 +38,7 @@ CASES = {
     "registry-server": registry_server.run,
     "registry": registry.run,
     "network": network.run,
+    "pod": pod.run,
     "snapshot": snapshot.run,
     "fixtures": fixtures.run,
 }

@@ -28,7 +28,8 @@ def run(stage: Stage) -> None:
         ours = [ck.Container.start(image, ["sleep", "100"], engine=engine) for _ in range(20)]
         for field in ("Pss", "Rss"):
             table.add(
-                field.upper(), {"container_kit": _of("ckit-monitor", field), "conmon": _of("conmon", field)}
+                field.upper(),
+                {"container_kit": of_program("ckit-monitor", field), "conmon": of_program("conmon", field)},
             )
         for container in ours:
             container.remove(force=True)
@@ -36,7 +37,8 @@ def run(stage: Stage) -> None:
     table.show()
 
 
-def _of(program: str, field: str) -> Measured:
+def of_program(program: str, field: str) -> Measured:
+    """A field of ``smaps_rollup`` of every process of this program, in MiB."""
     values = [_mib(pid, field) for pid in filter(str.isdigit, os.listdir("/proc")) if _is(pid, program)]
     return Measured(tuple(values))
 
