@@ -1,4 +1,4 @@
-"""What every cluster has from its first moment: namespaces, priority classes, the service of its own API."""
+"""What every cluster has from its first moment: namespaces, classes, the service of its own API."""
 
 from __future__ import annotations
 
@@ -36,12 +36,23 @@ def _objects() -> list[dict[str, Any]]:
         }
         for name, value in _PRIORITIES.items()
     ]
-    return [*spaces, *classes, _SERVICE, *bootstrap_rbac()]
+    return [*spaces, *classes, _STORAGE_CLASS, _SERVICE, *bootstrap_rbac()]
 
 
 _MUST = {
     "system-cluster-critical": "run in the cluster, but can be moved to another node if necessary.",
     "system-node-critical": "not be moved from their current node.",
+}
+# Directories of this machine, made when the first pod of a claim has its node.
+_STORAGE_CLASS: dict[str, Any] = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "container-kit/local",
+    "volumeBindingMode": "WaitForFirstConsumer",
 }
 _SERVICE: dict[str, Any] = {
     "apiVersion": "v1",

@@ -154,7 +154,9 @@ class Embedded:
 
         manager = Manager(self.client, client_of=self._controller)
         add_workload_controllers(manager, self._identity.authority.certificate.decode(), self._identity.sign)
-        add_infrastructure_controllers(manager, f"{self._folder}/volumes")
+        add_infrastructure_controllers(
+            manager, self._identity.authority.sign_request, f"{self._folder}/volumes"
+        )
         manager.start()
         self._ends.callback(manager.stop)
 

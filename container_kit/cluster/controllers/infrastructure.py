@@ -1,7 +1,10 @@
-"""All controllers of what workloads stand on, ready to run: nodes, services, volumes, quotas, budgets."""
+"""All controllers of what workloads stand on, ready to run: nodes, services, volumes, limits, load."""
 
 from __future__ import annotations
 
+from container_kit.cluster.controllers.aggregation import ClusterRoleAggregation
+from container_kit.cluster.controllers.autoscaling import HorizontalPodAutoscaler
+from container_kit.cluster.controllers.certificates import CertificateController, Sign
 from container_kit.cluster.controllers.disruption import DisruptionController
 from container_kit.cluster.controllers.framework import Manager
 from container_kit.cluster.controllers.nodes import NodeLifecycleController, TaintEvictionController
@@ -21,10 +24,11 @@ from container_kit.cluster.controllers.volumes import (
 __all__ = ["add_infrastructure_controllers"]
 
 
-def add_infrastructure_controllers(manager: Manager, volumes_directory: str) -> None:
+def add_infrastructure_controllers(manager: Manager, sign: Sign, volumes_directory: str) -> None:
     """Let *manager* run them.
 
     Args:
+        sign: The cluster's authority, for certificate signing requests.
         volumes_directory: Where the volumes of the class with provisioner ``container-kit/local`` are.
     """
     for controller in (
@@ -39,5 +43,8 @@ def add_infrastructure_controllers(manager: Manager, volumes_directory: str) -> 
         LocalProvisioner(manager, volumes_directory),
         ClaimProtection(manager),
         VolumeProtection(manager),
+        HorizontalPodAutoscaler(manager),
+        ClusterRoleAggregation(manager),
+        CertificateController(manager, sign),
     ):
         manager.add(controller)

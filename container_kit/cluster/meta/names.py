@@ -5,8 +5,9 @@ Source: apimachinery util/validation (RFC 1123, RFC 1035, qualified names).
 
 from __future__ import annotations
 
-import os
 import re
+
+from container_kit.cluster.meta.randomness import random_letters
 
 __all__ = [
     "dns1035_label_problems",
@@ -30,8 +31,6 @@ _is_label_1035 = re.compile(_LABEL_1035).fullmatch
 _is_qualified = re.compile(_QUALIFIED).fullmatch
 _is_value = re.compile(_VALUE).fullmatch
 
-# Without vowels and look-alikes, so that no words come out.
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63
 _SUFFIX_LENGTH = 5
 
@@ -143,5 +142,4 @@ def path_segment_problems(text: str) -> list[str]:
 
 def generated_name(base: str) -> str:
     """A name for ``generateName``: cut to 58 characters, then five drawn ones."""
-    suffix = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(_SUFFIX_LENGTH))
-    return base[: _MAX_GENERATED - _SUFFIX_LENGTH] + suffix
+    return base[: _MAX_GENERATED - _SUFFIX_LENGTH] + random_letters(_SUFFIX_LENGTH)

@@ -8,11 +8,12 @@ Source: Kubernetes API conventions, "Metadata"; meta/v1 ObjectMeta and OwnerRefe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+
+from container_kit.cluster.meta.randomness import random_bytes
 
 __all__ = [
     "Key",
@@ -101,7 +102,7 @@ def new_uid() -> str:
 
     The uuid module would cost the start of a cluster more than all that it is needed for.
     """
-    bits = bytearray(os.urandom(16))
+    bits = bytearray(random_bytes(16))
     bits[6], bits[8] = bits[6] & 0x0F | 0x40, bits[8] & 0x3F | 0x80  # version 4, variant of RFC 4122
     text = bits.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -68,6 +68,8 @@ class _Player:
         """Wait until what was recorded up to now is here; what is not is returned."""
         for entry in entries:
             self._take(entry)
+            if entry["type"] == "ADDED" and entry["resource"] == "nodes":
+                self._target.join(entry["object"])  # type: ignore[attr-defined]
         deadline = time.monotonic() + WAIT_S + 1.5 * (t - self._t)
         self._t = t
         while True:

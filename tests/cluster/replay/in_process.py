@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import LineBody, Request, Response, User, WatchBody, WatchItem
+from container_kit.cluster.node.simulated import SimulatedNodes
+from container_kit.cluster.node.simulated_node import NodeShape
 from tests.cluster.replay.exchanges import Answer
 
 __all__ = ["ADMIN", "ALICE", "InProcessTarget"]
@@ -24,10 +26,10 @@ _WATCH_S = 0.2
 
 
 class InProcessTarget:
-    """Sends recorded requests to *api*."""
+    """Sends recorded requests to *api*, and lets simulated nodes do what the recorded ones did."""
 
-    def __init__(self, api: Api) -> None:
-        self.api = api
+    def __init__(self, api: Api, nodes: SimulatedNodes) -> None:
+        self.api, self._nodes = api, nodes
 
     def send(
         self, method: str, path: str, user: str | None, headers: Mapping[str, str], body: bytes | None
@@ -60,6 +62,20 @@ class InProcessTarget:
     def compact(self) -> None:
         self.api.store.compact(self.api.store.revision)
 
+    def note(self, text: str) -> None:
+        """What happened to a node outside the API."""
+        name = text.split()[0]
+        if "stops renewing" in text:
+            self._nodes.silence(name)
+        elif text.endswith("is back"):
+            self._nodes.revive(name)
+
+    def join(self, node: Mapping[str, Any]) -> None:
+        """A node of the case's own has come to the recorded cluster."""
+        meta = node["metadata"]
+        name = meta["name"]
+        self._nodes.add(name, number=int(name.rpartition("-")[2]), shape=pool_node(meta["labels"]["pool"]))
+
     def revision(self) -> str:
         return str(self.api.store.revision)
 
@@ -73,6 +89,11 @@ class InProcessTarget:
         found = self.send("GET", f"{root}{place}/{resource}", "", {}, None).body
         kind = {"apiVersion": info.api_version, "kind": info.kind}
         return [{**kind, **item} for item in found["items"]]
+
+
+def pool_node(pool: str) -> NodeShape:
+    """A node that only pods which ask for its pool come to."""
+    return NodeShape(labels={"pool": pool}, taints=({"key": "pool", "value": pool, "effect": "NoSchedule"},))
 
 
 _NEEDED = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from container_kit.cluster import Cluster
+from container_kit.cluster.node.simulated import SimulatedNodes
 from tests.cluster.replay.defaults import play_default
 from tests.cluster.replay.exchanges import Outcome, play
 from tests.cluster.replay.histories import play_history
-from tests.cluster.replay.in_process import InProcessTarget
+from tests.cluster.replay.in_process import InProcessTarget, pool_node
 from tests.cluster.replay.recorded import cases, topics
 
 __all__ = ["TOPICS", "outcomes", "serving"]
@@ -23,10 +24,13 @@ TOPICS = [
 
 @contextmanager
 def serving() -> Iterator[InProcessTarget]:
-    """A cluster with three simulated nodes, as the recorded one had them."""
-    with Cluster(nodes=0, simulated_nodes=3) as cluster:
+    """A cluster with the simulated nodes of the recorded one, and like it without a default storage class."""
+    with Cluster(nodes=0) as cluster, SimulatedNodes(cluster.client, 3) as nodes:
         assert cluster._embedded is not None
-        yield InProcessTarget(cluster._embedded.api)
+        cluster.client.delete("storageclasses.storage.k8s.io", "standard")
+        for number in (51, 52):
+            nodes.add(f"node-{number}", number=number, shape=pool_node("sch"))
+        yield InProcessTarget(cluster._embedded.api, nodes)
 
 
 def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:

@@ -3,20 +3,19 @@
 Source: Kubernetes, "Configure Service Accounts for Pods", "Managing Service Accounts".
 """
 
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
 from container_kit.cluster.api.admission.refusal import refused
 from container_kit.cluster.api.plugins import CREATE, Attributes, Plugin
 from container_kit.cluster.meta import Object
+from container_kit.cluster.meta.randomness import random_letters
 
 __all__ = ["ServiceAccount"]
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 MIRROR = "kubernetes.io/config.mirror"
 _TOKEN_SECONDS = 3607  # an hour, and a little so that it can be told from one that was asked for
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class ServiceAccount(Plugin):
@@ -88,7 +87,7 @@ def _mount_token(spec: dict[str, Any]) -> None:
     """Mount a volume with token, CA and namespace into every container that has nothing there."""
     volumes = spec.get("volumes") or []
     known = next((each["name"] for each in volumes if each["name"].startswith("kube-api-access-")), None)
-    name = known or "kube-api-access-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+    name = known or f"kube-api-access-{random_letters(5)}"
     mounted = False
     for container in _containers(spec):
         mounts = container.get("volumeMounts") or []
