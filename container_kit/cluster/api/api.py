@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from container_kit.cluster.api.components import COMPONENTS
 from container_kit.cluster.api.core import Call, Core
 from container_kit.cluster.api.deleting import delete, delete_collection
 from container_kit.cluster.api.discovery import Discovery
@@ -27,6 +28,7 @@ from container_kit.cluster.api.reading import get, list_objects
 from container_kit.cluster.api.resources import Registry, Resource, builtin_resources
 from container_kit.cluster.api.routing import Route, route_of
 from container_kit.cluster.api.subresources import SUBRESOURCES
+from container_kit.cluster.api.usage import USAGE
 from container_kit.cluster.api.virtual import QUESTIONS
 from container_kit.cluster.api.watching import watch
 from container_kit.cluster.api.writing import create, update
@@ -59,6 +61,8 @@ _HANDLERS: dict[str, Callable[[Call], Response]] = {
     "delete": delete,
     "deletecollection": delete_collection,
 }
+# What is found out when it is asked for, and never stored.
+_COMPUTED = COMPONENTS | USAGE
 # Which verbs need a name, and which must not have one.
 _OF_ONE = frozenset(("get", "update", "patch", "delete"))
 
@@ -253,6 +257,8 @@ def _handler(route: Route, resource: Resource, request: Request) -> Callable[[Ca
         raise method_not_allowed()
     if resource.qualified in QUESTIONS:
         return QUESTIONS[resource.qualified]
+    if resource.qualified in _COMPUTED:
+        return _COMPUTED[resource.qualified][route.verb]
     is_whole = resource.namespaced and not route.namespace
     if is_whole and route.verb not in ("list", "watch"):
         raise method_not_allowed()

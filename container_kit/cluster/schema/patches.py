@@ -144,7 +144,10 @@ class _Patching:
         self._add(target, self._remove(source))
 
     def _do_copy(self, operation: dict[str, Any]) -> None:
-        text = _encode(self._get(_path(operation, "from")))
+        try:
+            text = _encode(self._get(_path(operation, "from")))
+        except _Refused:
+            text = b"null"  # as the original: what is not there is copied as null
         self._copied_bytes += len(text)
         if self._copied_bytes > _MOST_COPIED_BYTES:
             raise _Refused("it copies too much")
@@ -184,8 +187,9 @@ class _Patching:
 def _path(operation: dict[str, Any], field: str) -> list[str]:
     """The parts of a JSON pointer."""
     pointer = operation.get(field)
-    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+    if not isinstance(pointer, str) or (pointer and "/" not in pointer):
         raise _Refused(f"{field} is no JSON pointer")
+    # As the original: whatever stands before the first slash is not looked at.
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
