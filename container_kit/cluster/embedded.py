@@ -112,7 +112,7 @@ class Embedded:
         self._identity = Identity.of(self._folder if self.options.path else "")
         authenticator = Authenticator(self._identity.issuer, self._uid_of)
         self.api.authenticators.append(authenticator)
-        self.api.core.issuer = self._identity.issuer
+        self.api.use_tokens(self._identity.issuer, authenticator.review)
         bootstrap(self.client)
         self._serve()
         self._control()
@@ -145,6 +145,7 @@ class Embedded:
         context = server_context(self._identity.authority, issued)
         self._server = HttpServer(self.api, _address(self.options.listen), tls=context)
         self._server.start()
+        self.api.discovery.address = self.address.rpartition("/")[2]
         self._ends.callback(self._server.close)
 
     def _control(self) -> None:
@@ -181,9 +182,11 @@ class Embedded:
             self._run_real_nodes()
 
     def _run_real_nodes(self) -> None:
+        from container_kit.cluster.api.usage import usage_resources
         from container_kit.cluster.node.service_proxy import ServiceProxy
         from container_kit.containers.engine import Engine
 
+        self.api.registry.add(usage_resources())
         engine = self._engine or self._ends.enter_context(Engine())
         proxy = ServiceProxy(self.client_of("system:kube-proxy", "system:masters"), dns_address=DNS_ADDRESS)
         proxy.start()

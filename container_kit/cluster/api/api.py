@@ -10,8 +10,8 @@ Source: API Concepts; "Controlling Access to the Kubernetes API".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from container_kit.cluster.api.components import COMPONENTS
 from container_kit.cluster.api.core import Call, Core
@@ -20,6 +20,7 @@ from container_kit.cluster.api.discovery import Discovery
 from container_kit.cluster.api.encoding import json_response, text_response
 from container_kit.cluster.api.health import CHECKS, check_health, root_paths, version_document
 from container_kit.cluster.api.messages import Request, Response, User
+from container_kit.cluster.api.metrics import Metrics
 from container_kit.cluster.api.nodes import NodeLinks
 from container_kit.cluster.api.openapi import OpenApi
 from container_kit.cluster.api.patching import patch
@@ -42,6 +43,10 @@ from container_kit.cluster.meta.status import (
 )
 from container_kit.cluster.meta.times import Clock
 from container_kit.cluster.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from container_kit.cluster.api.authentication.tokens import TokenIssuer
 
 __all__ = ["ANONYMOUS", "Api", "Authenticator", "Authorizer"]
 
@@ -113,6 +118,8 @@ class Api:
         self.authorizer: Authorizer | None = None
         self.paths: dict[str, Callable[[Request, User], Response]] = {}
         self.paths["/openapi"] = OpenApi(self.registry).answer
+        self.metrics = Metrics(store, self.registry)
+        self.paths["/metrics"] = self.metrics.answer
         self.is_ready: Callable[[], bool] = lambda: True
 
     @property
@@ -130,8 +137,14 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         """Answer *request*."""
+        route = route_of(request)
+        answer = self._answer_safely(request, route)
+        self.metrics.count(route, answer.status)
+        return answer
+
+    def _answer_safely(self, request: Request, route: Route) -> Response:
         try:
-            return self._answer(request)
+            return self._answer(request, route)
         except StatusError as error:
             return _refusal(error, request)
         except Exception:
@@ -139,9 +152,8 @@ class Api:
             _log.exception("%s %s failed", request.method, request.path)
             return _refusal(internal_error("Internal error occurred: see the log of the server"), request)
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request, route: Route) -> Response:
         user = request.user or self._authenticate(request)
-        route = route_of(request)
         if self.authorizer is not None:
             user = self._impersonated(request, user)
             self.authorizer.authorize(user, route)
@@ -210,6 +222,12 @@ class Api:
             return True
         writes = route.is_resource and route.verb not in ("get", "list", "watch")
         return writes and any(plugin.is_slow for plugin in self.admission.plugins)
+
+    def use_tokens(self, issuer: TokenIssuer, review: Callable[[str, Sequence[str]], dict[str, Any]]) -> None:
+        """Issue tokens of service accounts, tell who a token belongs to, and with which key to verify it."""
+        self.core.issuer, self.core.review_token = issuer, review
+        self.paths["/.well-known/openid-configuration"] = lambda *_: json_response(issuer.discovery())
+        self.paths["/openid/v1/jwks"] = lambda *_: json_response(issuer.jwks())
 
     def add_paths(self, handlers: Iterable[tuple[str, Callable[[Request, User], Response]]]) -> None:
         """Serve more paths that are no resources."""

@@ -17,7 +17,7 @@ from typing import Any
 from container_kit.cluster.api.encoding import encode, json_response
 from container_kit.cluster.api.messages import Request, Response, User
 from container_kit.cluster.api.resources import Registry, Resource
-from container_kit.cluster.meta.status import method_not_allowed, resource_not_found
+from container_kit.cluster.meta.status import method_not_allowed
 from container_kit.cluster.schema.openapi import documents
 from container_kit.cluster.schema.openapi.operations import api_versions
 from container_kit.cluster.schema.openapi.published import published_type
@@ -63,7 +63,7 @@ class OpenApi:
         makers = self._makers()
         place = path.removeprefix("openapi/v3/")
         if not path.startswith("openapi/v3/") or place not in makers:
-            raise resource_not_found()
+            return Response(404, {"Content-Type": "text/plain; charset=utf-8"})
         return _sent(request, self._page(place, makers[place]), "application/json")
 
     def _v2(self, request: Request) -> Response:

@@ -20,7 +20,7 @@ from container_kit.cluster.api.resources import ScalePaths
 from container_kit.cluster.api.writing import change, check_name
 from container_kit.cluster.meta.labels import LabelSelector
 from container_kit.cluster.meta.objects import Object, copy_of
-from container_kit.cluster.meta.status import FieldError, invalid
+from container_kit.cluster.meta.status import FieldError, invalid, not_found
 from container_kit.cluster.store import Record
 
 __all__ = ["SCALE", "get_scale", "patch_scale", "update_scale"]
@@ -32,6 +32,9 @@ _BUILTIN = ScalePaths("spec.replicas", "status.replicas")
 
 def get_scale(call: Call) -> Response:
     """The scale of an object."""
+    resource = call.resource
+    if call.core.store.get(resource.key, call.route.namespace_of_object, call.route.name) is None:
+        raise not_found(f"{resource.plural}/scale", call.route.name, resource.group or "autoscaling")
     return _respond(call, call.record())
 
 

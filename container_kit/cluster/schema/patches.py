@@ -50,6 +50,8 @@ def read_patch(data: bytes, kind: str) -> tuple[Any, list[str]]:
     if patch is not None and type(patch) is not wanted:
         problem = f"json: cannot unmarshal {_WORDS[type(patch)]} into Go value of type {go_type}"
         raise StatusError(400, "BadRequest", prefix + problem)
+    if patch is None and kind == "merge":
+        raise StatusError(400, "BadRequest", "Invalid JSON Patch")
     return (wanted() if patch is None else patch), duplicates
 
 
