@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
+    api,
     build,
     exec,
     fixtures,
@@ -41,6 +42,7 @@ CASES = {
     "pod": pod.run,
     "snapshot": snapshot.run,
     "fixtures": fixtures.run,
+    "api": api.run,
 }
 
 
