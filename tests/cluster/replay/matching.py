@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Bindings", "differences"]
+__all__ = ["Bindings", "differences", "placeholders"]
 
 _PATTERNS = {
     "uid": r"[0-9a-f]{8}-[0-9a-f-]{27}",
@@ -77,6 +77,11 @@ class Bindings:
             new[word.group()] = value
         self.values |= new
         return True
+
+
+def placeholders(text: str) -> set[str]:
+    """Those that occur in *text*."""
+    return {found.group() for found in _PLACEHOLDER.finditer(text)}
 
 
 def _compiled(expected: str) -> re.Pattern[str]:

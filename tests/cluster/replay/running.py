@@ -21,6 +21,8 @@ TOPICS = [
     *(f"controllers/{name}" for name in topics("controllers")),
 ]
 
+_PLACES_MATTER = {f"controllers/{name}" for name in ("daemonsets", "nodes", "preemption", "scheduler")}
+
 
 @contextmanager
 def serving() -> Iterator[InProcessTarget]:
@@ -44,7 +46,7 @@ def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
             prepared.add(namespace)
         if is_history:
             target.prepare(namespace, {})
-            yield play_history(case, target)
+            yield play_history(case, target, places=topic in _PLACES_MATTER)
         elif topic == "defaults":
             yield play_default(case, target)
         else:

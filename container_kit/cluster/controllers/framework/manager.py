@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from container_kit.cluster.client import ApiConflict, ApiExists, ApiNotFound, Client, WatchEvent
+from container_kit.cluster.client import Client, WatchEvent
 from container_kit.cluster.controllers.framework.events import EventRecorder
 from container_kit.cluster.controllers.framework.informer import Informer
 from container_kit.cluster.controllers.framework.queue import WorkQueue
 from container_kit.cluster.meta import Clock, Key, Object
+from container_kit.errors import ContainerKitError
 
 __all__ = ["Controller", "Manager", "Mapper", "keys_of", "nobody"]
 
@@ -231,13 +232,12 @@ class Manager:
                 self._queue.add_at(task, ended_s + again_s)
 
     def _failed(self, task: _Task, error: Exception) -> None:
-        """Again later. That somebody was faster is no news; everything else is told."""
+        """Again later. What the server refuses is told by events, where it matters; the rest is our fault."""
         delay_s = self._queue.retry(task, self.clock.monotonic())
-        if not isinstance(error, ApiConflict | ApiNotFound | ApiExists) and not self._is_stopping:
-            name, key = task[0].name, task[1]
-            _log.warning(
-                "%s: cannot reconcile %s, again in %.3g s: %s", name, key, delay_s, error, exc_info=True
-            )
+        is_fault = not isinstance(error, ContainerKitError) and not self._is_stopping
+        level = logging.WARNING if is_fault else logging.DEBUG
+        words = "%s: cannot reconcile %s, again in %.3g s: %s"
+        _log.log(level, words, task[0].name, task[1], delay_s, error, exc_info=is_fault)
 
     def _write_spooled(self) -> None:
         try:
