@@ -137,20 +137,23 @@ def _sweep_cgroups(engine: Engine, below: str = "") -> None:
     """Remove the cgroups of this root whose container or pod is gone: its remover was cut off, or gave up.
 
     A container's directory is there before its cgroup and longer, so one without belongs to nobody; so it is
-    with pods.  Other cgroups are there to have pods in them, and belong to who made them.
+    with pods.  Other cgroups are there to have pods in them, and are made again with the next one.
     """
     groups = engine.cgroups_below(below)
     for name in groups.names():
         path = f"{below}/{name}" if below else name
-        if _is_kept(engine, name):
-            if not _ID.fullmatch(name):
-                _sweep_cgroups(engine, path)
-            continue
+        is_pod = name.startswith(POD_CGROUP)
         with contextlib.suppress(ContainerKitError, OSError):
-            groups.open(name).try_remove()
+            if not _is_anybodys(engine, name):
+                groups.open(name).try_remove()
+            elif is_pod or not _ID.fullmatch(name):
+                _sweep_cgroups(engine, path)
+                if not is_pod:
+                    engine.cgroups_below(path).remove_parent()  # unless something is in it
 
 
-def _is_kept(engine: Engine, name: str) -> bool:
+def _is_anybodys(engine: Engine, name: str) -> bool:
+    """Whether a cgroup of this name may belong to somebody; only of containers and pods more is known."""
     catalogue = engine.catalogue
     if name.startswith(POD_CGROUP):
         return os.path.exists(PodPlaces(engine.root, name.removeprefix(POD_CGROUP)).directory)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from container_kit.errors import ContainerKitError
 from container_kit.pods.grpc import HealthExchange
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from container_kit.containers.container import Container
     from container_kit.containers.shared_world import SharedWorld
 
-__all__ = ["Asking", "execute", "request_of"]
+__all__ = ["Asking", "Done", "execute", "request_of"]
 
 _MOST_OUTPUT = 10 * 1024  # what is kept of a command's output; the rest is read and dropped
-Done = Callable[[bool, str], object]
+Done: TypeAlias = Callable[[bool, str], object]
 
 
 class _Connecting:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from container_kit.containers.preparing import run_defaults_of
 from container_kit.errors import ContainerKitError
-from container_kit.pods.asking import Asking, execute
+from container_kit.pods.asking import Asking, Done, execute
 from container_kit.pods.member import Member
 from container_kit.pods.spec import Handler
 
 if TYPE_CHECKING:
+    from container_kit.containers.container import Container
     from container_kit.pods.running import Runner
 
 __all__ = ["hasten", "run_post_start", "stop_member"]
@@ -74,7 +76,7 @@ def hasten(runner: Runner, member: Member, grace_s: float) -> None:
         runner.loop.after(grace_s, kill)
 
 
-def _kill(container, signal) -> None:  # type: ignore[no-untyped-def]
+def _kill(container: Container, signal: str | int) -> None:
     with contextlib.suppress(ContainerKitError, OSError):
         container.kill(signal)
 
@@ -107,29 +109,28 @@ def run_post_start(runner: Runner, member: Member) -> None:
     _run_hook(runner, member, member.spec.post_start, None, done)
 
 
-def _run_hook(runner: Runner, member: Member, handler: Handler, timeout_s: float | None, done) -> None:  # type: ignore[no-untyped-def]
+def _run_hook(runner: Runner, member: Member, handler: Handler, timeout_s: float | None, done: Done) -> None:
+    """Do what a hook says, and tell `done`; a command may take as long as the pod lives."""
     container, shared = member.container, runner.shared
+    assert container is not None
     if handler.action == "sleep":
-        runner.loop.after(
-            handler.seconds if timeout_s is None else min(handler.seconds, timeout_s), lambda: done(True, "")
-        )
-    elif handler.action == "exec" and container is not None:
-        # A thread of its own: it may take as long as the pod lives.
-        threading.Thread(
-            target=_execute_hook,
-            args=(runner, container, handler, timeout_s, done),
-            name="container-kit-hook",
-            daemon=True,
-        ).start()
-    elif container is not None and shared is not None:
+        pause_s = handler.seconds if timeout_s is None else min(handler.seconds, timeout_s)
+        runner.loop.after(pause_s, lambda: done(True, ""))
+    elif handler.action == "exec":
+        hook = partial(_execute_hook, runner, container, handler, timeout_s, done)
+        threading.Thread(target=hook, name="container-kit-hook", daemon=True).start()
+    elif shared is not None:
         asking = Asking(runner.loop, runner.talking, handler, timeout_s or runner.spec.grace_s, done)
         asking.begin(container, shared, runner.address)
 
 
-def _execute_hook(runner, container, handler, timeout_s, done) -> None:  # type: ignore[no-untyped-def]
+def _execute_hook(
+    runner: Runner, container: Container, handler: Handler, timeout_s: float | None, done: Done
+) -> None:
+    code: int | None = 1
     try:
         code, output = execute(container, handler.command, timeout_s)
         words = f"command {list(handler.command)} exited with {code}: {output}"
     except ContainerKitError as error:
-        code, words = 1, str(error)
+        words = str(error)
     runner.loop.post(lambda: done(code == 0, words))

@@ -121,3 +121,18 @@ def test_a_pod_of_ours_costs_little(start: StartPod) -> None:
 def _pss_kb(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def test_cgroups_around_pods_go_with_the_last(start: StartPod, engine: Engine) -> None:
+    """Cgroups that a pod's are made in are there while a pod is in them, or until the root is opened again."""
+    pods = [start(pod_of(name=name), cgroup="kubepods/burstable") for name in ("one", "two")]
+    for pod in pods:
+        pod.wait(timeout=PATIENCE_S)
+    pods[0].remove(force=True)
+    assert engine.cgroups.names() == ["kubepods"]
+    pods[1].remove(force=True)
+    engine.settle()
+    assert engine.cgroups.names() == []
+    engine.cgroups_below("left").create("behind").close()
+    Engine(engine.root).close()
+    assert engine.cgroups.names() == []
