@@ -141,6 +141,7 @@ EXTRA = {
     "autoscaling.v2.HorizontalPodAutoscalerStatus": {"currentMetrics": "nautoscaling.v2.MetricStatus"},
     "batch.v1.JobCondition": {"lastProbeTime": "t", "lastTransitionTime": "t"},
     "certificates.v1.CertificateSigningRequestCondition": {"lastUpdateTime": "t", "lastTransitionTime": "t"},
+    "discovery.v1.EndpointSlice": {"ports": "ndiscovery.v1.EndpointPort"},
     "events.v1.Event": {"deprecatedFirstTimestamp": "t", "deprecatedLastTimestamp": "t", "eventTime": "t"},
     "events.v1.EventSeries": {"lastObservedTime": "t"},
     "flowcontrol.v1.FlowSchemaCondition": {"lastTransitionTime": "t"},
