@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from container_kit.cluster.client import ApiExists, ApiNotFound, Client, WatchEvent
@@ -45,6 +46,7 @@ _log = logging.getLogger("container_kit.cluster.node")
 _HEARTBEAT, _HEARTBEAT_S = "\0heartbeat", 10.0
 _STATUS_EVERY = 30  # heartbeats: the status itself is renewed every five minutes
 _MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
+_AT_ONCE = 8
 _WATCHED = ("configmaps", "secrets")
 
 
@@ -91,7 +93,7 @@ class NodeAgent:
         projector = Projector(lookup, self.capacity, self.tokens.token)
         self.volumes = Volumes(os.path.join(directory, "pods"), self._memory(), projector, lookup)
         self.provisioner = Provisioner(lookup, ImageSource(engine, lookup, self.clock), self.capacity)
-        self._net = NodeNetwork(engine, name, services, service_range, seed=directory)
+        self._net = NodeNetwork(engine, name, services, service_range, seed=directory, owned=owned)
         self.network, self.address = self._net.name, self._net.address
         self._words = NodeWords(
             name=name,
@@ -106,6 +108,7 @@ class NodeAgent:
         self._workers = KeyedWorkers(self._work, self._failed, self.clock, count=workers, name=name)
         self._ends: list[Callable[[], None]] = []
         self._beats, self._uid = 0, ""
+        self._is_guarded, self._guard_lock = False, threading.Lock()
         self._pressures: tuple[str, ...] = ()
         self._not_ready = ""
 
@@ -120,7 +123,6 @@ class NodeAgent:
 
     def start(self) -> None:
         """Register the node and take up its pods."""
-        os.makedirs(self.volumes.memory, mode=0o700, exist_ok=True)
         self._net.open()
         self._register()
         self._adopt()
@@ -140,17 +142,25 @@ class NodeAgent:
             end()
         self._ends = []
         self._workers.close()
-        for one in self.pods():
-            if one.pod is not None:
-                if end_pods:
-                    one.pod.remove(force=True)
-                one.pod.close()
-                if self.owned or end_pods:
-                    self.volumes.remove(one.uid)
-        self._pods = {}
-        self._net.close(remove=self.owned or end_pods)
-        if self.owned or end_pods:
+        ends = self.owned or end_pods
+        pods, self._pods = self.pods(), {}
+        with ThreadPoolExecutor(_AT_ONCE, f"{self.name}-close") as several:
+            list(several.map(lambda one: one.close(remove=ends), pods))
+        self._net.close(remove=ends)
+        if ends:
             shutil.rmtree(self.volumes.memory, ignore_errors=True)
+        self._guard(False)
+
+    def _guard(self, wanted: bool) -> None:
+        """Have what lies in memory cleared away should this process be killed; or no more."""
+        if not self.owned or wanted == self._is_guarded:
+            return
+        self._is_guarded = wanted
+        name = f"{os.path.basename(self.volumes.memory)}-{self.name}"
+        if wanted:
+            self.engine.guardian.add(name, self.volumes.memory)
+        else:
+            self.engine.guardian.remove(name)
 
     def pods(self) -> list[NodePod]:
         """Those that the node has."""
@@ -165,8 +175,11 @@ class NodeAgent:
         """See `NodeWorld`."""
         self._workers.add(uid)
 
-    def network_is_up(self) -> None:
+    def expect_pod(self) -> None:
         """See `NodeWorld`."""
+        with self._guard_lock:
+            self._guard(True)
+        os.makedirs(self.volumes.memory, mode=0o700, exist_ok=True)
         self._net.ensure()
 
     # What happens.

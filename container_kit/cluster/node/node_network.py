@@ -6,9 +6,11 @@ The pods of other nodes are reached by their own addresses, without translation.
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from container_kit.cluster.node.service_rules import ServiceRules
+from container_kit.containers.ownership import dead_owners
 from container_kit.errors import Conflict, NameInUse, NotFound
 from container_kit.native.digests import Hasher
 from container_kit.network import Network
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NodeNetwork"]
 
 _OPTIONS = {"services": "true"}
+_OWNER = "node-owner"
 
 
 class NodeNetwork:
@@ -28,6 +31,7 @@ class NodeNetwork:
 
     Args:
         services: What leads to services; None for a node without.
+        owned: Whether it goes with this process.
         seed: Tells this cluster's networks from those of others in the same root.
 
     Attributes:
@@ -37,10 +41,18 @@ class NodeNetwork:
     """
 
     def __init__(
-        self, engine: Engine, node: str, services: ServiceProxy | None, service_range: str, *, seed: str
+        self,
+        engine: Engine,
+        node: str,
+        services: ServiceProxy | None,
+        service_range: str,
+        *,
+        seed: str,
+        owned: bool,
     ) -> None:
         self._engine, self._node, self._services = engine, node, services
         self.name = f"node-{Hasher(f'{seed} {node}'.encode()).hexdigest()[:12]}"
+        self._labels = {_OWNER: engine.owner_token.token} if owned else {}
         self._network = self._found()
         self._service_range = service_range
         self.subnet, self.address = self._network.subnets[0], self._network.gateways[0]
@@ -51,15 +63,31 @@ class NodeNetwork:
             return Network.get(self.name, engine=self._engine)
         except NotFound:
             pass
+        self._sweep()
         free = Network.create(self.name, isolate=False, engine=self._engine)
         subnets = free.subnets
         free.remove()
         try:
             return Network.create(
-                self.name, subnets=subnets, isolate=False, options=_OPTIONS, engine=self._engine
+                self.name,
+                subnets=subnets,
+                isolate=False,
+                options=_OPTIONS,
+                labels=self._labels,
+                engine=self._engine,
             )
         except NameInUse:
             return Network.get(self.name, engine=self._engine)
+
+    def _sweep(self) -> None:
+        """Remove the networks of nodes whose process was killed."""
+        owners = self._engine.catalogue.owners
+        living = set(os.listdir(owners)) - set(dead_owners(owners))
+        for one in Network.list(engine=self._engine):
+            owner = one.record.options.labels.get(_OWNER)
+            if owner is not None and owner not in living:
+                with contextlib.suppress(NotFound, Conflict):
+                    one.remove()
 
     def open(self) -> None:
         """Have services led to on it."""

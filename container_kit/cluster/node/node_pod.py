@@ -52,8 +52,8 @@ class NodeWorld(Protocol):
     def wake(self, uid: str) -> None:
         """Have the pod with this uid looked at soon."""
 
-    def network_is_up(self) -> None:
-        """A pod is about to be, or has come, onto the node's network: rules have to be in place."""
+    def expect_pod(self) -> None:
+        """A pod is about to be, or has come, onto the node: what it needs of it has to be in place."""
 
 
 class NodePod:
@@ -138,14 +138,14 @@ class NodePod:
     def _start(self) -> float | None:
         self._started_at = self._started_at or self._world.clock.stamp()
         try:
+            self._world.expect_pod()
             self.volumes = self._world.volumes.prepare(self.manifest)
-            self._world.network_is_up()
             self._run()
         except VolumeNotReady as error:
             return self._not_yet("FailedMount", str(error))
         except ContainerKitError as error:
             return self._not_yet("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-        self._world.network_is_up()
+        self._world.expect_pod()
         self._report()
         return self._world.tokens.next_due_s(self.uid)
 
@@ -219,6 +219,14 @@ class NodePod:
             self._grace_s = wanted
             reason, message = self.failed or ("", "")
             self.pod.stop(grace_s, reason=reason, message=message, wait=False)
+
+    def close(self, *, remove: bool) -> None:
+        """Look after it no more; with *remove* it ends at once, and nothing of it stays on this machine."""
+        if remove:
+            self._clear_away()
+        elif self.pod is not None:
+            self.pod.close()
+            self.pod = None
 
     def _clear_away(self) -> None:
         self._remove_pod()
