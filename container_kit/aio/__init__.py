@@ -13,6 +13,7 @@ from container_kit._lazy import resolver
 if TYPE_CHECKING:
     from container_kit.aio.container import Container
     from container_kit.aio.image import Image
+    from container_kit.aio.pod import Pod
     from container_kit.aio.processes import ExecProcess
     from container_kit.aio.running import run
     from container_kit.aio.sandbox import Sandbox
@@ -21,10 +22,11 @@ _HOME = {
     "Container": ".container",
     "ExecProcess": ".processes",
     "Image": ".image",
+    "Pod": ".pod",
     "Sandbox": ".sandbox",
     "run": ".running",
 }
 
-__all__ = ["Container", "ExecProcess", "Image", "Sandbox", "run"]
+__all__ = ["Container", "ExecProcess", "Image", "Pod", "Sandbox", "run"]
 
 __getattr__ = resolver(__name__, _HOME)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from container_kit.errors import InvalidInput
 from container_kit.pods.seam import NotReady, Object
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def quantity(text: str | float) -> Decimal:
     """The number that a Kubernetes quantity means: ``100m``, ``1.5Gi``, ``1e3``.
 
     Raises:
-        NotReady: It is none.
+        InvalidInput: It is none.
     """
     match = _QUANTITY.match(str(text))
     if match is None or match[2] not in _UNITS:
-        raise NotReady("CreateContainerConfigError", f"{text!r} is no quantity such as 100m or 64Mi")
+        raise InvalidInput(f"{text!r} is no quantity such as 100m or 64Mi")
     return Decimal(match[1]) * _UNITS[match[2]] * Decimal(10) ** int(match[3] or 0)
 
 

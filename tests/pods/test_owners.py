@@ -124,7 +124,7 @@ def _pss_kb(pid: int) -> int:
 
 
 def test_cgroups_around_pods_go_with_the_last(start: StartPod, engine: Engine) -> None:
-    """Cgroups that a pod's are made in are there while a pod is in them, or until the root is opened again."""
+    """Cgroups around those of pods are there while a pod is, or until the root is opened again."""
     pods = [start(pod_of(name=name), cgroup="kubepods/burstable") for name in ("one", "two")]
     for pod in pods:
         pod.wait(timeout=PATIENCE_S)
