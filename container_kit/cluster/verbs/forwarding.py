@@ -90,7 +90,7 @@ class PortForward:
     def _ended(self, connection: _Connection, words: str) -> None:
         with self._lock:
             self._open.discard(connection)
-            if words and not self._is_closed:
+            if words:
                 self.errors.append(words)
 
 

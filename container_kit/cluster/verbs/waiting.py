@@ -81,7 +81,7 @@ def wish_of(condition: str) -> tuple[Wish, str]:
         return (lambda obj: obj is not None), "created"
     if lowered.startswith("jsonpath="):
         path, _, wanted = condition[len("jsonpath=") :].strip("'").partition("}=")
-        steps = _steps(path.strip("{'"))
+        steps = _steps(path.strip("{}'"))
         return (lambda obj: obj is not None and _is_value(_at(obj, steps), wanted)), condition
     name, _, status = condition.removeprefix("condition=").partition("=")
     if not name:

@@ -6,12 +6,15 @@ thread of the `Manager`, which alone applies changes, so nothing here has a lock
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from container_kit.cluster.client import WatchEvent
 from container_kit.cluster.meta import Object
 
 __all__ = ["Informer", "Listener"]
+
+_log = logging.getLogger(__name__)
 
 Listener = Callable[["Object | None", "Object | None"], None]
 """Is told of each change: the object before (None if it is new) and after (None if it is gone)."""
@@ -110,7 +113,10 @@ class Informer:
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         for listener in self._listeners:
-            listener(old, new)
+            try:
+                listener(old, new)
+            except Exception:  # an object that one listener cannot bear must not hide all others from all
+                _log.exception("%s: a listener failed at %s", self.resource, _place(new or old or {}))
 
 
 class _Index:
