@@ -17,7 +17,8 @@ class Budgets:
         headers: How many there may be.
         pipelined: Requests that wait for the answer to the one before.
         connections: At once; the one that has been idle for longest makes room.
-        handshakes: Connections that have not finished their TLS handshake; the oldest makes room.
+        handshakes: Connections that have not finished their TLS handshake. Above it those that take more than
+            a second have to go; four times as many are never kept.
         handshake_s, head_s, body_s: Time for a handshake, a request's head, and its body.
         idle_s: Time that a connection may have no request.
         watch_events: Events that wait for one slow watcher, before its watch is ended.

@@ -30,6 +30,10 @@ _ACCEPT_AT_ONCE: Final = 64
 _SWEEP_EVERY_S: Final = 2.0
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _WAIT_FOR_DESCRIPTORS_S: Final = 0.1
+# A handshake that takes longer than this may have to make room; a crowd that has just come is no attack, up
+# to this many times the number that is kept.
+_HANDSHAKE_PATIENCE_S: Final = 1.0
+_CROWD: Final = 4
 
 
 class Application(Protocol):
@@ -70,7 +74,7 @@ class HttpServer:
         self.budgets = budgets or Budgets()
         self._names = OWN_NAMES | names
         self._connections: dict[Connection, None] = {}  # in the order in which they came
-        self._shaking: dict[Connection, None] = {}
+        self._shaking: dict[Connection, float] = {}  # since when
         self._is_sweeping = self._is_closed = False
         self._listener = _listen(address)
         self._path = address if isinstance(address, str) else ""
@@ -160,25 +164,40 @@ class HttpServer:
             self._begin(sock)
 
     def _begin(self, sock: socket.socket) -> None:
-        self._make_room()
+        if not self._make_room():
+            sock.close()
+            return
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is not None:
             sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         connection = Connection(self, Wire(self.loop, sock))
-        self._connections[connection] = self._shaking[connection] = None
+        self._connections[connection] = None
+        self._shaking[connection] = time.monotonic()
         connection.start()
         if not self._is_sweeping:
             self._is_sweeping = True
             self.loop.later(_SWEEP_EVERY_S, self._sweep)
 
-    def _make_room(self) -> None:
-        """For one more connection: who shakes hands for longest, or is idle for longest, has to go."""
-        if len(self._shaking) >= self.budgets.handshakes:
-            next(iter(self._shaking)).close()
-        if len(self._connections) >= self.budgets.connections:
-            idle = (one for one in self._connections if one.is_idle)
-            oldest = min(idle, key=lambda one: one.deadline or 0.0, default=next(iter(self._connections)))
+    def _make_room(self) -> bool:
+        """For one more connection: who shakes hands for long, or is idle for longest, has to go."""
+        self._end_stalled_handshakes()
+        if len(self._connections) < self.budgets.connections:
+            return True
+        idle = (one for one in self._connections if one.is_idle)
+        longest = next(iter(self._shaking), None) or min(
+            idle, key=lambda one: one.deadline or 0.0, default=None
+        )
+        if longest is not None:
+            longest.close()
+        return longest is not None
+
+    def _end_stalled_handshakes(self) -> None:
+        patient_until = time.monotonic() - _HANDSHAKE_PATIENCE_S
+        while len(self._shaking) >= self.budgets.handshakes:
+            oldest, since = next(iter(self._shaking.items()))
+            if since > patient_until and len(self._shaking) < _CROWD * self.budgets.handshakes:
+                break
             oldest.close()
 
     def _wait_for_descriptors(self) -> None:
@@ -190,6 +209,7 @@ class HttpServer:
 
     def _sweep(self) -> None:
         """Close connections whose clients did not do in time what they had to; only while there are any."""
+        self._end_stalled_handshakes()
         now = time.monotonic()
         for connection in [one for one in self._connections if one.deadline and one.deadline < now]:
             connection.close()
