@@ -3,6 +3,8 @@
 Only the signature and the times are checked here; whether the account still exists is for who knows the
 objects.
 
+PyJWT is imported with the first token: it would be a twentieth of a cluster's start.
+
 Source: Kubernetes "Managing Service Accounts", "Bound service account tokens"; RFC 7519; OpenID Connect
 Discovery 1.0.
 """
@@ -16,7 +18,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -109,6 +110,8 @@ class TokenIssuer:
             uid: Of the account: a later one of the same name is another.
             bound: The pod with its node, or the secret, without which the token is worth nothing.
         """
+        import jwt
+
         now = int(self._now())
         kubernetes: dict[str, Any] = {"namespace": namespace}
         for one in bound:
@@ -128,6 +131,8 @@ class TokenIssuer:
 
     def is_ours(self, token: str) -> bool:
         """Whether the token says that this cluster has made it."""
+        import jwt
+
         try:
             claims = jwt.decode(token, options={"verify_signature": False})
         except jwt.PyJWTError:
@@ -140,6 +145,8 @@ class TokenIssuer:
         Raises:
             BadToken: It is not ours, or its time is over.
         """
+        import jwt
+
         # The key and the algorithm are ours whatever the token's own header asks for.
         try:
             claims = jwt.decode(
