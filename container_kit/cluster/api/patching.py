@@ -155,12 +155,12 @@ def _check_patched(
     Raises:
         StatusError: 422 in the words of a patch.
     """
-    shown = encode(patched).decode() if kind != "strategic" else _go_map(body)
     found = _findings(patched, gvk, schema)
+    if not (found.errors or found.unknown_fields or duplicates):
+        return
+    shown = encode(patched).decode() if kind != "strategic" else _go_map(body)
     if found.errors:
         raise invalid("", "", [FieldError.invalid("patch", shown, found.errors[0])])
-    if not found.unknown_fields and not duplicates:
-        return
     prefix = "json patch " if kind == "json" else ""
     twice = [f'{prefix}duplicate field "{path}"' for path in duplicates]
     problems = twice + strict_errors(found.unknown_fields, [])

@@ -75,8 +75,7 @@ def store_new(call: Call, obj: Object, options: WriteOptions, *, tracks: bool = 
     obj = _to_stored(resource, obj)
     attributes = call.attributes(CREATE, obj, None, name=metadata.get("name") or "", dry_run=options.dry_run)
     try:
-        call.core.admission.admit(attributes)
-        _default(resource, obj)
+        _admit(call, attributes, obj)
         _give_identity(call, obj)
         strategy.prepare_create(obj, context)
         _refuse(resource, obj, strategy.validate(obj, context))
@@ -127,6 +126,14 @@ def check_place(call: Call, metadata: Object) -> None:
 
 def _default(resource: Resource, obj: Object) -> None:
     resource.strategy.default(obj)
+
+
+def _admit(call: Call, attributes: Attributes, obj: Object) -> None:
+    """Let plugins change *obj*, and complete what they have changed; mostly they change nothing."""
+    before = encode(obj)
+    call.core.admission.admit(attributes)
+    if encode(obj) != before:
+        _default(call.resource, obj)
 
 
 def _to_stored(resource: Resource, obj: Object) -> Object:
@@ -238,8 +245,7 @@ def _changed(
     context = call.context(options.dry_run)
     attributes = call.attributes(UPDATE, new, old, dry_run=options.dry_run)
     try:
-        call.core.admission.admit(attributes)
-        _default(resource, new)
+        _admit(call, attributes, new)
         strategy.prepare_update(new, old, context, part)
         _refuse(resource, new, strategy.validate_update(new, old, context, part))
         for warning in strategy.warnings(new, old):
