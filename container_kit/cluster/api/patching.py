@@ -163,7 +163,8 @@ def _check_patched(
         raise invalid("", "", [FieldError.invalid("patch", shown, found.errors[0])])
     prefix = "json patch " if kind == "json" else ""
     twice = [f'{prefix}duplicate field "{path}"' for path in duplicates]
-    problems = twice + strict_errors(found.unknown_fields, [])
+    # The original decodes what came out with its keys in order.
+    problems = twice + strict_errors(sorted(found.unknown_fields), [])
     if options.validation == "Strict":
         detail = f"strict decoding error: {', '.join(problems)}"
         raise invalid("", "", [FieldError.invalid("patch", shown, detail)])

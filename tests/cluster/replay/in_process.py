@@ -23,6 +23,7 @@ ALICE = User("alice", ("dev", "system:authenticated"))
 _AGENT = "rec"
 _PATIENCE_S = 10.0
 _WATCH_S = 0.2
+_QUIET_S = 0.08  # longer than a simulated pod takes to start
 
 
 class InProcessTarget:
@@ -75,6 +76,14 @@ class InProcessTarget:
         meta = node["metadata"]
         name = meta["name"]
         self._nodes.add(name, number=int(name.rpartition("-")[2]), shape=pool_node(meta["labels"]["pool"]))
+
+    def settle(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        seen, since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, since + _QUIET_S):
+            if self.api.store.revision != seen:
+                seen, since = self.api.store.revision, time.monotonic()
+            time.sleep(0.005)
 
     def revision(self) -> str:
         return str(self.api.store.revision)

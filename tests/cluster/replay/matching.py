@@ -27,6 +27,8 @@ _PATTERNS = {
     "age": r"(?:<invalid>|<unknown>|(?:\d+[dhmsy])+)",
     "rand": r"[a-z0-9]{5}",
     "hash": r"[a-z0-9]{4,10}",
+    "commit": r"\S+",
+    "state": r"\w+",
 }
 _PLACEHOLDER = re.compile(rf"<({'|'.join(_PATTERNS)})(?:-(\d+))?>")
 
