@@ -25,6 +25,7 @@ from container_kit.errors import ContainerKitError, KernelError
 from container_kit.images import RunDefaults
 from container_kit.native.descriptors import open_process
 from container_kit.native.process import send_signal
+from container_kit.pods.seam import Object
 from container_kit.pods.settings import pod_limits
 from container_kit.runtime.devices import ALLOW_ALL
 
@@ -278,10 +279,10 @@ def _option(one: Mapping[str, str]) -> str:
     return f"{one['name']}:{one['value']}" if one.get("value") else one["name"]
 
 
-def _host_ports(spec: Mapping[str, object]) -> list[str]:
+def _host_ports(spec: Object) -> list[str]:
     """The ports that a pod's containers publish on the host, in docker's words."""
     found = []
-    for one in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:  # type: ignore[misc]
+    for one in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         for port in one.get("ports") or ():
             if port.get("hostPort"):
                 address = port.get("hostIP") or "0.0.0.0"  # noqa: S104

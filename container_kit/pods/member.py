@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from container_kit.containers.monitor_client import LONGEST_MESSAGE, connect, send
 from container_kit.containers.state_file import ContainerState, read_state
-from container_kit.errors import ContainerKitError, WrongState
+from container_kit.errors import ContainerKitError
 from container_kit.pods.asking import Asking
 from container_kit.pods.backoff import BackOff
 from container_kit.pods.counting import Count, next_look_s
@@ -140,6 +140,8 @@ class Member:
         self.drop_link(runner)
         assert self.container is not None
         self.state = read_state(runner.engine.catalogue.directory(self.container.id))
+        if self.state.status == "dead":  # somebody has killed its monitor: what it left running goes too
+            runner.end_remains(self.container)
         runner.on_end(self)
 
     def drop_link(self, runner: Runner) -> None:
@@ -239,14 +241,12 @@ _UNKNOWN = Count()
 
 def open_link(directory: str) -> socket.socket | None:
     """A connection on which the monitor tells the container's states; None when it has ended already."""
-    with contextlib.suppress(WrongState, ContainerKitError):
+    with contextlib.suppress(ContainerKitError):
         link = connect(directory)
         try:
             send(link, b"w")
-            return link
-        except WrongState:
-            link.close()
         except BaseException:
             link.close()
             raise
+        return link
     return None

@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
-import attrs
-
 from container_kit.containers import names
 from container_kit.containers.container import Container
 from container_kit.containers.lifecycle import close_all
@@ -38,7 +36,7 @@ from container_kit.pods.making import PodWorld
 from container_kit.pods.providing import LocalProvider
 from container_kit.pods.record import PodRecord, read_pod_record, write_pod_record
 from container_kit.pods.running import Runner
-from container_kit.pods.seam import Object, Observer, Provider, Silent
+from container_kit.pods.seam import Handling, Object, Observer, Provider, Silent
 from container_kit.pods.spec import PodSpec
 from container_kit.pods.supervisor import supervisor_of
 
@@ -127,8 +125,7 @@ class Pod:
             world.make_directory()
             write_pod_record(world.places.directory, record)
             world.make()
-            record = attrs.evolve(record, reaper=world.reaper)
-            return cls._supervised(engine, record, spec, world, provider, observer, times)
+            return cls._supervised(world, provider, observer, times)
         except BaseException:
             world.remove()
             raise
@@ -207,7 +204,7 @@ class Pod:
             if not record.outcome and not world.join_living():
                 world.take_back()
                 world.make()
-            return cls._supervised(engine, record, spec, world, provider, observer, times)
+            return cls._supervised(world, provider, observer, times)
         except BaseException:
             world.let_go_of_lock()
             raise
@@ -215,27 +212,15 @@ class Pod:
     @classmethod
     def _supervised(
         cls,
-        engine: Engine,
-        record: PodRecord,
-        spec: PodSpec,
         world: PodWorld,
         provider: Provider | None,
         observer: Observer | None,
         times: BackOffTimes | None,
     ) -> Pod:
-        pod = cls(engine, record.id, spec)
-        supervisor = supervisor_of(engine)
-        runner = Runner(
-            pod,
-            record,
-            spec,
-            world,
-            supervisor,
-            provider or LocalProvider(),
-            observer or Silent(),
-            times or BackOffTimes(),
-        )
-        supervisor.add(runner)
+        pod = cls(world.engine, world.record.id, world.spec)
+        supervisor = supervisor_of(world.engine)
+        handling = Handling(provider or LocalProvider(), observer or Silent(), times or BackOffTimes())
+        supervisor.add(Runner(pod, world, supervisor, handling))
         return pod
 
     @classmethod

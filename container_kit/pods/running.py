@@ -7,7 +7,6 @@ come back as calls.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Condition
 from typing import TYPE_CHECKING, Literal
@@ -15,15 +14,15 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from container_kit.containers.container import Container
+from container_kit.containers.removal import end_all
 from container_kit.containers.state_file import read_state
-from container_kit.errors import ContainerKitError, NotFound
+from container_kit.errors import NotFound
 from container_kit.pods import ending, starting
-from container_kit.pods.backoff import BackOffTimes
 from container_kit.pods.deciding import Steps, next_steps
 from container_kit.pods.making import PodWorld
 from container_kit.pods.member import Member, open_link
-from container_kit.pods.record import ContainerNote, PodRecord, write_pod_record
-from container_kit.pods.seam import NotReady, Object, Observer, PodEvent, Provider
+from container_kit.pods.record import ContainerNote, write_pod_record
+from container_kit.pods.seam import Handling, NotReady, Object, PodEvent
 from container_kit.pods.spec import ContainerSpec, PodSpec, ProbeKind
 from container_kit.pods.status import pod_status, terminated
 
@@ -45,19 +44,10 @@ class Runner:
         fate: Reason and message of a pod that is made to fail.
     """
 
-    def __init__(
-        self,
-        pod: Pod,
-        record: PodRecord,
-        spec: PodSpec,
-        world: PodWorld,
-        supervisor: Supervisor,
-        provider: Provider,
-        observer: Observer,
-        times: BackOffTimes,
-    ) -> None:
-        self.pod, self.record, self.spec, self.world = pod, record, spec, world
-        self.provider, self.observer, self.times = provider, observer, times
+    def __init__(self, pod: Pod, world: PodWorld, supervisor: Supervisor, handling: Handling) -> None:
+        self.pod, self.world = pod, world
+        self.record, self.spec = record, spec = world.record, world.spec
+        self.provider, self.times, self._observer = handling.provider, handling.times, handling.observer
         self.engine: Engine = pod.engine
         self.loop, self.talking, self._starting = supervisor.loop, supervisor.talking, supervisor.starting
         notes = record.containers
@@ -71,6 +61,7 @@ class Runner:
         self.changed = Condition()
         self.snapshot: Object = {}
         self._is_settling = False
+        self._at_work = 0
 
     @property
     def shared(self) -> SharedWorld | None:
@@ -135,8 +126,8 @@ class Runner:
             return
         self._is_settling = True
         try:
-            while self.outcome is None and self._do(self._steps()):
-                pass
+            if self.outcome is None:
+                self._do(self._steps())
         finally:
             self._is_settling = False
         self.publish()
@@ -145,20 +136,18 @@ class Runner:
         views = {name: member.view for name, member in self.members.items()}
         return next_steps(self.spec, views, is_stopping=self.is_stopping)
 
-    def _do(self, steps: Steps) -> bool:
-        """One round; True when another may find more to do."""
+    def _do(self, steps: Steps) -> None:
         if steps.outcome is not None:
             self.outcome = "Failed" if self.fate[0] else steps.outcome
             self.save()
-            return False
+            return
         for name in steps.stop:
             ending.stop_member(self, self.members[name], self._grace_left())
         if any(member.stage == "creating" or self._is_in_hook(member) for member in self.members.values()):
-            return False
+            return
         for name in steps.start:
             if self._start(self.members[name]):
-                break
-        return False
+                return
 
     def _is_in_hook(self, member: Member) -> bool:
         return member.stage == "live" and not member.is_hooked and not member.is_ending
@@ -176,8 +165,21 @@ class Runner:
         member.stage = "creating"
         if not member.waiting[0]:
             member.waiting = ("ContainerCreating", "")
-        self._starting.submit(lambda: starting.start_member(self, member))
+        self._at_work += 1
+        self._starting.submit(lambda: self._make_start(member))
         return True
+
+    def _make_start(self, member: Member) -> None:
+        """The work of a worker: a new container, or what prevented it."""
+        try:
+            starting.start_member(self, member)
+        except Exception as error:  # whatever a provider raises: the container waits, the pod goes on
+            problem = error
+            self.loop.post(lambda: self.on_not_started(member, problem))
+        finally:
+            with self.changed:
+                self._at_work -= 1
+                self.changed.notify_all()
 
     def wait_for(self, member: Member, seconds: float, reason: str, message: str) -> None:
         """Let it wait before its next start."""
@@ -193,13 +195,15 @@ class Runner:
         self.tell("Normal", "Started", f"Started container {member.spec.name}", member.spec.name)
         if not member.is_hooked:
             ending.run_post_start(self, member)
-        if self.is_stopping or self.is_gone:
+        if self.is_stopping:
             ending.stop_member(self, member, self._grace_left())
         member.begin_probes(self)
         self.settle()
 
     def on_not_started(self, member: Member, error: Exception) -> None:
         """It could not be made, or its program not be executed."""
+        if self.is_gone:
+            return
         reason = error.reason if isinstance(error, NotReady) else "CreateContainerError"
         member.stage = "idle"
         member.backoff = member.backoff.after_start(self.times)
@@ -232,6 +236,10 @@ class Runner:
             words = f"back-off {wait_s:g}s restarting failed container={name} pod={pod}"
             self.wait_for(member, wait_s, "CrashLoopBackOff", words)
             self.tell("Warning", "BackOff", f"Back-off restarting failed container {name} in pod {pod}", name)
+
+    def end_remains(self, container: Container) -> None:
+        """Kill what a container has left that lost its monitor."""
+        self.talking.submit(lambda: end_all(self.engine, container.id))
 
     def on_unwell(self, member: Member, kind: ProbeKind) -> None:
         """Its startup or liveness probe says that it is to be started again."""
@@ -291,7 +299,7 @@ class Runner:
     ) -> None:
         """Tell the observer of something that happened."""
         event = PodEvent(type=kind, reason=reason, message=message, container=container)
-        self.observer.event(self.pod, event)
+        self._observer.event(self.pod, event)
 
     def save(self) -> None:
         """Write down what must not be forgotten."""
@@ -310,10 +318,10 @@ class Runner:
                 return
             self.snapshot = status
             self.changed.notify_all()
-        self.observer.changed(self.pod)
+        self._observer.changed(self.pod)
 
     def let_go(self) -> None:
-        """Supervise it no longer: its containers go on."""
+        """Supervise it no longer: its containers go on.  No further one is made."""
         self.is_gone = True
         for member in self.members.values():
             member.end_probes()
@@ -321,10 +329,7 @@ class Runner:
         with self.changed:
             self.changed.notify_all()
 
-    def guarded(self, work: Callable[[], None], failed: Callable[[Exception], object]) -> None:
-        """Do a worker's *work*; what goes wrong is told by the loop's thread."""
-        try:
-            work()
-        except (ContainerKitError, OSError) as error:
-            problem = error
-            self.loop.post(lambda: failed(problem))
+    def rest(self) -> None:
+        """Return when no worker is at work on it any more; after `let_go`."""
+        with self.changed:
+            self.changed.wait_for(lambda: self._at_work == 0)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import attrs
 
 from container_kit.errors import ContainerKitError
+from container_kit.pods.backoff import BackOffTimes
 
 if TYPE_CHECKING:
     from container_kit.containers.mounts import Mount
     from container_kit.images import Image
     from container_kit.pods.pod import Pod
 
-__all__ = ["NotReady", "Object", "Observer", "PodEvent", "Provider", "Provision", "Silent"]
+__all__ = ["Handling", "NotReady", "Object", "Observer", "PodEvent", "Provider", "Provision", "Silent"]
 
 Object: TypeAlias = dict[str, Any]  # a Kubernetes object, or a part of one, as JSON gives it
 
@@ -79,6 +80,15 @@ class Observer(Protocol):
 
     def event(self, pod: Pod, event: PodEvent) -> None:
         """Something happened."""
+
+
+@attrs.frozen
+class Handling:
+    """Who a supervised pod asks, who hears of it, and how long its restarts wait."""
+
+    provider: Provider
+    observer: Observer
+    times: BackOffTimes
 
 
 class Silent:

@@ -95,7 +95,6 @@ class PodSpec:
     host_pid: bool = False
     host_ipc: bool = False
     hostname: str = ""
-    gates: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> PodSpec:
@@ -128,7 +127,6 @@ class PodSpec:
             host_pid=bool(spec.get("hostPID")),
             host_ipc=bool(spec.get("hostIPC")),
             hostname=spec.get("hostname") or name.split(".")[0][:63],
-            gates=tuple(gate["conditionType"] for gate in spec.get("readinessGates") or ()),
         )
 
     @property

@@ -29,27 +29,35 @@ __all__ = ["make_container", "message_file", "resize", "start_member"]
 
 
 def start_member(runner: Runner, member: Member) -> None:
-    """Start a container of the pod anew, and tell the loop's thread what came of it."""
-    runner.guarded(lambda: _start(runner, member), lambda error: runner.on_not_started(member, error))
+    """Start a container of the pod anew, and tell the loop's thread once it runs.
 
-
-def _start(runner: Runner, member: Member) -> None:
+    Raises:
+        NotReady: It lacks what it needs, or its program cannot be executed.
+        ContainerKitError: It could not be made.
+    """
     provision = runner.provider(runner.pod, member.spec.raw)
+    if runner.is_gone:
+        return
     container = make_container(
         runner.engine, runner.record, runner.spec, runner.world, member.spec, provision
     )
     oldest = member.note.previous
     try:
         container.start()
-    except StartFailed as error:
-        words = str(error)
+    except BaseException as error:
         container.remove(force=True)
-        raise NotReady("RunContainerError", words) from None
+        if isinstance(error, StartFailed):
+            raise NotReady("RunContainerError", str(error)) from None
+        raise
     directory = runner.engine.catalogue.directory(container.id)
     link, state = open_link(directory), read_state(directory)
     digest = runner.engine.record(container.id).image_digest
 
     def begun() -> None:
+        if runner.is_gone:
+            if link is not None:
+                link.close()
+            return
         member.renew(container, digest)
         member.state = state
         runner.tell("Normal", "Created", f"Created container: {member.spec.name}", member.spec.name)

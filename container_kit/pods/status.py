@@ -69,49 +69,43 @@ def pod_status(runner: Runner) -> Object:
 def _conditions(runner: Runner) -> list[Object]:
     before = {one["type"]: one for one in runner.snapshot.get("conditions", ())}
     found = []
-    for kind, reason, message in _judged(runner):
-        status = "False" if reason else "True"
-        if reason == "PodCompleted":
-            status = "True" if kind == "Initialized" else "False"
-        one: Object = {"type": kind, "status": status, "lastProbeTime": None}
+    for kind, is_true, reason, message in _judged(runner):
+        status = "True" if is_true else "False"
         old = before.get(kind)
-        is_same = old is not None and old["status"] == status
-        one["lastTransitionTime"] = old["lastTransitionTime"] if old is not None and is_same else now()
-        if reason:
-            one["reason"] = reason
+        since = old["lastTransitionTime"] if old is not None and old["status"] == status else now()
+        one: Object = {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": since}
+        found.append(one | {"reason": reason} if reason else one)
         if message:
-            one["message"] = message
-        found.append(one)
+            found[-1]["message"] = message
     return found
 
 
-def _judged(runner: Runner) -> Iterable[tuple[str, str, str]]:
-    """Type, reason (empty: it is true) and message of each condition."""
-    spec, members = runner.spec, runner.members
-    has_world = runner.shared is not None and runner.outcome is None
-    yield "PodReadyToStartContainers", "" if has_world else "PodSandboxGone", ""
-    waits = [
-        one.name
-        for one in spec.of_kind("init", "sidecar")
-        if not (members[one.name].note.is_done or members[one.name].has_started_up)
-    ]
-    words = f"containers with incomplete status: [{' '.join(waits)}]"
-    if runner.outcome is not None:
-        yield "Initialized", "PodCompleted" if runner.outcome == "Succeeded" else "", ""
+def _judged(runner: Runner) -> Iterable[tuple[str, bool, str, str]]:
+    """Type of each condition, whether it is true, and reason and message."""
+    yield "PodReadyToStartContainers", runner.shared is not None and runner.outcome is None, "", ""
+    completed = "PodCompleted" if runner.outcome == "Succeeded" else ""
+    waits = _uninitialized(runner) if runner.outcome is None else []
+    if waits:
+        words = f"containers with incomplete status: [{' '.join(waits)}]"
+        yield "Initialized", False, "ContainersNotInitialized", words
     else:
-        yield "Initialized", "ContainersNotInitialized" if waits else "", words if waits else ""
-    for kind in ("Ready", "ContainersReady"):
-        yield kind, *_readiness(runner)
+        yield "Initialized", True, completed, ""
+    reason, message = _unreadiness(runner)
+    yield "Ready", not reason, reason, message
+    yield "ContainersReady", not reason, reason, message
 
 
-def _readiness(runner: Runner) -> tuple[str, str]:
-    if runner.outcome == "Succeeded":
-        return "PodCompleted", ""
-    if runner.outcome == "Failed":
-        return "PodFailed", ""
-    unready = [
-        one.name for one in runner.spec.of_kind("main", "sidecar") if not runner.members[one.name].is_ready
-    ]
+def _uninitialized(runner: Runner) -> list[str]:
+    initial = [runner.members[one.name] for one in runner.spec.of_kind("init", "sidecar")]
+    return [one.spec.name for one in initial if not (one.note.is_done or one.has_started_up)]
+
+
+def _unreadiness(runner: Runner) -> tuple[str, str]:
+    """Why the pod is not ready; empty when it is."""
+    if runner.outcome is not None:
+        return "PodCompleted" if runner.outcome == "Succeeded" else "PodFailed", ""
+    needed = [runner.members[one.name] for one in runner.spec.of_kind("main", "sidecar")]
+    unready = [one.spec.name for one in needed if not one.is_ready]
     if unready:
         return "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
     return "", ""

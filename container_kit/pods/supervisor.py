@@ -47,8 +47,9 @@ class Supervisor:
         return self._runners.get(pod_id)
 
     def drop(self, runner: Runner) -> None:
-        """Look after it no longer."""
+        """Look after it no longer; returns when nobody is at work on it."""
         self.loop.ask(runner.let_go)
+        runner.rest()
         with self._mutex:
             self._runners.pop(runner.record.id, None)
 

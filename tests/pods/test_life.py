@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import pytest
 
 from container_kit.containers.engine import Engine
+from container_kit.containers.state_file import read_state
 from container_kit.errors import InvalidInput, NotFound, TimedOut, WrongState
-from container_kit.pods import Pod
+from container_kit.pods import Pod, Provision
 from tests.pods.conftest import PATIENCE_S, Notes, StartPod, pod_of, sh, statuses, until
 
 
@@ -280,3 +282,38 @@ def test_what_is_no_pod_is_refused(start: StartPod, manifest: dict[str, Any], fi
     """A manifest that cannot be used is refused with the path of the field, and leaves nothing."""
     with pytest.raises(InvalidInput, match=field.replace("[", r"\[").replace("]", r"\]")):
         start(manifest)
+
+
+def test_whatever_a_provider_raises_the_pod_goes_on(start: StartPod) -> None:
+    """A provider that fails, in whichever way, keeps the container waiting until it does not."""
+    wrong = [KeyError("key"), OSError(5, "no"), WrongState("not now")]
+
+    def provide(pod: Pod, container: dict[str, Any]) -> Provision:
+        if wrong:
+            raise wrong.pop()
+        return Provision(image="box")
+
+    pod = start(pod_of(), provider=provide)
+    until(lambda: _reason(pod) == "CreateContainerError")
+    pod.wait(timeout=PATIENCE_S)
+
+
+def test_a_pod_can_be_removed_at_any_moment(start: StartPod, engine: Engine) -> None:
+    """However far the start of a pod has come when it is removed, nothing is left."""
+    for pause_s in (0.0, 0.002, 0.005, 0.01, 0.02):
+        pod = start(pod_of({}, {}))
+        time.sleep(pause_s)
+        pod.remove(force=True)
+        assert engine.containers(all=True) == [] and Pod.list(engine=engine) == []
+
+
+def test_a_container_that_lost_its_monitor_is_started_again(start: StartPod) -> None:
+    """When a container's monitor is killed, what it leaves is killed and a new container takes its place."""
+    pod = start(pod_of())
+    pod.wait(timeout=PATIENCE_S)
+    first = pod.container()
+    state = read_state(pod.engine.catalogue.directory(first.id))
+    os.kill(state.monitor_pid, 9)
+    until(lambda: statuses(pod)["c0"]["restartCount"] == 1)
+    until(lambda: not os.path.exists(f"/proc/{state.pid}"))
+    pod.wait(timeout=PATIENCE_S)
