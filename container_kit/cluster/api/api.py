@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from container_kit.cluster.api.components import COMPONENTS
 from container_kit.cluster.api.core import Call, Core
+from container_kit.cluster.api.custom.definitions import Definitions
 from container_kit.cluster.api.deleting import delete, delete_collection
 from container_kit.cluster.api.discovery import Discovery
 from container_kit.cluster.api.encoding import json_response, text_response
@@ -38,6 +39,7 @@ from container_kit.cluster.meta.status import (
     StatusError,
     internal_error,
     method_not_allowed,
+    not_found,
     resource_not_found,
     unauthorized,
 )
@@ -121,6 +123,7 @@ class Api:
         self.metrics = Metrics(store, self.registry)
         self.paths["/metrics"] = self.metrics.answer
         self.is_ready: Callable[[], bool] = lambda: True
+        self.definitions = Definitions(self)
 
     @property
     def admission(self) -> Admission:
@@ -136,10 +139,12 @@ class Api:
         request.user = request.user or self._authenticate(request)
 
     def handle(self, request: Request) -> Response:
-        """Answer *request*."""
+        """Answer *request*; what it has done to custom resources is in force when this returns."""
         route = route_of(request)
         answer = self._answer_safely(request, route)
         self.metrics.count(route, answer.status)
+        if self.definitions.is_behind:
+            self.definitions.sync()
         return answer
 
     def _answer_safely(self, request: Request, route: Route) -> Response:
@@ -160,7 +165,10 @@ class Api:
         if not route.is_resource:
             return self._answer_path(request, user)
         resource = self._find(route)
-        return _handler(route, resource, request)(Call(self.core, request, route, resource, user))
+        call = Call(self.core, request, route, resource, user)
+        if resource.deprecation:
+            call.warn(resource.deprecation)
+        return _handler(route, resource, request)(call)
 
     def _authenticate(self, request: Request) -> User:
         for authenticator in self.authenticators:
@@ -183,7 +191,9 @@ class Api:
         resource = self.registry.find(route.group, route.version, route.resource)
         if resource is not None and _fits(route, resource):
             return resource
-        if route.group and route.group not in self.registry.groups():
+        if resource is not None and not resource.is_typed and route.subresource:
+            raise not_found(resource.plural, route.name, resource.group)
+        if route.group and not self.registry.has_builtin(route.group):
             raise _NoSuchPath()
         raise resource_not_found()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from container_kit.cluster.api.core import Call
 from container_kit.cluster.meta.objects import Object, group_version, split_group_version
-from container_kit.cluster.meta.status import StatusError, bad_request
+from container_kit.cluster.meta.status import FieldError, StatusError, bad_request, invalid
 from container_kit.cluster.schema import (
     DecodeError,
     check,
@@ -66,7 +66,7 @@ def read_object(call: Call, kind: tuple[str, str, str], validation: str) -> Obje
         raise bad_request(str(error)) from None
     if not isinstance(obj, dict):
         raise bad_request(_not_an_object(obj))
-    _check_kind(obj, kind)
+    _check_kind(obj, kind, custom=not call.resource.is_typed and kind[2] == call.resource.kind)
     check_shape(call, obj, kind, validation, duplicates, body)
     return obj
 
@@ -83,16 +83,29 @@ def _not_an_object(value: object) -> str:
     return f"couldn't get version/kind; json parse error: {problem}"
 
 
-def _check_kind(obj: Object, kind: tuple[str, str, str]) -> None:
+def _check_kind(obj: Object, kind: tuple[str, str, str], *, custom: bool = False) -> None:
     """The kind must be the expected one; what is left out is meant."""
     group, version, name = kind
     expected = group_version(group, version)
     given_version, given_name = obj.get("apiVersion") or expected, obj.get("kind") or name
     if not (isinstance(given_version, str) and isinstance(given_name, str)):
         raise bad_request("couldn't get version/kind; json parse error: apiVersion and kind must be strings")
+    if (given_version, given_name) != (expected, name) and custom:
+        raise _other_custom_kind(obj, given_version, given_name, expected, name)
     if (given_version, given_name) != (expected, name):
         raise bad_request(_other_kind(given_version, given_name, expected, name))
     obj["apiVersion"], obj["kind"] = expected, name
+
+
+def _other_custom_kind(
+    obj: Object, given_version: str, given_name: str, expected: str, name: str
+) -> StatusError:
+    if given_version != expected:
+        given = f"the API version in the data ({given_version})"
+        return bad_request(f"{given} does not match the expected API version ({expected})")
+    problem = FieldError.invalid("kind", given_name, f"must be {name}")
+    object_name = (obj.get("metadata") or {}).get("name") or ""
+    return invalid(given_name, object_name, [problem], expected.rpartition("/")[0])
 
 
 def _other_kind(given_version: str, given_name: str, expected: str, name: str) -> str:

@@ -106,6 +106,9 @@ def _removed(call: Call, record: Record, options: DeleteOptions) -> Record:
     attributes = call.attributes(DELETE, None, record.object, name=record.name, dry_run=options.dry_run)
     call.core.admission.admit(attributes)
     call.core.admission.validate(attributes)
+    prepared = resource.strategy.prepare_delete(record.object, call.context())
+    if prepared is not None and not options.dry_run:
+        record = call.core.store.replace(record, prepared)
     old = record.object
     orphans = orphans_by_default(resource)
     if (

@@ -60,10 +60,20 @@ def _apply(call: Call, options: WriteOptions) -> Response:
         not route.subresource
         and call.core.store.get(resource.key, route.namespace_of_object, route.name) is None
     ):
+        config["metadata"].pop("resourceVersion", None)
         obj = applied(call, None, config, options)
         return respond_with(call, store_new(call, obj, options, tracks=False), 201)
+    _refuse_other_uid(call, config)
     record = change(call, lambda current: applied(call, current, config, options), options, tracks=False)
     return respond_with(call, record)
+
+
+def _refuse_other_uid(call: Call, config: Object) -> None:
+    """An applied uid is that of the object, or none."""
+    uid, resource = config["metadata"].get("uid"), call.resource
+    if uid and uid != call.record().object["metadata"]["uid"]:
+        problem = FieldError.invalid("metadata.uid", uid, "field is immutable")
+        raise invalid(resource.kind, call.route.name, [problem, problem], resource.group)
 
 
 def _config(call: Call) -> Object:
@@ -83,7 +93,7 @@ def _config(call: Call) -> Object:
     metadata = config["metadata"] = config.get("metadata") or {}
     metadata.setdefault("name", call.route.name)
     check_name(call, metadata)
-    check_place(call, metadata)
+    check_place(call, dict(metadata))  # what is applied stays as it was sent: messages show it
     return config
 
 

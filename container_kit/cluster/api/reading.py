@@ -224,6 +224,6 @@ def check_fields(resource: Resource, fields: FieldSelector) -> None:
 
 def _unknown_field(resource: Resource, field: str) -> str:
     own = resource.shown.field_labels - {"metadata.name", "metadata.namespace"}
-    if own:
+    if own or not resource.is_typed:
         return f"field label not supported: {field}"
     return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

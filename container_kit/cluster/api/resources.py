@@ -83,6 +83,7 @@ class Resource(msgspec.Struct, kw_only=True):
     schema: Any = None
     convert: Callable[[Object, str], Object] | None = None
     scale: ScalePaths | None = None  # None: as Deployments have it
+    deprecation: str = ""  # told to everybody who uses this version
     trackers: Any = None  # made when it is first written
 
     @property
@@ -150,6 +151,10 @@ class Registry:
     def resources(self, group: str, version: str) -> list[Resource]:
         """Of one group and version."""
         return list(self._by_version.get((group, version), {}).values())
+
+    def has_builtin(self, group: str) -> bool:
+        """Whether *group* is one that every cluster has."""
+        return any(key[0] == group for key in self._builtin)
 
     def groups(self) -> dict[str, list[str]]:
         """Each group but the core with its versions, in the order in which clients should prefer them."""

@@ -59,6 +59,10 @@ def _rescaled(call: Call, make: Callable[[Object], Object], options: WriteOption
     def make_object(current: Object) -> Object:
         wanted = make(_scale_of(call, copy_of(current)))
         replicas = (wanted.get("spec") or {}).get("replicas") or 0
+        if replicas < 0 and call.resource.scale:
+            field = f".{paths.spec_replicas}"
+            problem = FieldError.invalid(field, replicas, "should be a non-negative integer")
+            raise invalid(call.resource.kind, call.route.name, [problem], call.resource.group)
         if replicas < 0:
             problem = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
             raise invalid("Scale", call.route.name, [problem], "autoscaling")

@@ -8,6 +8,7 @@ Source: Kubernetes, "Server-Side Apply"; the reset fields of strategies in pkg/r
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from container_kit.cluster.api.core import Call
 from container_kit.cluster.api.encoding import versioned
@@ -78,7 +79,19 @@ def track(call: Call, old: Object | None, new: Object, options: WriteOptions) ->
     if tracker is not None:
         if old is not None and not call.resource.is_stored_as_is:
             old = versioned(call.resource, copy_of(old))
-        tracker.update(old, new, options.manager, call.core.clock.stamp())
+        gains = not _scales_to_zero(call, new)
+        tracker.update(old, new, options.manager, call.core.clock.stamp(), gains=gains)
+
+
+def _scales_to_zero(call: Call, new: Object) -> bool:
+    """A scale of zero has no replicas when it is written, so who sets it owns nothing."""
+    if call.route.subresource != "scale":
+        return False
+    path = call.resource.scale.spec_replicas if call.resource.scale else "spec.replicas"
+    node: Any = new
+    for name in path.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return not node
 
 
 def applied(call: Call, old: Object | None, config: Object, options: WriteOptions) -> Object:

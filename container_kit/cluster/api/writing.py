@@ -278,9 +278,9 @@ def _check_identity(call: Call, new: Object, old: Object) -> None:
         problem = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored['uid']}"
         raise conflict(resource.plural, name, resource.group, problem)
     if not version or version == "0":
-        if not updates_unconditionally(resource):
+        if not updates_unconditionally(resource) and call.route.subresource != "scale":
             detail = FieldError("metadata.resourceVersion", "FieldValueInvalid", _MUST_BE_SPECIFIED)
-            raise invalid(resource.kind, name, [detail], resource.group)
+            raise invalid(resource.plural, name, [detail], resource.group)
     elif version != stored["resourceVersion"]:
         raise conflict(resource.plural, name, resource.group)
 

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from container_kit.cluster.kinds.custom.definition import DefinitionStrategy
 from container_kit.cluster.kinds.defaults import DEFAULTS, RBAC
 from container_kit.cluster.kinds.fields import FIELDS
 from container_kit.cluster.kinds.jobs import JobStrategy
@@ -93,6 +94,7 @@ _CLASSES: dict[tuple[str, str], type[Strategy]] = {
     ("", "PersistentVolume"): PersistentVolumeStrategy,
     ("", "Pod"): PodStrategy,
     ("", "Service"): ServiceStrategy,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): DefinitionStrategy,
     ("apps", "DaemonSet"): DaemonSetStrategy,
     ("apps", "Deployment"): DeploymentStrategy,
     ("batch", "Job"): JobStrategy,

@@ -196,6 +196,10 @@ class Strategy:
         values = {label: read(obj) for label, read in self._fields.items()}
         return values | {"metadata.name": name_of(obj), "metadata.namespace": namespace_of(obj)}
 
+    def prepare_delete(self, obj: Object, ctx: Context) -> Object | None:
+        """What must be stored of *obj*, which is only to be read, before it is deleted; None for nothing."""
+        return None
+
     def after_delete(self, obj: Object, ctx: Context) -> None:
         """Give back what a deleted object held."""
 

@@ -23,6 +23,8 @@ _INT64 = (-(2**63), 2**63 - 1)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _QUANTITY_FORM = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+# A kind that has nothing but metadata beside one field.
+_BARE_OBJECT = "io.k8s.api.core.v1.PodTemplate"
 _GO_SCALARS = {"string": "string", "boolean": "bool", "number": "float64", "quantity": "resource.Quantity"}
 _JSON_WORDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
@@ -84,13 +86,27 @@ def check(obj: Any, group_version_kind: GroupVersionKind) -> Findings:
 
 
 def check_against(obj: Any, schema: Schema) -> Findings:
-    """Compare *obj* with *schema*."""
+    """Compare *obj* with *schema*; of custom types only the metadata, and what is unknown, are looked at."""
     findings = Findings()
+    if not schema.name:
+        return _check_custom(obj, schema, findings)
     for fault in _checker(schema)(obj) or ():
         if fault.message:
             findings.errors.append(fault.text())
         else:
             findings.add_unknown([part for part, _ in reversed(fault.parts)])
+    return findings
+
+
+def _check_custom(obj: Any, schema: Schema, findings: Findings) -> Findings:
+    from container_kit.cluster.schema.structural import unknown_fields
+
+    if isinstance(obj, dict):
+        plain = {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj}
+        common = check_against(plain, schema_named(_BARE_OBJECT))
+        findings.errors += common.errors
+    for parts in unknown_fields(obj, schema):
+        findings.add_unknown(list(parts))
     return findings
 
 

@@ -62,10 +62,14 @@ class Schema:
         return {key: Schema(child, self._resolve) for key, child in found.items()}
 
     @cached_property
-    def _undeclared(self) -> Schema | None:
-        """The type of fields of an object that has declared ones and others."""
+    def additional(self) -> Schema:
+        """The type of fields that are not declared; anything, if it does not say."""
         inner = self.spec.get("additionalProperties")
-        return Schema(inner, self._resolve) if isinstance(inner, Mapping) else None
+        return Schema(inner if isinstance(inner, Mapping) else {}, self._resolve)
+
+    def beside(self, spec: Mapping[str, Any]) -> Schema:
+        """An alternative for the same value, such as a branch of ``oneOf``."""
+        return Schema(spec, self._resolve)
 
     @cached_property
     def items(self) -> Schema:
@@ -76,7 +80,10 @@ class Schema:
     def child(self, key: str) -> Schema | None:
         """The type of field *key*; None when there is no such field."""
         if self.type == "object":
-            return self.properties.get(key) or self._undeclared
+            declared = self.properties.get(key)
+            if declared is None and isinstance(self.spec.get("additionalProperties"), Mapping):
+                return self.additional
+            return declared
         return self.items if self.type == "map" else None
 
     @property

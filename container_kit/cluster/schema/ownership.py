@@ -30,7 +30,7 @@ from container_kit.cluster.schema.fieldsets import (
     union,
     without_subtrees,
 )
-from container_kit.cluster.schema.goform import empty_form
+from container_kit.cluster.schema.goform import empty_form, go_form
 from container_kit.cluster.schema.nodes import Schema
 from container_kit.cluster.schema.patches import copied
 from container_kit.cluster.schema.typed import (
@@ -161,11 +161,12 @@ class Tracker:
         self._convert = convert or (lambda obj, _: obj)
         self._schema_in = schema_in or (lambda _: schema)
 
-    def update(self, live: Object | None, new: Object, manager: str, now: str) -> None:
+    def update(self, live: Object | None, new: Object, manager: str, now: str, *, gains: bool = True) -> None:
         """Write into *new* who owns what after *manager* has made *new* out of *live* (None: created it).
 
         Args:
             now: The time, RFC 3339 in seconds.
+            gains: Whether *manager* owns what it has changed; others lose that all the same.
 
         An object that nobody owns anything of stays so; ``managedFields: [{}]`` in *new* takes everything
         away from everybody.
@@ -175,7 +176,7 @@ class Tracker:
             return
         old = _bare(live) if live is not None else empty_form(self._schema)
         who = _Manager("Update", manager or "unknown", self._version, self._subresource)
-        if self._note_update(owners, old, _bare(new), who):
+        if self._note_update(owners, old, _bare(new), who, gains=gains):
             owners.times[who] = now
         _cap_updaters(owners)
         _set_entries(new, owners.entries())
@@ -193,14 +194,16 @@ class Tracker:
             return None
         return owners
 
-    def _note_update(self, owners: _Owners, old: Object, new: Object, who: _Manager) -> bool:
+    def _note_update(
+        self, owners: _Owners, old: Object, new: Object, who: _Manager, *, gains: bool = True
+    ) -> bool:
         """Give *who* what changed, and take it from the others; returns whether anything did."""
         changes = _Changes(self, old, new)
         self._take(owners, changes, None)
         gained = difference(changes.gained(self._version), _NOT_OWNED)
-        if gained:
+        if gained and gains:
             owners.sets[who] = union(gained, owners.sets.get(who, {}))
-        return bool(gained)
+        return bool(gained and gains)
 
     def compared(self, old: Object, new: Object, version: str) -> Comparison:
         """What changed between *old* and *new*, seen in *version* of the API."""
@@ -253,12 +256,12 @@ class Tracker:
             self._note_update(owners, empty_form(self._schema), old, nobody)
             owners.times[nobody] = now
         who = _Manager("Apply", manager, self._version, self._subresource)
-        new = self._applied(owners, old, config, who, force=force)
+        new = go_form(self._applied(owners, old, config, who, force=force), self._schema)
         if new != old or live is None:
             owners.times[who] = now
         if manager == "kubectl" and _last_applied(old) is not None:
             new = copied(new)
-            new["metadata"]["annotations"][_LAST_APPLIED] = json.dumps(config, separators=(",", ":")) + "\n"
+            new["metadata"]["annotations"][_LAST_APPLIED] = _compact(config)
         new = {**new, "metadata": dict(new.get("metadata") or {})}
         _set_entries(new, owners.entries())
         return new
@@ -296,8 +299,7 @@ class Tracker:
         """*new* without what its applier had (*last*) and nobody has now."""
         if not last:
             return new
-        named_last = named_members(last, self._schema)
-        pruned = removed(new, named_last, self._schema)
+        pruned = removed(new, named_members(last, self._schema), self._schema)
         have, left = (named_members(field_set(obj, self._schema), self._schema) for obj in (new, pruned))
         owned: FieldSet = {}
         for who, tree in owners.sets.items():
@@ -306,7 +308,7 @@ class Tracker:
                 owned = union(owned, named_members(tree, self._schema))
         pruned = removed(new, difference(have, union(left, owned)), self._schema)
         left = named_members(field_set(pruned, self._schema), self._schema)
-        result: Object = removed(new, intersection(difference(have, left), named_last), self._schema)
+        result: Object = removed(new, intersection(difference(have, left), last), self._schema)
         return result
 
     def _from_last_applied(self, live: Object, conflicts: list[Path]) -> bool:
@@ -333,6 +335,10 @@ def _set_entries(obj: Object, entries: list[Object]) -> None:
     meta.pop("managedFields", None)
     if entries:
         meta["managedFields"] = entries
+
+
+def _compact(config: Object) -> str:
+    return json.dumps(config, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _last_applied(obj: Object) -> str | None:

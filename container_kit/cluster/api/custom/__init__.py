@@ -1,0 +1,1 @@
+"""Resources that come and go: those of CustomResourceDefinitions, and groups that others serve."""
