@@ -191,8 +191,18 @@ class Embedded:
         proxy = ServiceProxy(self.client_of("system:kube-proxy", "system:masters"), dns_address=DNS_ADDRESS)
         proxy.start()
         self._ends.callback(proxy.close)
+        self._lead_to_api(proxy)
         for number in range(1, self.options.nodes + 1):
             self._run_node(f"{self.options.name}-{number}", engine, proxy)
+
+    def _lead_to_api(self, proxy: ServiceProxy) -> None:
+        """Let pods reach the API server by its service, though it listens on this machine alone."""
+        from container_kit.cluster.node.service_table import Backend, Target
+
+        host, port = self._server.address
+        if port:
+            backends = (Backend("127.0.0.1" if host in ("0.0.0.0", "::") else host, port),)  # noqa: S104
+            proxy.lead(Target(addresses=(API_ADDRESS,), protocol="TCP", port=443, backends=backends))
 
     def _run_node(self, name: str, engine: Engine, proxy: ServiceProxy) -> None:
         from container_kit.cluster.node.agent import NodeAgent

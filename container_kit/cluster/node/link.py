@@ -123,13 +123,14 @@ class AgentLink:
         found = self._container(pod, container)
         if found.status != "running":
             raise self._why_not(pod, container, False)
-        io = PodIO(streams, options)
+        io, interrupt = PodIO(streams, options), interrupts.Interrupt()
         with found.attach(stdin=options.stdin, stdout=options.stdout, stderr=options.stderr) as attached:
-            _Reader(io, _AttachedEnd(found, attached)).start()
+            _Reader(io, _AttachedEnd(found, attached, interrupt)).start()
             try:
-                for name, data in attached:
-                    io.send("stderr" if name == "stderr" else "stdout", data)
-            except OSError:
+                with interrupts.working_for(interrupt):
+                    for name, data in attached:
+                        io.send("stderr" if name == "stderr" else "stdout", data)
+            except (OSError, interrupts.Interrupted):
                 return 0  # the client has gone
         return found.exit_code or 0
 
@@ -314,8 +315,8 @@ class _ProcessEnd:
 class _AttachedEnd:
     """The input of a container."""
 
-    def __init__(self, container: Container, attached: Any) -> None:
-        self._container, self._attached = container, attached
+    def __init__(self, container: Container, attached: Any, interrupt: interrupts.Interrupt) -> None:
+        self._container, self._attached, self._interrupt = container, attached, interrupt
 
     def write(self, data: bytes) -> None:
         self._attached.write(data)
@@ -327,7 +328,8 @@ class _AttachedEnd:
         self._container.resize(rows, columns)
 
     def client_gone(self) -> None:
-        self._attached.close()
+        """Nobody listens any more: the container goes on by itself."""
+        self._interrupt.set()
 
 
 def _outputs(process: ExecProcess) -> list[tuple[_Name, int]]:
