@@ -84,8 +84,8 @@ static int stay(int told_fd, int owned)
 		return 1;
 	drop_rights();
 	sys(write, told_fd, "", 1);
-	sys(close, told_fd);
 	sys(close_range, 0, STARTER_FD, 0);
+	sys(close_range, JOINED_FD, ~0U, 0);
 	reap_until_owner_ends(owned);
 	return 0;
 }

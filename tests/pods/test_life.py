@@ -317,3 +317,12 @@ def test_a_container_that_lost_its_monitor_is_started_again(start: StartPod) -> 
     until(lambda: statuses(pod)["c0"]["restartCount"] == 1)
     until(lambda: not os.path.exists(f"/proc/{state.pid}"))
     pod.wait(timeout=PATIENCE_S)
+
+
+def test_a_container_leaves_no_processes_to_the_others(start: StartPod) -> None:
+    """Where processes are shared, those that a container's program left end with it, and no other's do."""
+    leaving = {"command": sh("sleep 555 & exec sleep 0.05")}
+    pod = start(pod_of(leaving, {}, shareProcessNamespace=True, restartPolicy="Never"))
+    until(lambda: "terminated" in statuses(pod)["c0"]["state"])
+    until(lambda: "555" not in pod.exec("busybox ps -o args", "c1", check=True).stdout)
+    assert "running" in statuses(pod)["c1"]["state"]
