@@ -189,9 +189,8 @@ def test_a_port_leads_into_a_pod(cluster: Cluster) -> None:
         for thread in threads:
             thread.join()
         assert answers == ["it works\n"] * 4
-    with cluster.port_forward("pod/server", 8081) as forward:
-        with pytest.raises(OSError):
-            read_url(forward.port)
+    with cluster.port_forward("pod/server", 8081) as forward, pytest.raises(OSError):
+        read_url(forward.port)
     assert "8081" in forward.errors[-1]  # its connections have ended with it
 
 

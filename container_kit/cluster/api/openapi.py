@@ -1,7 +1,7 @@
 """/openapi/v2 and /openapi/v3: what clients read before they create or apply.
 
-Documents are made when they are asked for and kept, packed, until resources come or go.  A document's hash is
-in its address, so clients may keep it for ever.
+Documents (and the modules that make them) come when they are asked for and kept, packed, until resources
+come or go.  A document's hash is in its address, so clients may keep it for ever.
 
 Source: Kubernetes API Concepts, "OpenAPI V2" and "OpenAPI V3".
 """
@@ -18,9 +18,6 @@ from container_kit.cluster.api.encoding import encode, json_response
 from container_kit.cluster.api.messages import Request, Response, User
 from container_kit.cluster.api.resources import Registry, Resource
 from container_kit.cluster.meta.status import method_not_allowed
-from container_kit.cluster.schema.openapi import documents
-from container_kit.cluster.schema.openapi.operations import api_versions
-from container_kit.cluster.schema.openapi.published import published_type
 
 __all__ = ["OpenApi"]
 
@@ -100,6 +97,9 @@ class OpenApi:
 
     def _makers(self) -> dict[str, Callable[[], dict[str, Any]]]:
         """Place in the index -> what makes the document."""
+        from container_kit.cluster.schema.openapi import documents
+        from container_kit.cluster.schema.openapi.operations import api_versions
+
         found: dict[str, Callable[[], dict[str, Any]]] = {
             "apis": documents.discovery_document,
             "api": partial(documents.group_document, ""),
@@ -117,11 +117,14 @@ class OpenApi:
 
 def _version_maker(group: str, version: str, resources: list[Resource]) -> Callable[[], dict[str, Any]]:
     def make() -> dict[str, Any]:
+        from container_kit.cluster.schema.openapi.documents import version_document
+        from container_kit.cluster.schema.openapi.published import published_type
+
         types: dict[str, Any] = {}
         for resource in resources:
             if not resource.is_typed:
                 types |= published_type(resource, resource.schema.spec if resource.schema else {})
-        return documents.version_document(group, version, resources, types)
+        return version_document(group, version, resources, types)
 
     return make
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from container_kit.cluster.api.webhooks import WebhookFailed, call_webhook
 from container_kit.cluster.meta.objects import Object, new_uid
 from container_kit.cluster.meta.status import StatusError
 
@@ -53,6 +52,8 @@ class Converter:
         return self._by_webhook(obj, api_version)
 
     def _by_webhook(self, obj: Object, api_version: str) -> Object:
+        from container_kit.cluster.api.webhooks import WebhookFailed, call_webhook  # brings TLS along
+
         webhook = self._conversion.get("webhook") or {}
         uid = new_uid()
         review = {
@@ -68,6 +69,8 @@ class Converter:
 
     def _checked(self, obj: Object, api_version: str, response: Any, uid: str) -> Object:
         """The converted object, which must still be the one that was sent."""
+        from container_kit.cluster.api.webhooks import WebhookFailed
+
         if response.get("uid") != uid:
             raise WebhookFailed("the answer is not to this request")
         if (response.get("result") or {}).get("status") != "Success":

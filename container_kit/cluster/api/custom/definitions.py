@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from container_kit.cluster.api.custom.resources import resources_of
 from container_kit.cluster.api.messages import Request, User
 from container_kit.cluster.api.resources import Registry
 from container_kit.cluster.kinds.custom.definition import FINALIZER, with_condition
@@ -117,6 +116,8 @@ class Definitions:
         known = self._served.get(name)
         if known is not None and _is_served_alike(known, definition):
             return
+        from container_kit.cluster.api.custom.resources import resources_of  # for those who have any
+
         spec = definition["spec"]
         self._registry.remove(spec["group"], spec["names"]["plural"])
         self._registry.add(resources_of(definition))
