@@ -154,7 +154,9 @@ class Connection:
     def _deliver(self, head: Head, response: Response) -> None:
         body = response.body
         if self.wire.is_closed:
-            return  # nothing has begun that would have to be ended
+            if isinstance(body, LineBody):
+                body.close()  # the others have not begun
+            return
         if isinstance(body, bytes):
             request = head.request
             answer = encode_answer(
@@ -213,7 +215,9 @@ class Connection:
         self._serve_waiting()
         if not self._is_busy:
             self.wire.write(encode_status(refusal.status, refusal.message))
-        self._end()
+        self._waiting.clear()
+        self._is_busy, self.deadline = True, None
+        self.wire.close(linger=True)
 
     def _end(self) -> None:
         self._waiting.clear()

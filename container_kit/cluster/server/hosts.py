@@ -1,11 +1,12 @@
 """Which names the server answers to: a web page whose own name was made to lead here must get nothing.
 
 A browser sends the page's name as ``Host``, or where the page is from as ``Origin``; programs send the
-address that they were given.
+address that they were given.  An address in place of a name leads where it says, and is nobody's page.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,8 +17,6 @@ __all__ = ["OWN_NAMES", "check_hosts"]
 OWN_NAMES: Final = frozenset(
     (
         "localhost",
-        "127.0.0.1",
-        "::1",
         "kubernetes",
         "kubernetes.default",
         "kubernetes.default.svc",
@@ -29,15 +28,24 @@ OWN_NAMES: Final = frozenset(
 def check_hosts(headers: Mapping[str, str], names: frozenset[str]) -> None:
     """Raises `BadRequest` when the request is for another server, or from another one's page."""
     host = headers.get("host", "")
-    if host and _name(host) not in names:
+    if host and not _is_known(host, names):
         raise BadRequest(421, f"this server is not {host!r}: it answers to {', '.join(sorted(names))}")
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         raise BadRequest(403, f"pages of {origin!r} may not use this server")
 
 
-def _name(host: str) -> str:
-    """A ``Host`` without its port, and an IPv6 address without brackets."""
+def _is_known(host: str, names: frozenset[str]) -> bool:
+    """Whether a ``Host``, with a port or without, is an address or one of these names."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+        return True  # only an IPv6 address is written so
+    name = host.partition(":")[0].lower()
+    return name in names or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET, name)
+    except OSError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -39,6 +40,10 @@ _REASONS: Final = {
 }
 _encode = msgspec.json.Encoder().encode
 
+# Whatever the locale of the process is.
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 Headers = Mapping[str, "str | list[str]"]
 
 
@@ -49,7 +54,7 @@ def encode_head(status: int, headers: Headers, *, is_last: bool = False) -> byte
         headers: A list of values is a header that comes several times.
         is_last: Tell the client that the connection ends with this answer.
     """
-    parts = [_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status]
+    parts = [_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status, _date()]
     for name, value in headers.items():
         for one in (value,) if isinstance(value, str) else value:
             parts.append(_header(name, one))
@@ -57,6 +62,20 @@ def encode_head(status: int, headers: Headers, *, is_last: bool = False) -> byte
         parts.append(b"Connection: close\r\n")
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+_known_date = (0, b"")
+
+
+def _date() -> bytes:
+    """The header ``Date``, made once a second."""
+    global _known_date
+    now = int(time.time())
+    if _known_date[0] != now:
+        day, month = _DAYS[time.gmtime(now).tm_wday], _MONTHS[time.gmtime(now).tm_mon - 1]
+        words = time.strftime(f"Date: {day}, %d {month} %Y %H:%M:%S GMT\r\n", time.gmtime(now))
+        _known_date = now, words.encode()
+    return _known_date[1]
 
 
 def _header(name: str, value: str) -> bytes:

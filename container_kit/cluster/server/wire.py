@@ -20,6 +20,7 @@ __all__ = ["Receiver", "Wire"]
 
 _READ_AT_ONCE: Final = 1 << 16
 _DRAIN_S: Final = 5.0  # for the rest of an answer, before the connection is cut
+_LINGER_S: Final = 2.0
 _ENDED: Final = select.EPOLLHUP | select.EPOLLERR
 
 
@@ -54,8 +55,7 @@ class Wire:
         self.backlog = 0
         self._interest = 0
         self._wants_reading = True
-        self._is_closing = False
-        self._is_finished = False
+        self._is_closing = self._is_finished = self._lingers = False
         self.is_closed = False
         self._deadline: Timer | None = None
 
@@ -108,16 +108,52 @@ class Wire:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
 
-    def close(self) -> None:
-        """Close when all is sent, at the latest after some seconds; nothing more is read."""
+    def close(self, *, linger: bool = False) -> None:
+        """Close when all is sent, at the latest after some seconds; nothing more is read.
+
+        Args:
+            linger: The peer is still sending: throw that away for a while, as closing at once would take our
+                last words from it. `Receiver.ended` is called when that is over.
+        """
         if self._is_closing or self.is_closed:
             return
-        self._is_closing = True
+        self._is_closing, self._lingers = True, linger
         if self._unsent:
             self.pause()
-            self._deadline = self._loop.later(_DRAIN_S, self.abort)
+            self._deadline = self._loop.later(_DRAIN_S, self._end)
         else:
+            self._part()
+
+    def _part(self) -> None:
+        """All is sent."""
+        if not self._lingers:
             self.abort()
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._say_goodbye()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        self._loop.remove(self._fd)
+        self._loop.add(self._fd, READ, self._throw_away)
+        self._deadline = self._loop.later(_LINGER_S, self._end)
+
+    def _throw_away(self, _: int) -> None:
+        try:
+            if self._sock.recv(_READ_AT_ONCE):
+                return
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            pass
+        self._end()
+
+    def _end(self) -> None:
+        """Close now, and tell who thought that it would take a while."""
+        if not self.is_closed:
+            self.abort()
+            if self._lingers:
+                self.receiver.ended()
 
     def abort(self) -> None:
         """Close now."""
@@ -129,10 +165,14 @@ class Wire:
         self._loop.remove(self._fd)
         self._unsent.clear()
         self.backlog = 0
+        self._say_goodbye()
+        self._sock.close()
+
+    def _say_goodbye(self) -> None:
+        """The end of TLS; the peer's is not waited for."""
         if self._tls is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._tls.unwrap()  # says goodbye; the peer's is not waited for
-        self._sock.close()
+                self._tls.unwrap()
 
     def _shake_hands(self, opened: Callable[[], None]) -> None:
         assert self._tls is not None
@@ -204,7 +244,7 @@ class Wire:
             self._unsent.popleft()
         self._set_interest()
         if self._is_closing:
-            self.abort()
+            self._part()
             return
         if self._is_finished:
             self.finish()
@@ -213,7 +253,7 @@ class Wire:
     def _break(self) -> None:
         if self.is_closed:
             return
-        is_news = not self._is_closing
+        is_news = not self._is_closing or self._lingers
         self.abort()
         if is_news:
             self.receiver.ended()

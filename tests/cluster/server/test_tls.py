@@ -96,6 +96,18 @@ def test_large_bodies_both_ways(serve: Any, connect: Any, tls: Any, authority: A
         assert client.ask(head + body)[2] == body * 4
 
 
+def test_a_refusal_is_read_by_who_still_sends(
+    serve: Any, connect: Any, tls: Any, authority: Authority
+) -> None:
+    """A client that sends far too much, and reads only then, reads why it was refused."""
+    server, _ = serve(_whoami(), tls=tls)
+    client = connect(server, _client(authority))
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4000000\r\n"
+    client.send(head + b"x" * 8_000_000)
+    status, _, body = client.answer()
+    assert (status, json.loads(body)["reason"]) == (413, "RequestEntityTooLarge")
+
+
 def test_stalled_handshakes_do_not_keep_others_out(
     serve: Any, connect: Any, tls: Any, authority: Authority
 ) -> None:

@@ -165,8 +165,9 @@ def test_a_client_that_does_not_read_is_given_up(connect: Any) -> None:
 
 def test_a_client_that_goes_is_forgotten(served: Served, connect: Any) -> None:
     """After a watcher's connection has ended, the store calls nobody for it."""
+    served.create("there")
     client = connect(served.server)
-    Watching(client)
+    assert Watching(client).names(1) == ["there"]
     collection = served.api.store._collections["configmaps"]  # type: ignore[attr-defined]
     assert len(collection.watchers) == 1
     client.close()
