@@ -200,3 +200,18 @@ def test_executing_a_hundred_times_leaves_nothing(start: StartPod) -> None:
             process.resize(10, 20)
             process.wait(PATIENCE_S)
     assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_a_privileged_container_finds_nothing_in_the_first_process(start: StartPod) -> None:
+    """S07: even with the right to look into it, process 1 of a pod shows nothing but the pod itself."""
+    seer = {"securityContext": {"privileged": True}}
+    pod = start(pod_of(seer, shareProcessNamespace=True))
+    pod.wait(timeout=PATIENCE_S)
+    assert "ckit-reaper" in pod.exec("cat /proc/1/cmdline", check=True).stdout
+    assert pod.exec("ls -A /proc/1/root/", check=True).stdout == ""
+    assert pod.exec("ls /proc/1/fd", check=True).stdout.split() == ["4"]
+    for kind in ("net", "ipc", "uts"):
+        seen = [
+            pod.exec(f"busybox readlink /proc/{one}/ns/{kind}", check=True).stdout for one in ("1", "self")
+        ]
+        assert seen[0] == seen[1] != ""
