@@ -38,6 +38,7 @@ from container_kit.cluster.node.simulated_pods import (
 
 __all__ = ["SimulatedNodes"]
 
+_CLEANING_S = 0.3
 _LEASES, _LEASE_NAMESPACE = "leases.coordination.k8s.io", "kube-node-lease"
 
 
@@ -119,6 +120,11 @@ class SimulatedNodes:
         first_s = min(30.0, 0.03 * len(self._nodes))
         self._manager.call(lambda: self._manager.enqueue(self, _lease_key(name), first_s))
 
+    def remove(self, name: str) -> None:
+        """The node is gone for good: its object is deleted, and its pods are played no more."""
+        self._nodes.pop(name)
+        self._client.delete("nodes", name)
+
     def silence(self, name: str) -> None:
         """The node loses touch: its lease is renewed no more, and nothing is heard of its pods."""
         self._manager.call(lambda: self._fall_silent(self._nodes[name]))
@@ -148,9 +154,10 @@ class SimulatedNodes:
         return (key_of("pods", pod),) if pod["spec"].get("nodeName") in self._nodes else ()
 
     def reconcile(self, key: Key) -> float | None:
-        """Take the next step of a pod, or renew a lease; says when the one after is due."""
-        if key.resource == _LEASES:
-            return self._renew(self._nodes[key.name])
+        """Take the next step of a pod, or of a node; says when the one after is due."""
+        if key.resource != "pods":
+            mine = self._nodes.get(key.name)
+            return None if mine is None else self._keep_up(key, mine)
         pod = self._pods.get(key.namespace, key.name)
         node = self._nodes.get(pod["spec"].get("nodeName", "")) if pod else None
         if pod is None or node is None:
@@ -201,16 +208,26 @@ class SimulatedNodes:
         self._write_lease(node.name, lease_duration_s(1))
 
     def _come_back(self, node: _Node) -> None:
-        """All conditions anew, since the node controller has made them Unknown meanwhile."""
+        """What has to go goes first; only then the node says that it is well, and gets new pods."""
         node.silent = False
+        self._manager.enqueue(self, _lease_key(node.name))
+        self._manager.enqueue(self, Key("nodes", "", node.name), _CLEANING_S)
+        for pod in self._pods:
+            if pod["spec"].get("nodeName") == node.name:
+                self._manager.enqueue(self, key_of("pods", pod))
+
+    def _keep_up(self, key: Key, node: _Node) -> float | None:
+        if key.resource == _LEASES:
+            return self._renew(node)
+        self._say_that_it_is_well(node)
+        return None
+
+    def _say_that_it_is_well(self, node: _Node) -> None:
+        """All conditions anew, since the node controller has made them Unknown meanwhile."""
         now = format_time(self._manager.clock.now())
         conditions = node_object(node.name, node.number, node.shape, now)["status"]["conditions"]
         patch = {"status": {"conditions": conditions}}
         self._client.patch("nodes", node.name, patch, kind="merge", subresource="status")
-        self._manager.enqueue(self, _lease_key(node.name))
-        for pod in self._pods:
-            if pod["spec"].get("nodeName") == node.name:
-                self._manager.enqueue(self, key_of("pods", pod))
 
     def _renew(self, node: _Node) -> float | None:
         if node.silent:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import LineBody, Request, Response, User, WatchBody, WatchItem
+from container_kit.cluster.client import ApiNotFound
 from container_kit.cluster.node.simulated import SimulatedNodes
 from container_kit.cluster.node.simulated_node import NodeShape
 from tests.cluster.replay.exchanges import Answer
@@ -31,6 +32,7 @@ class InProcessTarget:
 
     def __init__(self, api: Api, nodes: SimulatedNodes) -> None:
         self.api, self._nodes = api, nodes
+        self._joined: list[str] = []
 
     def send(
         self, method: str, path: str, user: str | None, headers: Mapping[str, str], body: bytes | None
@@ -76,6 +78,13 @@ class InProcessTarget:
         meta = node["metadata"]
         name = meta["name"]
         self._nodes.add(name, number=int(name.rpartition("-")[2]), shape=pool_node(meta["labels"]["pool"]))
+        self._joined.append(name)
+
+    def leave(self) -> None:
+        """The case is over, and so are its nodes."""
+        while self._joined:
+            with contextlib.suppress(ApiNotFound):
+                self._nodes.remove(self._joined.pop())
 
     def settle(self) -> None:
         deadline = time.monotonic() + _PATIENCE_S
@@ -84,6 +93,11 @@ class InProcessTarget:
             if self.api.store.revision != seen:
                 seen, since = self.api.store.revision, time.monotonic()
             time.sleep(0.005)
+
+    def hide(self, namespace: str) -> None:
+        """The recording server had one more ConfigMap in each namespace, which quotas counted."""
+        obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _HIDDEN}}
+        self.send("POST", f"/api/v1/namespaces/{namespace}/configmaps", "", {}, json.dumps(obj).encode())
 
     def revision(self) -> str:
         return str(self.api.store.revision)
@@ -97,7 +111,7 @@ class InProcessTarget:
         root = f"/apis/{info.group}/{info.version}" if info.group else f"/api/{info.version}"
         found = self.send("GET", f"{root}{place}/{resource}", "", {}, None).body
         kind = {"apiVersion": info.api_version, "kind": info.kind}
-        return [{**kind, **item} for item in found["items"]]
+        return [{**kind, **item} for item in found["items"] if item["metadata"]["name"] != _HIDDEN]
 
 
 def pool_node(pool: str) -> NodeShape:
@@ -105,6 +119,7 @@ def pool_node(pool: str) -> NodeShape:
     return NodeShape(labels={"pool": pool}, taints=({"key": "pool", "value": pool, "effect": "NoSchedule"},))
 
 
+_HIDDEN = "service-ca.crt"
 _NEEDED = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
 
 

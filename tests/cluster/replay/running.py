@@ -46,7 +46,10 @@ def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
             prepared.add(namespace)
         if is_history:
             target.prepare(namespace, {})
+            if topic == "controllers/quota":
+                target.hide(namespace)
             yield play_history(case, target, places=topic in _PLACES_MATTER)
+            target.leave()
         elif topic == "defaults":
             yield play_default(case, target)
         else:
