@@ -6,7 +6,6 @@ done by a few threads, which sleep while there is none but the heartbeat.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -15,22 +14,23 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from container_kit.cluster.client import ApiExists, ApiNotFound, Client, WatchEvent
+from container_kit.cluster.client import Client, WatchEvent
 from container_kit.cluster.controllers.framework import EventRecorder
 from container_kit.cluster.meta import Clock, Object
-from container_kit.cluster.meta.times import format_micro_time
+from container_kit.cluster.node.eviction import DEFAULT_THRESHOLDS
 from container_kit.cluster.node.image_source import ImageSource
 from container_kit.cluster.node.lookup import ClientLookup, TokenSource
 from container_kit.cluster.node.node_network import NodeNetwork
 from container_kit.cluster.node.node_object import (
-    LEASE_NAMESPACE,
     NodeWords,
     machine_capacity,
-    node_conditions,
 )
 from container_kit.cluster.node.node_pod import NodePod
+from container_kit.cluster.node.pressure import Pressure
 from container_kit.cluster.node.projection import Projector
 from container_kit.cluster.node.provisioning import Provisioner
+from container_kit.cluster.node.registration import Registration
+from container_kit.cluster.node.static_pods import StaticPods
 from container_kit.cluster.node.volumes import Volumes
 from container_kit.cluster.node.workers import KeyedWorkers
 from container_kit.pods import Pod
@@ -44,7 +44,8 @@ __all__ = ["NodeAgent"]
 _log = logging.getLogger("container_kit.cluster.node")
 
 _HEARTBEAT, _HEARTBEAT_S = "\0heartbeat", 10.0
-_STATUS_EVERY = 30  # heartbeats: the status itself is renewed every five minutes
+_CRITICAL = 2_000_000_000  # the priority from which on pods end last
+_SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 _MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
 _AT_ONCE = 8
 _WATCHED = ("configmaps", "secrets")
@@ -61,6 +62,9 @@ class NodeAgent:
         owned: Its pods end with this process. Otherwise they go on, and the next agent finds them.
         capacity: Quantities by resource; what is left out is this machine's.
         services: Leads its pods to services; None for a node without.
+        static_pods: A folder with manifests of pods that it runs by itself; empty for none.
+        eviction: Below what of ``memory.available`` and ``nodefs.available`` pods have to go, such as
+            ``{"nodefs.available": "10%"}``; None means 100Mi of memory, and any disk.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class NodeAgent:
         service_range: str = "10.96.0.0/16",
         cluster_dns: str = "",
         cluster_domain: str = "cluster.local",
+        static_pods: str = "",
+        eviction: Mapping[str, str] | None = None,
         clock: Clock | None = None,
         workers: int = 4,
     ) -> None:
@@ -95,7 +101,7 @@ class NodeAgent:
         self.provisioner = Provisioner(lookup, ImageSource(engine, lookup, self.clock), self.capacity)
         self._net = NodeNetwork(engine, name, services, service_range, seed=directory, owned=owned)
         self.network, self.address = self._net.name, self._net.address
-        self._words = NodeWords(
+        words = NodeWords(
             name=name,
             address=self.address,
             pod_cidr=self._net.subnet,
@@ -103,14 +109,15 @@ class NodeAgent:
             labels=labels or {},
             taints=taints,
         )
+        self._registration = Registration(client, words, self.clock)
+        self._static = StaticPods(client, name, static_pods) if static_pods else None
+        thresholds = DEFAULT_THRESHOLDS if eviction is None else eviction
+        self._pressure = Pressure(self.volumes, thresholds, directory)
         self._pods: dict[str, NodePod] = {}
         self._lock = threading.Lock()
         self._workers = KeyedWorkers(self._work, self._failed, self.clock, count=workers, name=name)
         self._ends: list[Callable[[], None]] = []
-        self._beats, self._uid = 0, ""
         self._is_guarded, self._guard_lock = False, threading.Lock()
-        self._pressures: tuple[str, ...] = ()
-        self._not_ready = ""
 
     def _memory(self) -> str:
         """A directory in memory that is this agent's: where there is none, one on the disk."""
@@ -124,13 +131,45 @@ class NodeAgent:
     def start(self) -> None:
         """Register the node and take up its pods."""
         self._net.open()
-        self._register()
+        self._registration.register()
         self._adopt()
         fields = f"spec.nodeName={self.name}"
         self._ends.append(self.client.subscribe("pods", None, self._on_pod, fields=fields))
         for resource in _WATCHED:
             self._ends.append(self.client.subscribe(resource, None, self._on_source(resource)))
+        if self._static is not None:
+            self._static.sync(self._registration.uid)
         self._workers.add(_HEARTBEAT, _HEARTBEAT_S)
+
+    def beat(self) -> None:
+        """What is done every ten seconds: say that the node lives, look at its folder and what is left."""
+        self._registration.beat()
+        if self._static is not None:
+            self._static.sync(self._registration.uid)
+        pods = self.pods()
+        self._registration.tell(pressures=self._pressure.relieve(pods))
+        for one in pods:
+            if one.failed is not None:
+                self.wake(one.uid)
+
+    def shutdown(self, grace_s: float = 30.0, critical_s: float = 10.0) -> None:
+        """Take no more pods and end those there are in good order: the critical ones last.
+
+        Args:
+            grace_s: For all of them; each gets what its own grace period allows.
+            critical_s: Of that for the critical ones.
+        """
+        self._registration.tell(not_ready="node is shutting down")
+        pods = self.pods()
+        ordinary = [one for one in pods if (one.last["spec"].get("priority") or 0) < _CRITICAL]
+        critical = [one for one in pods if one not in ordinary]
+        for some, limit_s in ((ordinary, grace_s - critical_s), (critical, critical_s)):
+            for one in some:
+                one.fail(*_SHUTDOWN, within_s=limit_s)
+                self.wake(one.uid)
+            end = self.clock.monotonic() + limit_s
+            for one in some:
+                one.ended.wait(max(0.0, end - self.clock.monotonic()))
 
     def close(self, *, end_pods: bool = False) -> None:
         """Stop looking after the pods; those that are owned end at once. May be repeated.
@@ -210,7 +249,7 @@ class NodeAgent:
 
     def _work(self, key: str) -> float | None:
         if key == _HEARTBEAT:
-            self._beat()
+            self.beat()
             return _HEARTBEAT_S
         one = self._pods.get(key)
         if one is None:
@@ -243,39 +282,3 @@ class NodeAgent:
 
     def _is_ours(self, pod: Pod) -> bool:
         return (pod.manifest.get("spec") or {}).get("nodeName") == self.name
-
-    # The node's own object.
-
-    def _register(self) -> None:
-        now = self.clock.stamp()
-        wish = self._words.node(now)
-        try:
-            found = self.client.create(wish)
-        except ApiExists:
-            found = self.client.get("nodes", self.name)
-        self._uid = found["metadata"]["uid"]
-        self._write_status(found)
-        self._renew()
-
-    def _beat(self) -> None:
-        """Say that the node lives; its status only every now and then, and when it changes."""
-        self._beats += 1
-        self._renew()
-        if self._beats % _STATUS_EVERY == 0:
-            with contextlib.suppress(ApiNotFound):
-                self._write_status(self.client.get("nodes", self.name))
-
-    def _write_status(self, node: Object) -> None:
-        old = (node.get("status") or {}).get("conditions") or ()
-        conditions = node_conditions(self.clock.stamp(), self._pressures, not_ready=self._not_ready, old=old)
-        status = self._words.status(self.clock.stamp(), conditions)
-        self.client.patch("nodes", self.name, {"status": status}, subresource="status")
-
-    def _renew(self) -> None:
-        now = format_micro_time(self.clock.now())
-        try:
-            patch = {"spec": {"renewTime": now}}
-            self.client.patch("leases.coordination.k8s.io", self.name, patch, LEASE_NAMESPACE, kind="merge")
-        except ApiNotFound:
-            with contextlib.suppress(ApiExists):
-                self.client.create(self._words.lease(self._uid, now))

@@ -7,6 +7,7 @@ changed, a container ended, a ConfigMap changed, time went by) only leads to ano
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +64,7 @@ class NodePod:
         uid: Never another's.
         desired: As the API has it; None when the API has forgotten it.
         pod: What runs; None before, and when nothing is left.
+        ended: Set when nothing of it runs any more, and the API knows.
         volumes: Paths by name.
     """
 
@@ -80,6 +82,8 @@ class NodePod:
         self._started_at = ""
         self._mount_delay_s = _FIRST_MOUNT_DELAY_S
         self._grace_s: float | None = None
+        self._time_left_s = 0.0
+        self.ended = threading.Event()
 
     # What is wished.
 
@@ -89,9 +93,11 @@ class NodePod:
         if desired is not None:
             self.last = desired
 
-    def fail(self, reason: str, message: str) -> None:
-        """Let it end as failed: ``Evicted``, ``Terminated``."""
-        self.failed = self.failed or (reason, message)
+    def fail(self, reason: str, message: str, *, within_s: float = 0.0) -> None:
+        """Let it end as failed: ``Evicted`` at once, ``Terminated`` within a while; see `sync`."""
+        if self.failed is None:
+            self.failed, self._time_left_s = (reason, message), within_s
+            self._tell("Warning", reason, message)
 
     @property
     def is_gone(self) -> bool:
@@ -123,7 +129,8 @@ class NodePod:
         if is_deleting(desired):
             return self._end(desired)
         if self._phase(desired) in FINAL or self.failed is not None:
-            self._stop(0 if self.failed is None else None)
+            own_s = desired["spec"].get("terminationGracePeriodSeconds", self._time_left_s)
+            self._stop(min(own_s, self._time_left_s))
             self._report()
             return None
         if self.pod is None:
@@ -268,6 +275,8 @@ class NodePod:
         except (ApiNotFound, ApiConflict):
             return  # it is gone
         self._written = comparable
+        if status["phase"] in FINAL:
+            self.ended.set()
 
     def _sight(self) -> Sight:
         spec = self.last["spec"]
@@ -285,6 +294,7 @@ class NodePod:
             has_sandbox=self.pod is not None and found["phase"] not in FINAL,
             reason=why if found["phase"] in FINAL else "",
             message=message,
+            extra_conditions=_disruption(self.failed, self._world.clock.stamp()),
         )
 
     # The observer of what runs.
@@ -305,6 +315,14 @@ class NodePod:
             if any(one["name"] == container for one in self.last["spec"].get(field) or ()):
                 return f"spec.{field}{{{container}}}"
         return ""
+
+
+def _disruption(failed: tuple[str, str] | None, now: str) -> tuple[Object, ...]:
+    """The condition of a pod that its node ends."""
+    if failed is None:
+        return ()
+    words = {"reason": "TerminationByKubelet", "message": failed[1]}
+    return ({"type": "DisruptionTarget", "status": "True", **words, "lastTransitionTime": now},)
 
 
 def _timeless(condition: Object) -> Object:

@@ -21,7 +21,7 @@ V5 = ("v5.channel.k8s.io",)
 
 def executed(site: Site, name: str, command: list[str], data: bytes = b"", **query: str) -> Any:
     """Output and error of a command that gets *data*, and the Status of its end."""
-    wanted = {"command": command, "stdin": "true", "stdout": "true", "stderr": "true", **query}
+    wanted: Any = {"command": command, "stdin": "true", "stdout": "true", "stderr": "true", **query}
     stream = site.client.stream(f"{PODS}/{name}/exec", wanted, V5)
     try:
         if data:
@@ -61,7 +61,7 @@ def test_much_output_is_whole(web: Site) -> None:
 
 def test_a_terminal_knows_its_size(web: Site) -> None:
     """With tty the program has a terminal of the client's size, whose output is all on stdout."""
-    wanted = {"command": ["busybox", "sh"], "stdin": "true", "stdout": "true", "tty": "true"}
+    wanted: Any = {"command": ["busybox", "sh"], "stdin": "true", "stdout": "true", "tty": "true"}
     stream = web.client.stream(f"{PODS}/web/exec", wanted, V5)
     stream.send(4, b'{"Width":132,"Height":43}')
     stream.send(0, b"until busybox stty size | busybox grep -q '43 132'; do :; done; echo si''zed; exit\n")
@@ -74,7 +74,7 @@ def test_a_terminal_knows_its_size(web: Site) -> None:
 
 def test_a_program_ends_with_its_client(web: Site) -> None:
     """When the client goes, its program is not left running."""
-    wanted = {"command": ["sleep", "4321"], "stdout": "true"}
+    wanted: Any = {"command": ["sleep", "4321"], "stdout": "true"}
     stream = web.client.stream(f"{PODS}/web/exec", wanted, V5)
     listed = "busybox ps -o args | busybox grep -v grep | busybox grep -c 'sleep 4321'"
     assert web.printed("web", listed) == "1\n"
