@@ -7,10 +7,18 @@ that carry no memory addresses, so that they can be equal.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from container_kit.cluster.meta import FieldError
+from container_kit.cluster.meta import FieldError, quantity
 from container_kit.cluster.meta.status import go_quoted
 
-__all__ = ["go_int_or_string", "go_list", "go_map", "go_selector", "invalid_as"]
+__all__ = [
+    "go_int_or_string",
+    "go_list",
+    "go_map",
+    "go_quantity",
+    "go_resources",
+    "go_selector",
+    "invalid_as",
+]
 
 
 def invalid_as(field: str, shown: str, detail: str) -> FieldError:
@@ -55,3 +63,22 @@ def go_int_or_string(value: int | str) -> str:
     if isinstance(value, int):
         return f'intstr.IntOrString{{Type:0, IntVal:{value}, StrVal:""}}'
     return f"intstr.IntOrString{{Type:1, IntVal:0, StrVal:{go_quoted(value)}}}"
+
+
+def go_quantity(value: str | int) -> str:
+    """A quantity with all of its fields."""
+    text, amount = str(value), quantity(value)
+    form = "BinarySI" if text.endswith("i") else "DecimalSI"
+    scale = -3 if amount.denominator != 1 else 0
+    number = amount * 1000 if scale else amount
+    inner = f"resource.int64Amount{{value:{number}, scale:{scale}}}"
+    dec = "resource.infDecAmount{Dec:(*inf.Dec)(nil)}"
+    return f"resource.Quantity{{i:{inner}, d:{dec}, s:{go_quoted(text)}, Format:{go_quoted(form)}}}"
+
+
+def go_resources(amounts: Mapping[str, Any]) -> str:
+    """A ResourceList, by name."""
+    if not amounts:
+        return "core.ResourceList(nil)"
+    items = ", ".join(f"{go_quoted(name)}:{go_quantity(amounts[name])}" for name in sorted(amounts))
+    return f"core.ResourceList{{{items}}}"

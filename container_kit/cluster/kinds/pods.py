@@ -6,8 +6,15 @@ Source: Kubernetes API reference v1.32, Pod; "Pod Quality of Service Classes"; r
 from collections.abc import Iterable
 from typing import Any
 
-from container_kit.cluster.kinds.strategy import Context, Strategy
-from container_kit.cluster.meta import Object, quantity
+from container_kit.cluster.kinds.metadata import check_metadata_update
+from container_kit.cluster.kinds.strategy import Context, Strategy, UpdateCheck
+from container_kit.cluster.kinds.validation.pods import (
+    check_ephemeral_update,
+    check_pod,
+    check_pod_update,
+    check_resize,
+)
+from container_kit.cluster.meta import FieldError, Object, quantity
 
 __all__ = ["PodStrategy", "all_containers", "qos_class"]
 
@@ -22,6 +29,7 @@ class PodStrategy(Strategy):
 
     def prepare_create(self, obj: Object, ctx: Context) -> None:
         super().prepare_create(obj, ctx)
+        _shortest_grace(obj["spec"])
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [_gated(ctx.now)]
@@ -33,8 +41,31 @@ class PodStrategy(Strategy):
             _only(new, old, lambda spec: _resized(spec, old["spec"]))
         else:
             super().prepare_update(new, old, ctx, subresource)
-            if not subresource and (new["spec"].get("terminationGracePeriodSeconds") or 0) < 0:
-                new["spec"]["terminationGracePeriodSeconds"] = 1
+            if not subresource:
+                _shortest_grace(new["spec"])
+
+    def check(self, obj: Object) -> list[FieldError]:
+        return check_pod(obj)
+
+    def validate_update(
+        self, new: Object, old: Object, ctx: Context, subresource: str = ""
+    ) -> list[FieldError]:
+        errors = check_metadata_update(new, old)
+        check = _UPDATE_CHECKS.get(subresource)
+        return errors + (check(new, old) if check else [])
+
+
+_UPDATE_CHECKS: dict[str, UpdateCheck] = {
+    "": check_pod_update,
+    "ephemeralcontainers": check_ephemeral_update,
+    "resize": check_resize,
+}
+
+
+def _shortest_grace(spec: Node) -> None:
+    """A pod cannot have less than no time to stop; who asks for that gets a second."""
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
 
 
 def _gated(now: str) -> Node:

@@ -75,6 +75,7 @@ class Strategy:
         defaults: Completes an object in place.
         checks: What must hold of an object.
         update_checks: What must hold of a change, beside *checks* of the new object.
+        status_checks: What must hold of a change of the status.
         warn: Warnings about an object, given also what it was before (or None).
         name_rule: What a name must look like.
         generation: Whether ``metadata.generation`` counts changes.
@@ -96,6 +97,7 @@ class Strategy:
         defaults: Callable[[Object], None] | None = None,
         checks: Sequence[Check] = (),
         update_checks: Sequence[UpdateCheck] = (),
+        status_checks: Sequence[UpdateCheck] = (),
         warn: Callable[[Object, Object | None], list[str]] | None = None,
         name_rule: NameRule = dns1123_subdomain_problems,
         generation: bool = True,
@@ -107,6 +109,7 @@ class Strategy:
         self.group, self.kind, self.namespaced = group, kind, namespaced
         self.name_rule, self.generation, self.status = name_rule, generation, status
         self._defaults, self._checks, self._update_checks = defaults, tuple(checks), tuple(update_checks)
+        self._status_checks = tuple(status_checks)
         self._warn, self._first_status = warn, first_status
         self._fields = dict(fields or {})
         self._columns = columns
@@ -140,7 +143,9 @@ class Strategy:
         elif self.status:
             _copy(old, new, "status")
         generation = old["metadata"].get("generation")
-        if generation is not None:
+        if generation is None:
+            new["metadata"].pop("generation", None)
+        else:
             changed = self.generation and not subresource and self.is_new_generation(new, old)
             new["metadata"]["generation"] = generation + 1 if changed else generation
 
@@ -160,10 +165,9 @@ class Strategy:
         """The problems of a changed object and of the change itself."""
         errors = check_metadata_update(new, old)
         if subresource == "status":
-            return errors
-        for check in self._update_checks:
-            errors += check(new, old)
-        return self.check(new) + errors
+            return errors + [error for check in self._status_checks for error in check(new, old)]
+        changes = [error for check in self._update_checks for error in check(new, old)]
+        return errors + self.check(new) + changes
 
     def check_metadata(self, obj: Object) -> list[FieldError]:
         """The problems of the metadata of a new object."""
