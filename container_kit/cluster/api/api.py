@@ -230,6 +230,9 @@ class Api:
         route = route_of(request)
         if route.subresource in ("proxy", "log"):
             return True
+        resource = self.registry.find(route.group, route.version, route.resource)
+        if resource is not None and resource.is_slow:
+            return True
         writes = route.is_resource and route.verb not in ("get", "list", "watch")
         return writes and any(plugin.is_slow for plugin in self.admission.plugins)
 

@@ -83,6 +83,7 @@ class Resource(msgspec.Struct, kw_only=True):
     schema: Any = None
     convert: Callable[[Object, str], Object] | None = None
     scale: ScalePaths | None = None  # None: as Deployments have it
+    is_slow: bool = False  # whether its objects are converted, or served, by somebody else
     deprecation: str = ""  # told to everybody who uses this version
     trackers: Any = None  # made when it is first written
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +20,10 @@ import msgspec
 
 from container_kit.errors import ContainerKitError
 
-__all__ = ["Resolve", "WebhookFailed", "call_webhook"]
+__all__ = ["Dial", "WebhookFailed", "call_webhook", "trusting"]
 
-# namespace, name and port of a service -> where it can be reached from here.
-Resolve = Callable[[str, str, int], tuple[str, int]]
+# namespace, name and port of a service -> a connection to it.
+Dial = Callable[[str, str, int], socket.socket]
 
 _LONGEST_ANSWER = 3 * 1024 * 1024
 
@@ -31,7 +33,7 @@ class WebhookFailed(ContainerKitError):
 
 
 def call_webhook(
-    config: Mapping[str, Any], review: Any, *, timeout_s: float = 30.0, resolve: Resolve | None = None
+    config: Mapping[str, Any], review: Any, *, timeout_s: float = 30.0, dial: Dial | None = None
 ) -> dict[str, Any]:
     """Send *review* to the webhook that *config* (a WebhookClientConfig) describes; returns its answer.
 
@@ -39,18 +41,18 @@ def call_webhook(
         config: ``url`` or ``service``, and ``caBundle``.
         review: The object to send.
         timeout_s: How long it may take to connect, and each read.
-        resolve: Finds services; without it only URLs can be called.
+        dial: Connects to services; without it only URLs can be called.
 
     Raises:
         WebhookFailed: It is unknown, unreachable, not trusted, too slow, or answers no JSON object.
     """
-    host, port, name, path = _address(config, resolve)
-    context = _trusting(config.get("caBundle"))
-    connection = _Connection(host, port, timeout=timeout_s, context=context, name=name)
-    shown = f"https://{name}:{port}{path}"
+    host, port, path, connect = _address(config, dial)
+    connection = _Connection(host, port, timeout=timeout_s, context=trusting(config.get("caBundle")))
+    connection.dial = connect
+    shown = f"https://{host}:{port}{path}"
     try:
         body = msgspec.json.encode(review)
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "Host": name}
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         data = answer.read(_LONGEST_ANSWER + 1)
@@ -64,16 +66,22 @@ def call_webhook(
     return _decoded(data, shown)
 
 
-class _Connection(http.client.HTTPSConnection):
-    """Connects to one address under another name, as services have them."""
+class _Connection(http.client.HTTPConnection):
+    """HTTPS; services have names that only the cluster knows, so their connections are made for us."""
 
-    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext, name: str) -> None:
-        super().__init__(host, port, timeout=timeout, context=context)
-        self._trust, self._name = context, name
+    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._trust = context
+        self.dial: Callable[[], socket.socket] | None = None
 
     def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._trust.wrap_socket(self.sock, server_hostname=self._name)
+        """Connect, and believe in the other side only with a certificate for its name."""
+        if self.dial is None:
+            super().connect()
+        else:
+            self.sock = self.dial()
+            self.sock.settimeout(self.timeout)
+        self.sock = self._trust.wrap_socket(self.sock, server_hostname=self.host)
 
 
 def _decoded(data: bytes, shown: str) -> dict[str, Any]:
@@ -83,25 +91,26 @@ def _decoded(data: bytes, shown: str) -> dict[str, Any]:
         raise WebhookFailed(f'Post "{shown}": the answer is no JSON object: {error}') from error
 
 
-def _address(config: Mapping[str, Any], resolve: Resolve | None) -> tuple[str, int, str, str]:
-    """Where to connect to, under which name, and what to ask for."""
+def _address(
+    config: Mapping[str, Any], dial: Dial | None
+) -> tuple[str, int, str, Callable[[], socket.socket] | None]:
+    """Name and port, what to ask for, and how to connect to a name that only the cluster knows."""
     if config.get("url"):
         url = urlsplit(config["url"])
         if url.scheme != "https" or not url.hostname:
             raise WebhookFailed(f"{config['url']!r} is no https URL")
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        return url.hostname, url.port or 443, url.hostname, path
+        return url.hostname, url.port or 443, path, None
     service = config.get("service")
     if not service:
         raise WebhookFailed("the webhook has neither a url nor a service")
     namespace, name, port = service["namespace"], service["name"], service.get("port") or 443
-    if resolve is None:
+    if dial is None:
         raise WebhookFailed(f"service {namespace}/{name} cannot be reached from the API server")
-    host, real_port = resolve(namespace, name, port)
-    return host, real_port, f"{name}.{namespace}.svc", service.get("path") or "/"
+    return f"{name}.{namespace}.svc", port, service.get("path") or "/", partial(dial, namespace, name, port)
 
 
-def _trusting(bundle: str | None) -> ssl.SSLContext:
+def trusting(bundle: str | None) -> ssl.SSLContext:
     """TLS that believes in *bundle* (PEM in base64), or in what this machine believes in."""
     if not bundle:
         return ssl.create_default_context()

@@ -31,11 +31,17 @@ class Converter:
     Args:
         definition: The CustomResourceDefinition.
         by_name: Puts an object into another version, with what that knows of it.
+        dial: Connects to services.
     """
 
-    def __init__(self, definition: Object, by_name: Callable[[Object, str], Object]) -> None:
+    def __init__(
+        self,
+        definition: Object,
+        by_name: Callable[[Object, str], Object],
+        dial: Callable[..., Any] | None = None,
+    ) -> None:
         spec = definition["spec"]
-        self._by_name = by_name
+        self._by_name, self._dial = by_name, dial
         self._conversion = spec.get("conversion") or {"strategy": "None"}
         self._kind = f"{spec['group']}, Kind={spec['names']['kind']}"
 
@@ -62,7 +68,7 @@ class Converter:
             "request": {"uid": uid, "desiredAPIVersion": api_version, "objects": [obj]},
         }
         try:
-            answer = call_webhook(webhook.get("clientConfig") or {}, review)
+            answer = call_webhook(webhook.get("clientConfig") or {}, review, dial=self._dial)
             return self._checked(obj, api_version, answer.get("response") or {}, uid)
         except WebhookFailed as error:
             raise StatusError(500, "InternalError", self._failure(str(error)), {}) from error

@@ -10,10 +10,12 @@ Source: apiextensions-apiserver, the controllers of naming, establishing and fin
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from container_kit.cluster.api.messages import Request, User
 from container_kit.cluster.api.resources import Registry
+from container_kit.cluster.api.services import dial
 from container_kit.cluster.kinds.custom.definition import FINALIZER, with_condition
 from container_kit.cluster.meta.objects import Object, condition_of, copy_of, name_of
 from container_kit.cluster.store import Event, Store, WatchHandle
@@ -120,7 +122,7 @@ class Definitions:
 
         spec = definition["spec"]
         self._registry.remove(spec["group"], spec["names"]["plural"])
-        self._registry.add(resources_of(definition))
+        self._registry.add(resources_of(definition, partial(dial, self._api.core)))
         self._served[name] = definition
 
     def _forget(self, name: str) -> None:

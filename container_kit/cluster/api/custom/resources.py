@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from container_kit.cluster.api.custom.conversion import Converter
@@ -17,8 +18,8 @@ _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "updat
 _PART_VERBS = ("get", "patch", "update")
 
 
-def resources_of(definition: Object) -> list[Resource]:
-    """The resources of *definition*, a CustomResourceDefinition whose names are accepted."""
+def resources_of(definition: Object, dial: Callable[..., Any] | None = None) -> list[Resource]:
+    """The resources of *definition*, whose names are accepted; *dial* connects to services that convert."""
     spec = definition["spec"]
     group = spec["group"]
     schemas = {
@@ -29,7 +30,7 @@ def resources_of(definition: Object) -> list[Resource]:
     strategies = {
         version["name"]: CustomStrategy(definition, version, schemas) for version in spec["versions"]
     }
-    converter = Converter(definition, strategies[storage].pruned)
+    converter = Converter(definition, strategies[storage].pruned, dial)
     found = []
     for version in served:
         strategy = strategies[version["name"]]
@@ -55,6 +56,7 @@ def resources_of(definition: Object) -> list[Resource]:
                 schema=schemas[group_version(group, version["name"])],
                 convert=converter.convert,
                 scale=_scale(version),
+                is_slow=(spec.get("conversion") or {}).get("strategy") == "Webhook",
                 deprecation=_deprecation(version, group, spec["names"]["kind"]),
             )
         )

@@ -8,6 +8,7 @@ import pytest
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import Request, User
 from container_kit.cluster.store import MemoryStore
+from tests.cluster.api.webhook import serving_webhook
 
 _ADMIN = User("admin", ("system:masters",))
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -324,3 +325,72 @@ def test_schemas_must_be_structural(server: _Server, schema: Any, field: str) ->
     status, refused = server.ask("POST", _CRDS, _definition([version]))
     assert status == 422
     assert refused["details"]["causes"][0]["field"] == f"spec.validation.openAPIV3Schema.{field}"
+
+
+def _converting(review: Any) -> Any:
+    """A webhook that moves ``spec.a`` of v1 to ``spec.b`` of v2, and back."""
+    request = review["request"]
+    made = []
+    for obj in request["objects"]:
+        spec = obj.get("spec") or {}
+        pairs = {"a": "b", "b": "a"}
+        moved = {pairs[key]: value for key, value in spec.items()}
+        made.append({**obj, "apiVersion": request["desiredAPIVersion"], "spec": moved})
+    response = {"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": made}
+    return {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
+
+
+def _two_versions() -> list[dict[str, Any]]:
+    return [
+        {"name": "v1", "served": True, "storage": True, **_of({"a": {"type": "string"}})},
+        {"name": "v2", "served": True, "storage": False, **_of({"b": {"type": "string"}})},
+    ]
+
+
+def _by_webhook(config: Any) -> dict[str, Any]:
+    return {"strategy": "Webhook", "webhook": {"clientConfig": config, "conversionReviewVersions": ["v1"]}}
+
+
+def test_a_webhook_converts(server: _Server) -> None:
+    """Both ways, in reads, writes and lists; objects are stored in one version."""
+    v2 = _WIDGETS.replace("/v1/", "/v2/")
+    with serving_webhook(_converting) as config:
+        wanted = _definition(_two_versions(), conversion=_by_webhook(config))
+        assert server.ask("POST", _CRDS, wanted)[0] == 201
+        assert server.create("w", {"a": "1"})[0] == 201
+        assert server.ask("POST", v2, _widget("v", {"b": "2"}, "v2"))[1]["spec"] == {"b": "2"}
+
+        assert server.ask("GET", f"{v2}/w")[1]["spec"] == {"b": "1"}
+        assert server.ask("GET", f"{_WIDGETS}/v")[1]["spec"] == {"a": "2"}
+        assert [each["spec"] for each in server.ask("GET", v2)[1]["items"]] == [{"b": "2"}, {"b": "1"}]
+        merge = "application/merge-patch+json"
+        server.ask("PATCH", f"{v2}/w", b'{"spec":{"b":"3"}}', content_type=merge)
+        assert server.ask("GET", f"{_WIDGETS}/w")[1]["spec"] == {"a": "3"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uid": "another"},
+        {"result": {"status": "Failed", "message": "cannot"}},
+        {"convertedObjects": []},
+        {"convertedObjects": [{"apiVersion": "x.example.com/v2", "metadata": {"name": "other"}}]},
+    ],
+    ids=["other request", "failed", "nothing", "other object"],
+)
+def test_a_webhook_that_misbehaves_is_an_error(server: _Server, change: Any) -> None:
+    """And the object stays readable in the version in which it is stored."""
+
+    def answer(review: Any) -> Any:
+        made = _converting(review)
+        made["response"].update(change)
+        return made
+
+    with serving_webhook(answer) as config:
+        server.ask("POST", _CRDS, _definition(_two_versions(), conversion=_by_webhook(config)))
+        assert server.create("w", {"a": "1"})[0] == 201
+        status, refused = server.ask("GET", _WIDGETS.replace("/v1/", "/v2/") + "/w")
+        assert (
+            status == 500 and "conversion webhook for x.example.com, Kind=Widget failed" in refused["message"]
+        )
+        assert server.ask("GET", f"{_WIDGETS}/w")[0] == 200
