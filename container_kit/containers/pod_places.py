@@ -28,6 +28,7 @@ class PodPlaces:
 
     def __init__(self, root: str, pod_id: str) -> None:
         self.directory = f"{root}/pods/{pod_id}"
+        self.record = f"{self.directory}/pod.json"
         self.etc = f"{self.directory}/etc"
         self.members = f"{self.directory}/members"  # an empty file for each of its containers
         self.owner = f"{self.directory}/owner"  # a link to the token of the process that it ends with

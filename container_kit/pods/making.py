@@ -20,7 +20,7 @@ from container_kit.containers.own_etc import etc_of
 from container_kit.containers.pod_places import PodPlaces, member_ids
 from container_kit.containers.pod_sweeping import remove_pod_directory
 from container_kit.containers.shared_world import SharedWorld, start_reaper
-from container_kit.containers.state_file import HeldLock, hold_lock, read_state, start_ticks
+from container_kit.containers.state_file import HeldLock, hold_lock, make_locked, read_state, start_ticks
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.images import RunDefaults
 from container_kit.native.descriptors import open_process
@@ -64,10 +64,9 @@ class PodWorld:
 
     def make_directory(self) -> None:
         """Make the pod's directory and take its lock."""
-        for path in (os.path.dirname(self.places.directory), self.places.directory):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o700)
-        self._lock = hold_lock(self.places.directory)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(self.places.directory), 0o700)
+        self._lock = make_locked(self.places.directory)
         os.mkdir(self.places.members, 0o700)
         if self.record.owned:
             os.symlink(self.engine.owner_token.token, self.places.owner)

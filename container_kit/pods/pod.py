@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import os
 import socket
 import time
 import uuid
@@ -243,8 +244,6 @@ class Pod:
     @classmethod
     def list(cls, *, engine: Engine | None = None) -> builtins.list[Pod]:
         """All pods of the engine's root, newest first; also those that nobody supervises."""
-        import os
-
         engine = _engine(engine)
         folder = f"{engine.root}/pods"
         records = []

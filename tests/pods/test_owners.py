@@ -136,3 +136,19 @@ def test_cgroups_around_pods_go_with_the_last(start: StartPod, engine: Engine) -
     engine.cgroups_below("left").create("behind").close()
     Engine(engine.root).close()
     assert engine.cgroups.names() == []
+
+
+def test_a_pod_that_was_never_finished_is_swept(engine: Engine) -> None:
+    """A directory of a pod without a record, whose maker was killed, is gone when the root is opened again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("container_kit.pods.making.PodWorld.remove", lambda world: world.let_go_of_lock())
+        patch.setattr("container_kit.pods.pod.write_pod_record", _is_killed)
+        with pytest.raises(KeyboardInterrupt):
+            Pod.start(pod_of(), engine=engine, owned=False)
+    assert len(os.listdir(f"{engine.root}/pods")) == 1
+    Engine(engine.root).close()
+    assert os.listdir(f"{engine.root}/pods") == []
+
+
+def _is_killed(*_: object) -> None:
+    raise KeyboardInterrupt
