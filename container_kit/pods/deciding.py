@@ -53,15 +53,21 @@ class Steps:
     outcome: Literal["Succeeded", "Failed"] | None = None
 
 
-def next_steps(pod: PodSpec, views: Mapping[str, View], *, is_stopping: bool) -> Steps:
-    """What brings the pod nearer to what its specification wants, or to its end."""
+def next_steps(
+    pod: PodSpec, views: Mapping[str, View], *, is_stopping: bool = False, has_begun: bool = False
+) -> Steps:
+    """What brings the pod nearer to what its specification wants, or to its end.
+
+    Args:
+        has_begun: The init containers are behind it: a sidecar that fails later holds up nobody.
+    """
     if is_stopping:
         return _ending(pod, views, None)
     mains = pod.of_kind("main")
     if all(_is_over(pod, _seen(one, views)) for one in mains):
         return _ending(pod, views, None)
     debuggers = tuple(one.name for one in pod.of_kind("ephemeral") if _is_new(_seen(one, views)))
-    if not _has_begun(pod, views):
+    if not has_begun:
         initial = _next_initial(pod, views)
         if initial == "failed":
             return _ending(pod, views, "Failed")
@@ -73,11 +79,6 @@ def next_steps(pod: PodSpec, views: Mapping[str, View], *, is_stopping: bool) ->
 
 def _is_new(view: View) -> bool:
     return not view.is_live and not view.has_run
-
-
-def _has_begun(pod: PodSpec, views: Mapping[str, View]) -> bool:
-    """Whether the init containers are behind it: a sidecar that fails later holds up nobody."""
-    return any(_seen(one, views).has_run for one in pod.of_kind("main"))
 
 
 def _next_initial(pod: PodSpec, views: Mapping[str, View]) -> tuple[str, ...] | Literal["failed"] | None:

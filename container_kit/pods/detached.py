@@ -19,6 +19,7 @@ from container_kit.containers.container import Container
 from container_kit.containers.health import HealthCheck
 from container_kit.containers.state_file import read_state
 from container_kit.errors import CommandFailed, NotFound
+from container_kit.native import interrupts
 from container_kit.pods.making import PodWorld
 from container_kit.pods.record import ContainerNote, PodRecord, write_pod_record
 from container_kit.pods.seam import Object, Provider
@@ -70,12 +71,23 @@ def start_detached(pod: Pod, record: PodRecord, provider: Provider) -> None:
         if not world.join_living():
             world.take_back()
             world.make()
+            record = attrs.evolve(record, containers=_without_initial(pod, spec, record))
         start = _Start(pod, world, spec, record, provider)
         try:
             start.run()
         finally:
             start.save()
             world.hand_over()
+
+
+def _without_initial(pod: Pod, spec: PodSpec, record: PodRecord) -> Mapping[str, ContainerNote]:
+    """What is known of the pod's containers, without those that run first, which do so at every start."""
+    kept = dict(record.containers)
+    for one in spec.of_kind("init"):
+        note = kept.pop(one.name, None)
+        if note is not None:
+            Container(pod.engine, note.id).remove(force=True)
+    return kept
 
 
 @contextlib.contextmanager
@@ -118,7 +130,7 @@ class _Start:
                 )
             if code != 0:
                 container.remove()
-                time.sleep(min(0.1 * 2**note.restarts, 10.0))
+                interrupts.pause(min(0.1 * 2**note.restarts, 10.0))
 
     def _ensure_runs(self, one: ContainerSpec, note: ContainerNote) -> None:
         container = Container(self.pod.engine, note.id) if note.id else self._make(one, note)

@@ -48,6 +48,7 @@ class PodWorld:
         shared: Its namespaces.
         ips: Its addresses.
         reaper: Pid and start ticks of its first process; zeros for a pod that needs none.
+        is_new: It was made here and now, so nothing of an earlier life runs in it.
     """
 
     def __init__(self, engine: Engine, record: PodRecord, spec: PodSpec) -> None:
@@ -56,6 +57,7 @@ class PodWorld:
         self.shared: SharedWorld | None = None
         self.ips: tuple[str, ...] = ()
         self.reaper = record.reaper
+        self.is_new = False
         self._network: HeldNetwork | None = None
         self._lone: NetworkNamespace | None = None
         self._lock: HeldLock | None = None
@@ -98,6 +100,7 @@ class PodWorld:
             NotFound, Conflict, LimitExceeded: Of its network.
             KernelError, PermissionMissing, UnsupportedFeature: This host does not allow it.
         """
+        self.is_new = True
         self._make_cgroup()
         options = self._options()
         network = self._open_network(options)

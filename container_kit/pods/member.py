@@ -224,7 +224,7 @@ class Member:
         """It has been started (again), as a new container."""
         self.end_probes()
         previous = self.note.id
-        restarts = self.note.restarts + (1 if self.has_run else 0)
+        restarts = self.note.restarts + (1 if previous else 0)
         self.note = ContainerNote(
             id=container.id, previous=previous, restarts=restarts, is_done=self.note.is_done
         )

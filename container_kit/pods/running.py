@@ -60,7 +60,7 @@ class Runner:
         self.stop_by: float | None = None
         self.changed = Condition()
         self.snapshot: Object = {}
-        self._is_settling = False
+        self._is_settling = self._has_begun = False
         self._at_work = 0
 
     @property
@@ -79,6 +79,10 @@ class Runner:
         """Take it on: find what lives already, then do what is next."""
         for member in self.members.values():
             self._find(member)
+        if self.world.is_new:
+            self._begin_anew()
+        else:
+            self._has_begun = any(self.members[one.name].has_run for one in self.spec.of_kind("main"))
         if self.spec.deadline_s is not None and self.outcome is None:
             self.loop.after(self._deadline_left(self.spec.deadline_s), self._on_deadline)
         self.settle()
@@ -108,6 +112,12 @@ class Runner:
         member.follow(self, link)
         member.begin_probes(self)
 
+    def _begin_anew(self) -> None:
+        """In namespaces of its own a pod of an earlier life begins again with its init containers."""
+        for one in self.spec.of_kind("init"):
+            member = self.members[one.name]
+            member.note, member.has_run = attrs.evolve(member.note, is_done=False), False
+
     def _deadline_left(self, deadline_s: float) -> float:
         begun = datetime.fromisoformat(self.record.started_at)
         return deadline_s - (datetime.now(UTC) - begun).total_seconds()
@@ -134,7 +144,7 @@ class Runner:
 
     def _steps(self) -> Steps:
         views = {name: member.view for name, member in self.members.items()}
-        return next_steps(self.spec, views, is_stopping=self.is_stopping)
+        return next_steps(self.spec, views, is_stopping=self.is_stopping, has_begun=self._has_begun)
 
     def _do(self, steps: Steps) -> None:
         if steps.outcome is not None:
@@ -191,6 +201,7 @@ class Runner:
 
     def on_started(self, member: Member) -> None:
         """It runs."""
+        self._has_begun = self._has_begun or member.spec.kind == "main"
         self.save()
         self.tell("Normal", "Started", f"Started container {member.spec.name}", member.spec.name)
         if not member.is_hooked:

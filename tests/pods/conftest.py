@@ -117,8 +117,7 @@ def start(engine: Engine, notes: Notes) -> StartPod:
 
     def begin(manifest: dict[str, Any], **options: Any) -> Pod:
         times = BackOffTimes(first_s=0.1, longest_s=3.0, forgiven_s=6.0)
-        return Pod.start(
-            manifest, engine=engine, **{"observer": notes, "times": times, "network": "none"} | options
-        )
+        usual: dict[str, Any] = {"observer": notes, "times": times, "network": "none"}
+        return Pod.start(manifest, engine=engine, **(usual | options))
 
     return begin

@@ -35,12 +35,12 @@ _PODS = st.sampled_from(["Always", "OnFailure", "Never"]).map(_pod)
 _SEEN = st.fixed_dictionaries(dict.fromkeys(_KINDS, _VIEWS))
 
 
-@given(pod=_PODS, seen=_SEEN, is_stopping=st.booleans())
+@given(pod=_PODS, seen=_SEEN, is_stopping=st.booleans(), has_begun=st.booleans())
 def test_what_lives_is_not_started_and_what_does_not_is_not_ended(
-    pod: PodSpec, seen: dict[str, View], is_stopping: bool
+    pod: PodSpec, seen: dict[str, View], is_stopping: bool, has_begun: bool
 ) -> None:
     """Only what does not live is started, only what lives is ended; a pod that has ended asks for neither."""
-    steps = next_steps(pod, seen, is_stopping=is_stopping)
+    steps = next_steps(pod, seen, is_stopping=is_stopping, has_begun=has_begun)
     assert all(not seen[name].is_live for name in steps.start)
     assert all(seen[name].is_live and not seen[name].is_ending for name in steps.stop)
     assert not (steps.start and steps.stop)
@@ -52,11 +52,23 @@ def test_what_lives_is_not_started_and_what_does_not_is_not_ended(
 
 @given(pod=_PODS, seen=_SEEN)
 def test_a_main_container_waits_for_all_init_containers(pod: PodSpec, seen: dict[str, View]) -> None:
-    """No main container is started for the first time before every init container has done its part."""
-    steps = next_steps(pod, seen, is_stopping=False)
-    begun = any(seen[name].has_run for name in ("c0", "c1"))
-    if {"c0", "c1"} & {*steps.start} and not begun:
+    """No main container is started before every init container has done its part."""
+    steps = next_steps(pod, seen)
+    if {"c0", "c1"} & {*steps.start}:
         assert seen["i0"].is_done and seen["i1"].is_done and seen["s0"].is_started
+
+
+@given(pod=_PODS, seen=_SEEN)
+def test_a_sidecar_that_fails_later_holds_up_nobody(pod: PodSpec, seen: dict[str, View]) -> None:
+    """Once a pod has begun, main containers are restarted whatever its init containers and sidecars do."""
+    steps = next_steps(pod, seen, has_begun=True)
+    calm = {
+        name: View(has_run=True, is_done=True, is_started=True, is_live=True) for name in ("i0", "s0", "i1")
+    }
+    alike = next_steps(pod, {**seen, **calm}, has_begun=True)
+    assert [name for name in steps.start if name[0] == "c"] == [
+        name for name in alike.start if name[0] == "c"
+    ]
 
 
 @given(pod=_PODS, seen=_SEEN)
@@ -69,7 +81,7 @@ def test_sidecars_end_after_all_others(pod: PodSpec, seen: dict[str, View]) -> N
 @given(pod=_PODS, seen=_SEEN)
 def test_ephemeral_containers_are_started_once(pod: PodSpec, seen: dict[str, View]) -> None:
     """A debugger is never started again, and never decides how the pod ends."""
-    steps = next_steps(pod, seen, is_stopping=False)
+    steps = next_steps(pod, seen)
     assert not ("e0" in steps.start and seen["e0"].has_run)
     other = {**seen, "e0": View(is_live=seen["e0"].is_live, exit_code=1, has_run=True)}
     assert next_steps(pod, other, is_stopping=True).outcome == next_steps(pod, seen, is_stopping=True).outcome

@@ -143,11 +143,13 @@ def test_an_init_container_that_fails_leaves_no_pod(engine: Engine) -> None:
 
 def test_published_ports_are_held_by_monitors(engine: Engine) -> None:
     """A port that a pod publishes is reached, and nobody else gets it, though no process of ours is left."""
-    web = {"command": sh("busybox mkdir /www; echo hello > /www/a; exec busybox httpd -f -p 80 -h /www")}
+    web: dict[str, Any] = {
+        "command": sh("busybox mkdir /www; echo hello > /www/a; exec busybox httpd -f -p 80 -h /www")
+    }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    web["ports"] = [{"containerPort": 80, "hostPort": port, "hostIP": "127.0.0.1"}]  # type: ignore[assignment]
+    web["ports"] = [{"containerPort": 80, "hostPort": port, "hostIP": "127.0.0.1"}]
     path = Path(engine.root).parent / "web.yaml"
     path.write_text(yaml.safe_dump({"apiVersion": "v1", **pod_of(web)}))
     _command(engine, "kube", "play", str(path))
@@ -206,3 +208,16 @@ def test_names_of_a_file_are_no_paths(engine: Engine, name: str) -> None:
             plan_of([data, pod_of(mount, volumes=[{"name": "v", "configMap": {"name": "c"}}])]),
             network="none",
         )
+
+
+def test_a_pod_that_is_started_again_begins_with_its_init_containers(engine: Engine) -> None:
+    """Stopped and started again, a pod runs its init containers again; the others go on as they are."""
+    work = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
+    once = {"name": "i", "command": sh("echo x >> /work/times"), **work}
+    volumes = [{"name": "work", "emptyDir": {}}]
+    pod = Pod.create(
+        pod_of(work, initContainers=[once], volumes=volumes), engine=engine, network="none"
+    ).run()
+    pod.stop(0)
+    pod.run()
+    assert pod.exec("cat /work/times", check=True).stdout == "x\nx\n"

@@ -98,6 +98,29 @@ def test_what_an_init_container_did_is_not_done_again(start: StartPod, engine: E
     assert again.exec("cat /work/times", check=True).stdout == "x\n"
 
 
+def test_after_all_has_ended_a_pod_begins_anew(start: StartPod, engine: Engine) -> None:
+    """Where nothing of a pod runs any more, its init containers run again before the others do."""
+    work = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
+    once = {"name": "i", "command": sh("echo x >> /work/times"), **work}
+    done = {"name": "done", "command": sh("exit 0"), "image": "box", "imagePullPolicy": "Never"}
+    manifest = pod_of(
+        work,
+        done,
+        initContainers=[once],
+        volumes=[{"name": "work", "emptyDir": {}}],
+        restartPolicy="OnFailure",
+    )
+    pod = start(manifest, owned=False)
+    until(lambda: statuses(pod)["done"]["state"].get("terminated"))
+    pod.close()
+    pod.container("c0").kill()
+    pod.container("c0").wait(PATIENCE_S)
+    again = Pod.adopt(pod.id, engine=engine)
+    until(lambda: statuses(again)["c0"]["restartCount"] == 1)
+    assert again.exec("cat /work/times", "c0", check=True).stdout == "x\nx\n"
+    assert statuses(again)["done"]["restartCount"] == 0
+
+
 def test_closing_an_engine_ends_its_pods(stocked_root: Path, tmp_path: Path) -> None:
     """Nothing of a pod is left when its engine is closed, though nobody ended it."""
     root = tmp_path / "own"
@@ -139,7 +162,7 @@ def test_cgroups_around_pods_go_with_the_last(start: StartPod, engine: Engine) -
 
 
 def test_a_pod_that_was_never_finished_is_swept(engine: Engine) -> None:
-    """A directory of a pod without a record, whose maker was killed, is gone when the root is opened again."""
+    """A pod's directory without a record, whose maker was killed, goes when the root is opened again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("container_kit.pods.making.PodWorld.remove", lambda world: world.let_go_of_lock())
         patch.setattr("container_kit.pods.pod.write_pod_record", _is_killed)
