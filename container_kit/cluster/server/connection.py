@@ -16,7 +16,7 @@ from container_kit.cluster.server.budgets import Budgets
 from container_kit.cluster.server.parsing import BadRequest, Head, RequestParser
 from container_kit.cluster.server.responses import encode_answer, encode_head, encode_status, wants_gzip
 from container_kit.cluster.server.streaming import Carrier, LineCarrier, Tunnel, WatchCarrier
-from container_kit.cluster.server.wire import Wire
+from container_kit.cluster.server.wire import NOBODY, Wire
 
 __all__ = ["Connection", "Service"]
 
@@ -98,8 +98,7 @@ class Connection:
         self._waiting.clear()
         if self._carrier is not None:
             self._carrier.close()
-            self._carrier = None
-        self._service.closed(self)
+        self._forget()
 
     def close(self) -> None:
         """End the connection from our side."""
@@ -222,4 +221,11 @@ class Connection:
     def _end(self) -> None:
         self._waiting.clear()
         self.wire.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Everything that this connection is made of is free when the last call returns."""
         self._service.closed(self)
+        self._carrier = self._tunnel = None
+        self._parser.close()
+        self.wire.receiver = NOBODY

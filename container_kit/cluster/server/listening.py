@@ -18,6 +18,7 @@ from container_kit.cluster.server.budgets import Budgets
 from container_kit.cluster.server.connection import Connection
 from container_kit.cluster.server.hosts import OWN_NAMES, check_hosts
 from container_kit.cluster.server.loop import READ, Loop
+from container_kit.cluster.server.memory import give_memory_back
 from container_kit.cluster.server.parsing import BadRequest, Head
 from container_kit.cluster.server.responses import status_body
 from container_kit.cluster.server.wire import Wire
@@ -34,6 +35,7 @@ _WAIT_FOR_DESCRIPTORS_S: Final = 0.1
 # to this many times the number that is kept.
 _HANDSHAKE_PATIENCE_S: Final = 1.0
 _CROWD: Final = 4
+_CROWD_TO_FORGET: Final = 200  # connections, of 10 to 20 kB each
 
 
 class Application(Protocol):
@@ -75,6 +77,7 @@ class HttpServer:
         self._names = OWN_NAMES | names
         self._connections: dict[Connection, None] = {}  # in the order in which they came
         self._shaking: dict[Connection, float] = {}  # since when
+        self._most_connections = 0  # since memory was given back
         self._is_sweeping = self._is_closed = False
         self._listener = _listen(address)
         self._path = address if isinstance(address, str) else ""
@@ -173,6 +176,7 @@ class HttpServer:
             sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         connection = Connection(self, Wire(self.loop, sock))
         self._connections[connection] = None
+        self._most_connections = max(self._most_connections, len(self._connections))
         self._shaking[connection] = time.monotonic()
         connection.start()
         if not self._is_sweeping:
@@ -213,6 +217,9 @@ class HttpServer:
         now = time.monotonic()
         for connection in [one for one in self._connections if one.deadline and one.deadline < now]:
             connection.close()
+        if self._most_connections > max(_CROWD_TO_FORGET, 2 * len(self._connections)):
+            self._most_connections = len(self._connections)
+            give_memory_back()
         self._is_sweeping = bool(self._connections)
         if self._is_sweeping:
             self.loop.later(_SWEEP_EVERY_S, self._sweep)

@@ -9,7 +9,7 @@ Source: RFC 9110 and 9112; the sizes are those of the real server.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_plus
 
 import httptools
@@ -69,7 +69,7 @@ class RequestParser:
         self, budgets: Budgets, on_head: Callable[[Head], None], on_request: Callable[[Head], None]
     ) -> None:
         self._budgets, self._on_head, self._on_request = budgets, on_head, on_request
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[str, str] = {}
         self._head: Head | None = None
@@ -103,6 +103,11 @@ class RequestParser:
         elif self._fed_bytes > self._budgets.head_bytes:
             raise self._too_long()  # a line that has no end yet is not given to the callbacks
         return None
+
+    def close(self) -> None:
+        """Let go of who was told: a connection that has ended is no cycle that has to be collected."""
+        self._on_head = self._on_request = _ignore
+        self._parser = None
 
     def on_message_begin(self) -> None:
         self._target, self._headers, self._head = b"", {}, None
@@ -179,6 +184,10 @@ class RequestParser:
     def _refuse(self, status: int, message: str) -> None:
         self._refusal = BadRequest(status, message)
         raise self._refusal
+
+
+def _ignore(_: Head) -> None:
+    """For a parser that is closed."""
 
 
 def unquote(path: str) -> str:

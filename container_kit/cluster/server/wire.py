@@ -16,10 +16,10 @@ from typing import Final, Protocol
 
 from container_kit.cluster.server.loop import READ, WRITE, Loop, Timer
 
-__all__ = ["Receiver", "Wire"]
+__all__ = ["NOBODY", "Receiver", "Wire"]
 
 _READ_AT_ONCE: Final = 1 << 16
-_DRAIN_S: Final = 5.0  # for the rest of an answer, before the connection is cut
+_DRAIN_S: Final = 30.0  # without a byte going out, before the rest of an answer is given up
 _LINGER_S: Final = 2.0
 _ENDED: Final = select.EPOLLHUP | select.EPOLLERR
 
@@ -35,6 +35,19 @@ class Receiver(Protocol):
 
     def ended(self) -> None:
         """The peer has closed the connection, or it broke; called once, and not after `Wire.close`."""
+
+
+class _Nobody:
+    """Receives nothing; in the place of a receiver that has ended, so that no cycle keeps both in memory."""
+
+    def received(self, data: bytes) -> None: ...
+
+    def drained(self) -> None: ...
+
+    def ended(self) -> None: ...
+
+
+NOBODY: Final = _Nobody()
 
 
 class Wire:
@@ -109,7 +122,7 @@ class Wire:
                 self._sock.shutdown(socket.SHUT_WR)
 
     def close(self, *, linger: bool = False) -> None:
-        """Close when all is sent, at the latest after some seconds; nothing more is read.
+        """Close when all is sent, or when the peer takes none of it for long; nothing more is read.
 
         Args:
             linger: The peer is still sending: throw that away for a while, as closing at once would take our
@@ -120,9 +133,16 @@ class Wire:
         self._is_closing, self._lingers = True, linger
         if self._unsent:
             self.pause()
-            self._deadline = self._loop.later(_DRAIN_S, self._end)
+            self._be_patient()
         else:
             self._part()
+
+    def _be_patient(self) -> None:
+        """Something went out: who is to be closed gets its time again."""
+        if self._is_closing:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = self._loop.later(_DRAIN_S, self._end)
 
     def _part(self) -> None:
         """All is sent."""
@@ -240,6 +260,7 @@ class Wire:
             self.backlog -= len(data) - len(rest)
             if rest:
                 self._unsent[0] = rest
+                self._be_patient()
                 return
             self._unsent.popleft()
         self._set_interest()
