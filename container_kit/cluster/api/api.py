@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from container_kit.cluster.api.components import COMPONENTS
 from container_kit.cluster.api.core import Call, Core
+from container_kit.cluster.api.custom.aggregation import Aggregation
 from container_kit.cluster.api.custom.definitions import Definitions
 from container_kit.cluster.api.deleting import delete, delete_collection
 from container_kit.cluster.api.discovery import Discovery
@@ -124,6 +125,7 @@ class Api:
         self.paths["/metrics"] = self.metrics.answer
         self.is_ready: Callable[[], bool] = lambda: True
         self.definitions = Definitions(self)
+        self.aggregation = Aggregation(self)
 
     @property
     def admission(self) -> Admission:
@@ -145,6 +147,8 @@ class Api:
         self.metrics.count(route, answer.status)
         if self.definitions.is_behind:
             self.definitions.sync()
+        if self.aggregation.is_behind:
+            self.aggregation.sync()
         return answer
 
     def _answer_safely(self, request: Request, route: Route) -> Response:
@@ -162,6 +166,8 @@ class Api:
         if self.authorizer is not None:
             user = self._impersonated(request, user)
             self.authorizer.authorize(user, route)
+        if self.aggregation.find(request.path):
+            return self.aggregation.forward(request, user)
         if not route.is_resource:
             return self._answer_path(request, user)
         resource = self._find(route)
@@ -228,12 +234,14 @@ class Api:
     def is_slow(self, request: Request) -> bool:
         """Whether the answer waits for somebody else, so that it should be made in a thread of its own."""
         route = route_of(request)
-        if route.subresource in ("proxy", "log"):
+        if route.subresource in ("proxy", "log") or self.aggregation.find(request.path):
             return True
         resource = self.registry.find(route.group, route.version, route.resource)
         if resource is not None and resource.is_slow:
             return True
         writes = route.is_resource and route.verb not in ("get", "list", "watch")
+        if writes and route.resource == "apiservices":
+            return True  # whoever it names is asked what it serves
         return writes and any(plugin.is_slow for plugin in self.admission.plugins)
 
     def use_tokens(self, issuer: TokenIssuer, review: Callable[[str, Sequence[str]], dict[str, Any]]) -> None:

@@ -106,6 +106,8 @@ class OpenApi:
         }
         by_version: dict[tuple[str, str], list[Resource]] = {}
         for resource in self._registry:
+            if resource.schema is None and not resource.is_typed:
+                continue  # somebody else's, who has a document of it
             by_version.setdefault((resource.group, resource.version), []).append(resource)
         for (group, version), resources in by_version.items():
             root = api_versions(group)[1:]

@@ -7,10 +7,8 @@ Source: apiextensions.k8s.io/v1 and admissionregistration.k8s.io/v1, WebhookClie
 
 from __future__ import annotations
 
-import base64
 import http.client
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -18,12 +16,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from container_kit.errors import ContainerKitError
+from container_kit.cluster.api.outgoing import Dial, SecureConnection, trusting
+from container_kit.errors import ContainerKitError, InvalidInput
 
-__all__ = ["Dial", "WebhookFailed", "call_webhook", "trusting"]
+__all__ = ["Dial", "WebhookFailed", "call_webhook"]
 
-# namespace, name and port of a service -> a connection to it.
-Dial = Callable[[str, str, int], socket.socket]
 
 _LONGEST_ANSWER = 3 * 1024 * 1024
 
@@ -47,8 +44,11 @@ def call_webhook(
         WebhookFailed: It is unknown, unreachable, not trusted, too slow, or answers no JSON object.
     """
     host, port, path, connect = _address(config, dial)
-    connection = _Connection(host, port, timeout=timeout_s, context=trusting(config.get("caBundle")))
-    connection.dial = connect
+    try:
+        context = trusting(config.get("caBundle"))
+    except InvalidInput as error:
+        raise WebhookFailed(str(error)) from error
+    connection = SecureConnection(host, port, timeout=timeout_s, context=context, dial=connect)
     shown = f"https://{host}:{port}{path}"
     try:
         body = msgspec.json.encode(review)
@@ -64,24 +64,6 @@ def call_webhook(
         problem = f"status {answer.status}" if answer.status != 200 else "an answer that is too long"
         raise WebhookFailed(f'Post "{shown}": the server answered with {problem}')
     return _decoded(data, shown)
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTPS; services have names that only the cluster knows, so their connections are made for us."""
-
-    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._trust = context
-        self.dial: Callable[[], socket.socket] | None = None
-
-    def connect(self) -> None:
-        """Connect, and believe in the other side only with a certificate for its name."""
-        if self.dial is None:
-            super().connect()
-        else:
-            self.sock = self.dial()
-            self.sock.settimeout(self.timeout)
-        self.sock = self._trust.wrap_socket(self.sock, server_hostname=self.host)
 
 
 def _decoded(data: bytes, shown: str) -> dict[str, Any]:
@@ -108,13 +90,3 @@ def _address(
     if dial is None:
         raise WebhookFailed(f"service {namespace}/{name} cannot be reached from the API server")
     return f"{name}.{namespace}.svc", port, service.get("path") or "/", partial(dial, namespace, name, port)
-
-
-def trusting(bundle: str | None) -> ssl.SSLContext:
-    """TLS that believes in *bundle* (PEM in base64), or in what this machine believes in."""
-    if not bundle:
-        return ssl.create_default_context()
-    try:
-        return ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
-    except (ValueError, ssl.SSLError) as error:
-        raise WebhookFailed(f"the caBundle cannot be read: {error}") from error

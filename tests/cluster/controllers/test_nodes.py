@@ -38,8 +38,7 @@ def _taints(world: World) -> list[tuple[str, str]]:
 
 
 def test_a_node_that_falls_silent_is_given_up_and_believed_again() -> None:
-    """After 40 s without a sign all conditions are unknown and taints drive pods away; its return ends that.
-    """
+    """After 40 s without a sign all conditions are unknown and taints drive pods away; its return ends that."""
     world = World(1, _add)
     world.client.create(_pod("p", [{"operator": "Exists"}]))
     world.run(5)
