@@ -172,21 +172,23 @@ class Embedded:
         self._ends.callback(scheduler.stop)
 
     def _run_nodes(self) -> None:
+        from container_kit.cluster.api.usage import usage_resources
+
+        if self.options.nodes or self.options.simulated_nodes:
+            self.api.registry.add(usage_resources())
         if self.options.simulated_nodes:
             from container_kit.cluster.node.simulated import SimulatedNodes
 
             client = self.client_of("kubelet", "system:masters")
-            simulated = SimulatedNodes(client, self.options.simulated_nodes)
+            simulated = SimulatedNodes(client, self.options.simulated_nodes, links=self.api.nodes)
             self._ends.callback(simulated.close)
         if self.options.nodes:
             self._run_real_nodes()
 
     def _run_real_nodes(self) -> None:
-        from container_kit.cluster.api.usage import usage_resources
         from container_kit.cluster.node.service_proxy import ServiceProxy
         from container_kit.containers.engine import Engine
 
-        self.api.registry.add(usage_resources())
         engine = self._engine or self._ends.enter_context(Engine())
         proxy = ServiceProxy(self.client_of("system:kube-proxy", "system:masters"), dns_address=DNS_ADDRESS)
         proxy.start()

@@ -26,8 +26,12 @@ Limit = Callable[[Object, Object], Object]
 """From what is wanted and what there is, what may become."""
 
 
-def part(limit: Limit) -> Handlers:
-    """Handlers of a subresource through which only what *limit* takes over can change."""
+def part(limit: Limit, seen_as: str | None = None) -> Handlers:
+    """Handlers of a subresource through which only what *limit* takes over can change.
+
+    Args:
+        seen_as: As which subresource the kind's strategy sees the change, if not as this one.
+    """
 
     def update(call: Call) -> Response:
         options = write_options(call.request, "UpdateOptions")
@@ -36,13 +40,16 @@ def part(limit: Limit) -> Handlers:
         metadata = wanted["metadata"] = wanted.get("metadata") or {}
         check_name(call, metadata)
         check_place(call, metadata)
-        return respond_with(call, change(call, lambda current: _limited(limit, wanted, current), options))
+        record = change(call, lambda current: _limited(limit, wanted, current), options, part=seen_as)
+        return respond_with(call, record)
 
     def patch(call: Call) -> Response:
         kind = kind_of_patch(call)
         options = write_options(call.request, "PatchOptions", apply=kind == "apply")
         make = patch_maker(call, kind, options)
-        record = change(call, lambda current: _limited(limit, make(copy_of(current)), current), options)
+        record = change(
+            call, lambda current: _limited(limit, make(copy_of(current)), current), options, part=seen_as
+        )
         return respond_with(call, record)
 
     return {"get": get, "update": update, "patch": patch}
@@ -67,4 +74,4 @@ def _decision_only(wanted: Object, current: Object) -> Object:
 
 
 finalizing: Handlers = {"update": part(_finalizers_only)["update"]}
-approval: Handlers = part(_decision_only)
+approval: Handlers = part(_decision_only, seen_as="status")

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
+from container_kit.cluster.api.nodes import NodeLinks
 from container_kit.cluster.client import ApiNotFound, Client
 from container_kit.cluster.controllers.framework import Manager, Mapper, keys_of
 from container_kit.cluster.meta import Key, Object, format_micro_time, format_time, key_of, uid_of
+from container_kit.cluster.node.simulated_link import SimulatedLink
 from container_kit.cluster.node.simulated_node import (
     NodeShape,
     lease,
@@ -73,6 +75,7 @@ class SimulatedNodes:
         prefix: Before the number in their names.
         script: What a pod does; by default what its ``fake/...`` annotations say.
         manager: Whose thread plays; one of its own if None, started and stopped with this object.
+        links: Where the API server of this process finds nodes, for ``kubectl top`` and autoscaling.
 
     Raises:
         ApiError: The nodes could not be registered.
@@ -89,6 +92,7 @@ class SimulatedNodes:
         prefix: str = "node-",
         script: Callable[[Object], Script] = script_of,
         manager: Manager | None = None,
+        links: NodeLinks | None = None,
     ) -> None:
         self._client, self._script, self._shape = client, script, shape or NodeShape()
         self._own = Manager(client) if manager is None else None
@@ -97,7 +101,8 @@ class SimulatedNodes:
         self._placed: dict[Key, _Node] = {}  # pods that have got an address
         self._planned: dict[Key, tuple[str, Step, float]] = {}  # uid, step, and when it is due
         self._duration_s = lease_duration_s(count)
-        self._pods = self._manager.informer("pods")
+        self._pods, self._links = self._manager.informer("pods"), links
+        self._pods.add_index("node", lambda pod: (pod["spec"].get("nodeName") or "",))
         for number in range(1, count + 1):
             self.add(f"{prefix}{number}", number=number)
         self._manager.add(self)
@@ -116,6 +121,9 @@ class SimulatedNodes:
         node = _Node(name, number, shape or self._shape)
         self._nodes[name] = node  # known before a pod can be bound to it
         self._client.create(node_object(name, number, node.shape, format_time(self._manager.clock.now())))
+        if self._links is not None:
+            link = SimulatedLink(lambda: self._pods.by_index("node", name), self._manager.clock)
+            self._links.set(name, link)
         # A node that was just registered is believed for 40 s without a lease: those of many come one by one.
         first_s = min(30.0, 0.03 * len(self._nodes))
         self._manager.call(lambda: self._manager.enqueue(self, _lease_key(name), first_s))
@@ -123,6 +131,8 @@ class SimulatedNodes:
     def remove(self, name: str) -> None:
         """The node is gone for good: its object is deleted, and its pods are played no more."""
         self._nodes.pop(name)
+        if self._links is not None:
+            self._links.set(name, None)
         self._client.delete("nodes", name)
 
     def silence(self, name: str) -> None:
@@ -212,9 +222,8 @@ class SimulatedNodes:
         node.silent = False
         self._manager.enqueue(self, _lease_key(node.name))
         self._manager.enqueue(self, Key("nodes", "", node.name), _CLEANING_S)
-        for pod in self._pods:
-            if pod["spec"].get("nodeName") == node.name:
-                self._manager.enqueue(self, key_of("pods", pod))
+        for pod in self._pods.by_index("node", node.name):
+            self._manager.enqueue(self, key_of("pods", pod))
 
     def _keep_up(self, key: Key, node: _Node) -> float | None:
         if key.resource == _LEASES:

@@ -12,7 +12,7 @@ its annotations, those that also the recorded histories of a real control plane 
 ``fake/failIndex``
     Which indexes of an Indexed Job fail, such as ``1,3``; the others succeed.
 
-Without any of them a pod runs until it is deleted.
+Without any of them a pod runs until it is deleted. What it uses meanwhile says `simulated_link`.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class World:
             add_workload_controllers(self.manager, CERTIFICATE, lambda account, secret: "a.b.c")
         else:
             add(self.manager)
-        self.nodes = SimulatedNodes(self.client, nodes, manager=self.manager)
+        self.nodes = SimulatedNodes(self.client, nodes, manager=self.manager, links=self.api.nodes)
         self.scheduler = Scheduler(self._client("system:kube-scheduler"), clock=self.clock)
         self.settle()
 
