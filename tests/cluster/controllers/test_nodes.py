@@ -15,6 +15,7 @@ from tests.cluster.controllers.world import World
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _NOW = "2026-01-01T00:00:00Z"
+_FIVE_S = {"key": "x", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
 
 
 def _add(manager: Manager) -> None:
@@ -38,7 +39,7 @@ def _taints(world: World) -> list[tuple[str, str]]:
 
 
 def test_a_node_that_falls_silent_is_given_up_and_believed_again() -> None:
-    """After 40 s without a sign all conditions are unknown and taints drive pods away; its return ends that."""
+    """After 40 s without a sign all conditions are unknown and taints drive pods away, until it is back."""
     world = World(1, _add)
     world.client.create(_pod("p", [{"operator": "Exists"}]))
     world.run(5)
@@ -62,7 +63,7 @@ def test_a_node_that_falls_silent_is_given_up_and_believed_again() -> None:
 def test_pods_leave_when_their_time_beside_the_taint_is_over() -> None:
     """Who does not tolerate the taint leaves at once, who does for a while after it, and others never."""
     world = World(1, _add)
-    for_ever = {"key": "x", "operator": "Exists"}
+    for_ever = {"key": "x", "operator": "Exists", "effect": "NoExecute"}
     world.client.create(_pod("plain", []))
     world.client.create(_pod("three", [for_ever | {"tolerationSeconds": 3}]))
     world.client.create(_pod("ever", [for_ever]))
@@ -78,7 +79,7 @@ def test_pods_leave_when_their_time_beside_the_taint_is_over() -> None:
 
 def test_a_taint_that_goes_in_time_drives_nobody_away() -> None:
     world = World(1, _add)
-    world.client.create(_pod("p", [{"key": "x", "operator": "Exists", "tolerationSeconds": 5}]))
+    world.client.create(_pod("p", [_FIVE_S]))
     world.run(1)
     for taints in ([{"key": "x", "effect": "NoExecute"}], None):
         world.client.patch("nodes", "node-1", {"spec": {"taints": taints}}, kind="merge")

@@ -139,7 +139,7 @@ def test_a_service_may_want_to_be_found_with_all_its_pods(spec: Object, found: l
 
 
 def test_a_target_port_by_name_may_differ_from_pod_to_pod() -> None:
-    """Pods that give the same name to different ports come into different subsets; who has none is left out."""
+    """Pods with the same name for different ports are in different subsets; who has none is left out."""
     service = _service(ports=[{"port": 80, "targetPort": "web", "protocol": "TCP"}])
     pods = []
     for number, port in enumerate((8080, 9090, None)):
