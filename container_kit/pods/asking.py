@@ -16,10 +16,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from container_kit.errors import ContainerKitError
-from container_kit.pods.grpc import HealthExchange
 from container_kit.pods.loop import Loop, Timer, Workers
 from container_kit.pods.spec import Handler
-from container_kit.wait.exchange import Exchange
 
 if TYPE_CHECKING:
     import ssl
@@ -99,7 +97,11 @@ class Asking:
         if handler.action == "tcpSocket":
             return _Connecting(connection, target)
         if handler.action == "grpc":
+            from container_kit.pods.grpc import HealthExchange
+
             return HealthExchange(connection, target, handler.service)
+        from container_kit.wait.exchange import Exchange
+
         return Exchange(
             connection, target, request_of(handler, host), _tls() if handler.scheme == "HTTPS" else None
         )

@@ -32,7 +32,6 @@ from container_kit.errors import (
 )
 from container_kit.native import interrupts
 from container_kit.pods.backoff import BackOffTimes
-from container_kit.pods.detached import create_detached, detached_status, start_detached, stop_detached
 from container_kit.pods.making import PodWorld
 from container_kit.pods.providing import LocalProvider
 from container_kit.pods.record import PodRecord, read_pod_record, write_pod_record
@@ -159,6 +158,8 @@ class Pod:
         if any(pod.name == spec.name for pod in cls.list(engine=engine)):
             raise NameInUse("pod", spec.name, "another pod")
         wishes = {"network": network, "ip": ip, "labels": dict(labels or {}), "data": tuple(map(dict, data))}
+        from container_kit.pods.detached import create_detached
+
         record = create_detached(engine, spec, **wishes)
         return cls(engine, record.id)
 
@@ -173,6 +174,8 @@ class Pod:
         record = self._record()
         if not record.detached:
             raise WrongState(f"pod {self.name} is supervised: it starts its containers by itself")
+        from container_kit.pods.detached import start_detached
+
         start_detached(self, record, LocalProvider(record.data))
         return self
 
@@ -308,6 +311,8 @@ class Pod:
         """
         record = self._record()
         if record.detached:
+            from container_kit.pods.detached import detached_status
+
             return detached_status(self, record)
         runner = self._own_runner()
         if not runner.snapshot:
@@ -349,6 +354,8 @@ class Pod:
         """
         record = self._record()
         if record.detached:
+            from container_kit.pods.detached import stop_detached
+
             stop_detached(self, record, grace_s)
             return
         runner = self._own_runner()

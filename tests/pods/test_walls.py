@@ -194,13 +194,14 @@ def test_last_words_are_not_read_through_a_link(start: StartPod, engine: Engine)
     assert "message" not in statuses(pod)["c0"]["state"]["terminated"]
 
 
-def test_executing_a_hundred_times_leaves_nothing(start: StartPod) -> None:
+@pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.trial)])
+def test_executing_again_and_again_leaves_nothing(start: StartPod, count: int) -> None:
     """S19, R18: commands, terminals and their sizes leave no descriptor behind, however many there are."""
     pod = start(pod_of())
     pod.wait(timeout=PATIENCE_S)
     pod.exec(["true"])
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(100):
+    for _ in range(count):
         with pod.popen(["true"], tty=True) as process:
             process.resize(10, 20)
             process.wait(PATIENCE_S)
