@@ -10,7 +10,7 @@ below lists them, from the published Go types of Kubernetes 1.32.
 
 Codes of a property, followed by the name of a type for the upper row:
     s struct, always present    p struct, if given    l list, dropped when empty    n list, null when empty
-    m map, dropped when empty
+    m map, dropped when empty    w map of texts, dropped when empty
     z dropped when zero    k always present, else the zero value that follows    t null when absent
     N list of scalars, null when empty
     q quantity    Q quantity, 0 when absent    r map of quantities
@@ -199,7 +199,10 @@ def code(owner: str, name: str, node: dict[str, Any], required: bool, structs: s
         return "N" if required else "z"
     if kind == "object":
         inner = reference(node.get("additionalProperties") or {})
-        return "r" if inner == QUANTITY else "m" + inner if inner in structs else "z"
+        if inner == QUANTITY:
+            return "r"
+        texts = (node.get("additionalProperties") or {}).get("type") == "string"
+        return "m" + inner if inner in structs else "w" if texts else "z"
     if node.get("default", True) in ("", 0, False):
         return "k" + json.dumps(node["default"])
     pointers = POINTERS.get(owner, "").split()

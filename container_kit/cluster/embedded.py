@@ -123,7 +123,7 @@ class Embedded:
         """Writes are judged by plugins, and everybody needs rights; our own parts are masters."""
         rights = RbacAuthorizer(self.store)
         self._ends.callback(rights.close)
-        self.api.authorizer = rights
+        self.api.authorizer = self.api.core.judge = rights
         plugins = default_plugins(self.api.core, rights.may_sign)
         self.api.admission.use([*plugins, NoEscalation(rights)])
 

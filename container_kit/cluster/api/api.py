@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from container_kit.cluster.api.authorization.questions import QUESTIONS_OF_RIGHTS
 from container_kit.cluster.api.components import COMPONENTS
 from container_kit.cluster.api.core import Call, Core
 from container_kit.cluster.api.custom.aggregation import Aggregation
@@ -56,6 +57,7 @@ __all__ = ["ANONYMOUS", "Api", "Authenticator", "Authorizer"]
 _log = logging.getLogger(__name__)
 
 # Pods are bound by a resource of its own as well: POST .../bindings, with the name in the body.
+QUESTIONS.update(QUESTIONS_OF_RIGHTS)
 QUESTIONS["bindings"] = SUBRESOURCES["pods", "binding"]["create"]
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 

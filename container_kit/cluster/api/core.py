@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from container_kit.cluster.api.authorization.reviews import Judge
 from container_kit.cluster.api.messages import Request, User
 from container_kit.cluster.api.negotiation import Form, accepted_form
 from container_kit.cluster.api.nodes import NodeLinks
@@ -51,6 +52,7 @@ class Core:
         nodes: The ways to the nodes.
         issuer: Signs tokens of service accounts; None: nobody does.
         review_token: The status of a TokenReview for a token and the audiences that are asked for.
+        judge: Who decides about rights, for reviews of them; None: everybody may do everything.
     """
 
     def __init__(self, store: Store, clock: Clock, registry: Registry) -> None:
@@ -59,6 +61,7 @@ class Core:
         self.nodes = NodeLinks()
         self.issuer: TokenIssuer | None = None
         self.review_token: Callable[[str, Sequence[str]], Object] | None = None
+        self.judge: Judge | None = None
         self.world = StoreWorld(store)
 
 

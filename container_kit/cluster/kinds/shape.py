@@ -61,7 +61,7 @@ def _fixer(type_name: str) -> Fixer:
         what, rest = code[0], code[1:]
         if what in _ABSENT:
             absent.append((key, _ABSENT[what](rest)))
-        if what in "zlmr":
+        if what in "zlmrw":
             empty.append(key)
         if what in _PRESENT:
             present.append((key, _PRESENT[what](rest)))
@@ -133,6 +133,13 @@ def _quantities(value: Any) -> Any:
     return {key: _in_millis(item) for key, item in value.items()}
 
 
+def _texts(value: Any) -> Any:
+    """Texts by key, where null means the empty one."""
+    if isinstance(value, dict) and None in value.values():
+        return {key: "" if text is None else text for key, text in value.items()}
+    return value
+
+
 def _in_millis(value: Any) -> Any:
     text = _quantity(value)
     if isinstance(text, str) and text[-1:] in "nu" and text[:1].isdigit():
@@ -165,4 +172,5 @@ _PRESENT: dict[str, Callable[[str], Callable[[Any], Any]]] = {
     "q": lambda name: _quantity,
     "Q": lambda name: _quantity,
     "r": lambda name: _quantities,
+    "w": lambda name: _texts,
 }

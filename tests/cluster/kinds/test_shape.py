@@ -50,6 +50,14 @@ def test_quantities_of_resources_are_rounded_up_to_thousandths() -> None:
     assert container["resources"] == {"requests": {"cpu": "1m", "memory": "1536Mi"}}
 
 
+def test_a_text_that_is_null_is_empty() -> None:
+    """In a map of texts null is a text, too."""
+    obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": {"a": None}}, "data": {"k": None}}
+
+    shape.canonical(obj)
+    assert (obj["metadata"]["labels"], obj["data"]) == ({"a": ""}, {"k": ""})  # type: ignore[index]
+
+
 def test_objects_of_unknown_kinds_stay_as_they_are() -> None:
     """A custom resource has no published type; nothing is taken from it."""
     widget = {"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"size": None, "on": False}}
