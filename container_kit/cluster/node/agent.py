@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from container_kit.cluster.client import Client, WatchEvent
@@ -33,17 +34,20 @@ from container_kit.cluster.node.registration import Registration
 from container_kit.cluster.node.static_pods import StaticPods
 from container_kit.cluster.node.volumes import Volumes
 from container_kit.cluster.node.workers import KeyedWorkers
-from container_kit.pods import Pod
 
 if TYPE_CHECKING:
     from container_kit.cluster.node.service_proxy import ServiceProxy
     from container_kit.containers import Engine
+    from container_kit.pods import Pod
 
 __all__ = ["NodeAgent"]
 
 _log = logging.getLogger("container_kit.cluster.node")
 
 _HEARTBEAT, _HEARTBEAT_S = "\0heartbeat", 10.0
+# What the first pod needs is loaded when the node is there, and not before.
+_WARMING = "\0warming"
+_NEEDED_BY_PODS = ("pods.pod", "pods.supervisor", "containers.lifecycle", "images.image", "runtime.compile")
 _CRITICAL = 2_000_000_000  # the priority from which on pods end last
 _SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 _MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
@@ -140,6 +144,7 @@ class NodeAgent:
         if self._static is not None:
             self._static.sync(self._registration.uid)
         self._workers.add(_HEARTBEAT, _HEARTBEAT_S)
+        self._workers.add(_WARMING)
 
     def beat(self) -> None:
         """What is done every ten seconds: say that the node lives, look at its folder and what is left."""
@@ -251,6 +256,10 @@ class NodeAgent:
         if key == _HEARTBEAT:
             self.beat()
             return _HEARTBEAT_S
+        if key == _WARMING:
+            for name in _NEEDED_BY_PODS:
+                import_module(f"container_kit.{name}")
+            return None
         one = self._pods.get(key)
         if one is None:
             return None
@@ -267,6 +276,10 @@ class NodeAgent:
 
     def _adopt(self) -> None:
         """Go on with the pods that an agent before this one left; remove those that nobody wants any more."""
+        if not os.path.isdir(os.path.join(self.engine.root, "pods")):
+            return
+        from container_kit.pods import Pod
+
         left = {pod.uid: pod for pod in Pod.list(engine=self.engine) if self._is_ours(pod)}
         if not left:
             return

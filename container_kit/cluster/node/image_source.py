@@ -6,18 +6,19 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from container_kit.cluster.meta import Clock, Object
 from container_kit.cluster.node.environment import Lookup
 from container_kit.cluster.node.pull_policy import NeverPulled, PullBackOff, decide, is_image_name
-from container_kit.containers import Engine
 from container_kit.errors import ContainerKitError, InvalidInput, NotFound
-from container_kit.images import Image, records
-from container_kit.oci.reference import Reference
-from container_kit.pods import NotReady
-from container_kit.registry.client.credentials import AuthFile
-from container_kit.registry.client.options import Credentials
+from container_kit.pods.seam import NotReady
+
+if TYPE_CHECKING:
+    from container_kit.containers import Engine
+    from container_kit.images import Image
+    from container_kit.registry.client.credentials import AuthFile
+    from container_kit.registry.client.options import Credentials
 
 __all__ = ["ImageSource", "Tell"]
 
@@ -65,9 +66,7 @@ class ImageSource:
             raise NotReady(
                 "ErrImageNeverPull", f'Container image "{name}" is not present with pull policy of Never'
             ) from None
-        if present is not None and (
-            wanted == "use" or not records.pinned_names(present.store, present.digest)
-        ):
+        if present is not None and (wanted == "use" or _is_of_here(present)):
             tell("Normal", "Pulled", f'Container image "{name}" already present on machine')
             return present
         return self._pull(pod, name, tell)
@@ -77,6 +76,8 @@ class ImageSource:
         self._back_off.forget(uid)
 
     def _present(self, name: str) -> Image | None:
+        from container_kit.images import Image
+
         try:
             return Image.get(name, engine=self._engine)
         except (NotFound, InvalidInput):
@@ -107,6 +108,8 @@ class ImageSource:
 
     def _pull_with_any(self, pod: Object, name: str) -> Image:
         """Pulled with one of the pod's credentials for the registry, else with this machine's."""
+        from container_kit.images import Image
+
         problem: ContainerKitError | None = None
         for credentials in (*self._credentials(pod, name), None):
             try:
@@ -117,6 +120,8 @@ class ImageSource:
         raise problem
 
     def _credentials(self, pod: Object, name: str) -> Iterator[Credentials]:
+        from container_kit.oci.reference import Reference
+
         reference = Reference.parse(name)
         for one in pod["spec"].get("imagePullSecrets") or ():
             secret = self._lookup.secret(pod["metadata"]["namespace"], one["name"])
@@ -125,8 +130,17 @@ class ImageSource:
                 yield credentials
 
 
+def _is_of_here(image: Image) -> bool:
+    """Whether no registry has ever been asked for it."""
+    from container_kit.images import records
+
+    return not records.pinned_names(image.store, image.digest)
+
+
 def _auth_file(secret: Object) -> AuthFile | None:
     """What a Secret of one of docker's types has; None for another, or one that cannot be read."""
+    from container_kit.registry.client.credentials import AuthFile
+
     kind = secret.get("type", "")
     data = (secret.get("data") or {}).get(_DOCKER_CONFIG.get(kind, ""))
     if data is None:

@@ -19,13 +19,13 @@ from container_kit.cluster.meta.status import StatusError, bad_request, internal
 from container_kit.cluster.meta.times import parse_time
 from container_kit.errors import ContainerKitError, NotFound, WrongState
 from container_kit.native import interrupts
-from container_kit.pods import Pod
 
 if TYPE_CHECKING:
     from container_kit.cluster.node.agent import NodeAgent
     from container_kit.containers import Container
     from container_kit.containers.execution import ExecProcess
     from container_kit.containers.logs import LogLine
+    from container_kit.pods import Pod
 
 __all__ = ["AgentLink", "LogStream"]
 

@@ -22,11 +22,10 @@ from container_kit.cluster.node.provisioning import Provisioner
 from container_kit.cluster.node.status import FINAL, Sight, pod_status, waiting_statuses
 from container_kit.cluster.node.volumes import Volumes
 from container_kit.errors import ContainerKitError, NotFound
-from container_kit.pods import Pod, Provision
 
 if TYPE_CHECKING:
     from container_kit.containers import Engine
-    from container_kit.pods import PodEvent
+    from container_kit.pods import Pod, PodEvent, Provision
 
 __all__ = ["NodePod", "NodeWorld"]
 
@@ -166,6 +165,8 @@ class NodePod:
         return delay_s
 
     def _run(self) -> None:
+        from container_kit.pods import Pod
+
         world, spec, namespace = self._world, self.last["spec"], self.last["metadata"]["namespace"]
         self._taken_over = self.last
         self.pod = Pod.start(
@@ -180,6 +181,8 @@ class NodePod:
 
     def adopt(self, pod_id: str) -> None:
         """Take over what an agent before this one has left running."""
+        from container_kit.pods import Pod
+
         self.volumes = self._world.volumes.prepare(self.manifest)
         self._started_at = (self.last.get("status") or {}).get("startTime") or self._world.clock.stamp()
         self._taken_over = self.last

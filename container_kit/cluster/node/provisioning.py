@@ -21,7 +21,7 @@ from container_kit.cluster.node.projection import PROJECTED
 from container_kit.containers.mounts import Mount
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.native.trees import mkdirs_beneath
-from container_kit.pods import NotReady, Provision
+from container_kit.pods.seam import NotReady, Provision
 
 __all__ = ["Provisioner", "mounts_of"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +102,27 @@ class Site:
         with self._news:
             assert self._news.wait_for(lambda: name in self._seen and self._seen[name] is None, PATIENCE_S)
 
+    def listed(self) -> set[tuple[str, str]]:
+        """What there is of all that tests make, by resource and name."""
+        kinds = ("pods", "services", "endpointslices.discovery.k8s.io", "configmaps", "secrets")
+        return {(kind, one["metadata"]["name"]) for kind in kinds for one in self.client.list(kind).items}
+
+    def clear(self, kept: set[tuple[str, str]]) -> None:
+        """Delete all else, and wait until the pods among it are gone."""
+        made = self.listed() - kept
+        for kind, name in made:
+            self.client.delete(kind, name, grace_s=0)
+        for kind, name in made:
+            if kind == "pods":
+                self.wait_gone(name)
+        end = time.monotonic() + PATIENCE_S
+        known = {name for kind, name in kept if kind == "pods"}
+        while any(
+            {one.last["metadata"]["name"] for one in agent.pods()} - known for agent in self.agents.values()
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def run(self, name: str, command: str, container: str = "c") -> tuple[int, str]:
         """The exit code of a line of shell in a container, and what it printed."""
         pod, client = self.client.get("pods", name), OutputOnly()
@@ -173,3 +196,27 @@ def site(engine: Engine, tmp_path: Path) -> Iterator[Site]:
     made = Site(engine, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def lasting_site(stocked_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with a node for all tests of a module."""
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run(["cp", "-a", str(stocked_root), str(folder / "root")], check=True)
+    with Engine(folder / "root") as engine:
+        made = Site(engine, folder)
+        made.start_node()
+        # What is made once a process, or once a node: no leak of the first test that needs it.
+        made.client.create(pod_on("node-0", "first", *SLEEP))
+        made.wait_ready("first")
+        yield made
+        made.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shared(lasting_site: Site) -> Iterator[Site]:
+    """The site of the module; what a test has made there goes after it."""
+    before = lasting_site.listed()
+    yield lasting_site
+    lasting_site.clear(before)

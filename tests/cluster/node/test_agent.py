@@ -30,40 +30,37 @@ def test_a_node_registers_and_holds_its_lease(site: Site) -> None:
     assert lease["spec"]["holderIdentity"] == "node-0"
 
 
-def test_a_pod_runs_and_its_status_says_so(site: Site) -> None:
+def test_a_pod_runs_and_its_status_says_so(shared: Site) -> None:
     """A pod gets an address of its node's range, all conditions become true, and events tell the steps."""
-    site.start_node()
-    site.client.create(pod_on("node-0", "web", *SLEEP))
-    pod = site.wait_ready("web")
+    shared.client.create(pod_on("node-0", "web", *SLEEP))
+    pod = shared.wait_ready("web")
     status = pod["status"]
     assert status["phase"] == "Running" and status["startTime"]
     assert status["podIP"].rpartition(".")[0] == status["hostIP"].rpartition(".")[0]
     state = status["containerStatuses"][0]
     assert state["ready"] and state["restartCount"] == 0 and "running" in state["state"]
     assert all(one["status"] == "True" and "reason" not in one for one in status["conditions"])
-    assert events_of(site, "web") == ["Pulled", "Created", "Started"]
+    assert events_of(shared, "web") == ["Pulled", "Created", "Started"]
 
 
-def test_a_pod_that_ends_has_succeeded_or_failed(site: Site) -> None:
+def test_a_pod_that_ends_has_succeeded_or_failed(shared: Site) -> None:
     """The phase, the exit code and the conditions of a pod that runs to its end follow from how it ended."""
-    site.start_node()
     never = {"restartPolicy": "Never"}
-    site.client.create(pod_on("node-0", "good", "true", spec=never))
-    site.client.create(pod_on("node-0", "bad", "sh", "-c", "exit 3", spec=never))
-    good = site.wait("good", lambda pod: pod["status"]["phase"] == "Succeeded")
-    bad = site.wait("bad", lambda pod: pod["status"]["phase"] == "Failed")
+    shared.client.create(pod_on("node-0", "good", "true", spec=never))
+    shared.client.create(pod_on("node-0", "bad", "sh", "-c", "exit 3", spec=never))
+    good = shared.wait("good", lambda pod: pod["status"]["phase"] == "Succeeded")
+    bad = shared.wait("bad", lambda pod: pod["status"]["phase"] == "Failed")
     assert condition_of(good, "Ready")["reason"] == "PodCompleted"
     assert bad["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
 
 
-def test_configuration_reaches_the_container_and_stays_live(site: Site) -> None:
+def test_configuration_reaches_the_container_and_stays_live(shared: Site) -> None:
     """Variables are those of the start; files follow their ConfigMap while the container runs."""
-    site.start_node()
     conf = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf"}, "data": {"k": "one"}}
-    site.client.create(conf)
+    shared.client.create(conf)
     reference = {"configMapKeyRef": {"name": "conf", "key": "k"}}
     field = {"fieldRef": {"fieldPath": "status.podIP"}}
-    site.client.create(
+    shared.client.create(
         pod_on(
             "node-0",
             "web",
@@ -83,20 +80,19 @@ def test_configuration_reaches_the_container_and_stays_live(site: Site) -> None:
             },
         )
     )
-    pod = site.wait_ready("web")
-    assert site.printed("web", "echo $K $IP") == f"one {pod['status']['podIP']}\n"
-    assert site.printed("web", "cat /conf/k") == "one"
-    site.client.patch("configmaps", "conf", {"data": {"k": "two"}}, kind="merge")
-    site.client.patch("pods", "web", {"metadata": {"labels": {"tier": "front"}}}, kind="merge")
+    pod = shared.wait_ready("web")
+    assert shared.printed("web", "echo $K $IP") == f"one {pod['status']['podIP']}\n"
+    assert shared.printed("web", "cat /conf/k") == "one"
+    shared.client.patch("configmaps", "conf", {"data": {"k": "two"}}, kind="merge")
+    shared.client.patch("pods", "web", {"metadata": {"labels": {"tier": "front"}}}, kind="merge")
     changed = "[ $(cat /conf/k) = two ] && [ $(cat /me/labels) = 'tier=\"front\"' ] && echo seen"
-    assert site.printed("web", changed) == "seen\n"
+    assert shared.printed("web", changed) == "seen\n"
 
 
-def test_what_is_missing_is_waited_for(site: Site) -> None:
+def test_what_is_missing_is_waited_for(shared: Site) -> None:
     """A pod whose ConfigMap is not there says so, and starts when it comes."""
-    site.start_node()
-    site.client.create(pod_on("node-0", "web", *SLEEP, envFrom=[{"configMapRef": {"name": "late"}}]))
-    waiting = site.wait(
+    shared.client.create(pod_on("node-0", "web", *SLEEP, envFrom=[{"configMapRef": {"name": "late"}}]))
+    waiting = shared.wait(
         "web",
         lambda pod: (
             pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {}).get("reason")
@@ -107,30 +103,28 @@ def test_what_is_missing_is_waited_for(site: Site) -> None:
     assert state["message"] == 'configmap "late" not found'
 
 
-def test_a_volume_that_comes_late_is_mounted(site: Site) -> None:
+def test_a_volume_that_comes_late_is_mounted(shared: Site) -> None:
     """A pod waits for its volumes, tells why, and goes on when they can be made."""
-    site.start_node()
     volumes = [{"name": "v", "secret": {"secretName": "late"}}]
     mounts = [{"name": "v", "mountPath": "/keys"}]
-    site.client.create(pod_on("node-0", "web", *SLEEP, volumeMounts=mounts, spec={"volumes": volumes}))
-    site.wait("web", lambda pod: pod["status"].get("containerStatuses"))
+    shared.client.create(pod_on("node-0", "web", *SLEEP, volumeMounts=mounts, spec={"volumes": volumes}))
+    shared.wait("web", lambda pod: pod["status"].get("containerStatuses"))
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": "late"},
         "stringData": {"pw": "hush"},
     }
-    site.client.create({**secret, "data": {"pw": "aHVzaA=="}})
-    site.wait_ready("web")
-    assert site.printed("web", "cat /keys/pw") == "hush"
-    assert "FailedMount" in events_of(site, "web")
+    shared.client.create({**secret, "data": {"pw": "aHVzaA=="}})
+    shared.wait_ready("web")
+    assert shared.printed("web", "cat /keys/pw") == "hush"
+    assert "FailedMount" in events_of(shared, "web")
 
 
-def test_an_image_that_is_not_here_is_told(site: Site) -> None:
+def test_an_image_that_is_not_here_is_told(shared: Site) -> None:
     """Without the right to pull, a missing image is ErrImageNeverPull."""
-    site.start_node()
-    site.client.create(pod_on("node-0", "web", image="nowhere:1"))
-    pod = site.wait(
+    shared.client.create(pod_on("node-0", "web", image="nowhere:1"))
+    pod = shared.wait(
         "web",
         lambda pod: (
             pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {}).get("reason")
@@ -186,17 +180,16 @@ def test_pods_of_two_nodes_reach_each_other_as_themselves(site: Site) -> None:
     assert other in site.printed("client", f"busybox nc {own} 8080 </dev/null")
 
 
-def test_services_lead_to_their_pods_by_name(site: Site) -> None:
+def test_services_lead_to_their_pods_by_name(shared: Site) -> None:
     """A pod finds a service by its name, reaches a backend at its address, and is refused without one."""
-    site.start_node()
     serve = "busybox mkdir /www; echo backend >/www/index.html; busybox httpd -f -p 8080 -h /www"
-    site.client.create(pod_on("node-0", "backend", "sh", "-c", serve))
-    site.client.create(pod_on("node-0", "client", *SLEEP))
-    address = site.wait_ready("backend")["status"]["podIP"]
-    site.wait_ready("client")
+    shared.client.create(pod_on("node-0", "backend", "sh", "-c", serve))
+    shared.client.create(pod_on("node-0", "client", *SLEEP))
+    address = shared.wait_ready("backend")["status"]["podIP"]
+    shared.wait_ready("client")
     ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
     spec = {"clusterIP": "10.96.0.77", "clusterIPs": ["10.96.0.77"], "ports": ports}
-    site.client.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
+    shared.client.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
     slices = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -205,11 +198,11 @@ def test_services_lead_to_their_pods_by_name(site: Site) -> None:
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
     }
-    site.client.create(slices)
-    names = site.printed("client", "busybox nslookup web.default.svc.cluster.local")
+    shared.client.create(slices)
+    names = shared.printed("client", "busybox nslookup web.default.svc.cluster.local")
     assert "10.96.0.77" in names and DNS in names
     get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc 10.96.0.77 80"
-    assert site.printed("client", get).endswith("backend\n")
-    assert site.printed("backend", get).endswith("backend\n")  # a pod reaches itself, too
-    code, words = site.run("client", "busybox nc 10.96.0.78 80 </dev/null")
+    assert shared.printed("client", get).endswith("backend\n")
+    assert shared.printed("backend", get).endswith("backend\n")  # a pod reaches itself, too
+    code, words = shared.run("client", "busybox nc 10.96.0.78 80 </dev/null")
     assert code != 0 and ("refused" in words or "unreachable" in words)

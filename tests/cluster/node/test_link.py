@@ -35,14 +35,13 @@ def executed(site: Site, name: str, command: list[str], data: bytes = b"", **que
     return pieces[1], pieces[2], json.loads(pieces[3])
 
 
-@pytest.fixture
-def web(site: Site) -> Site:
-    """A site with the pod web, which has said hello twice and sleeps."""
-    site.start_node()
+@pytest.fixture(scope="module")
+def web(lasting_site: Site) -> Site:
+    """A site with the pod web, which has said hello twice, and answers lines."""
     words = "echo one; echo two; echo oops >&2; while true; do read x || sleep 1000; echo got $x; done"
-    site.client.create(pod_on("node-0", "web", "sh", "-c", words, stdin=True))
-    site.wait_ready("web")
-    return site
+    lasting_site.client.create(pod_on("node-0", "web", "sh", "-c", words, stdin=True))
+    lasting_site.wait_ready("web")
+    return lasting_site
 
 
 def test_a_program_gets_its_input_and_tells_its_end(web: Site) -> None:
@@ -97,7 +96,7 @@ def test_logs_as_they_are_asked_for(web: Site) -> None:
     end = time.monotonic() + PATIENCE_S
     while len(log().splitlines()) < 3:
         assert time.monotonic() < end
-    assert sorted(log().splitlines()) == [b"one", b"oops", b"two"]
+    assert sorted(log().splitlines())[-3:] == [b"one", b"oops", b"two"]  # behind answers to other tests
     assert log(stream="Stderr") == b"oops\n"
     assert len(log(tailLines="1").splitlines()) == 1
     assert log(limitBytes="2", stream="Stdout") == b"on"
@@ -140,13 +139,12 @@ def test_attach_joins_the_containers_own_streams(web: Site) -> None:
     stream.close()
 
 
-def test_a_port_of_a_pod_is_reached(site: Site) -> None:
+def test_a_port_of_a_pod_is_reached(shared: Site) -> None:
     """A forwarded connection reaches what listens inside on loopback alone."""
-    site.start_node()
     words = "busybox mkdir /www; echo inside >/www/index.html; busybox httpd -f -p 127.0.0.1:7000 -h /www"
-    site.client.create(pod_on("node-0", "web", "sh", "-c", words))
-    pod = site.wait_ready("web")
-    link = site.api.nodes.get("node-0")
+    shared.client.create(pod_on("node-0", "server", "sh", "-c", words))
+    pod = shared.wait_ready("server")
+    link = shared.api.nodes.get("node-0")
     assert link is not None
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -160,19 +158,19 @@ def test_a_port_of_a_pod_is_reached(site: Site) -> None:
         assert b"".join(iter(lambda: connection.recv(1000), b"")).endswith(b"inside\n")
 
 
-def test_what_has_not_started_has_no_log(site: Site) -> None:
+def test_what_has_not_started_has_no_log(shared: Site) -> None:
     """Why there is no log is told in the kubelet's words."""
-    site.start_node()
-    site.client.create(pod_on("node-0", "web", *SLEEP, envFrom=[{"secretRef": {"name": "none"}}]))
-    site.wait("web", lambda pod: "CreateContainerConfigError" in str(pod.get("status")))
-    with pytest.raises(ApiError, match=r'container "c" in pod "web" is waiting to start: CreateContainer'):
-        site.client.request("GET", f"{PODS}/web/log")
+    shared.client.create(pod_on("node-0", "waiting", *SLEEP, envFrom=[{"secretRef": {"name": "none"}}]))
+    shared.wait("waiting", lambda pod: "CreateContainerConfigError" in str(pod.get("status")))
+    with pytest.raises(
+        ApiError, match=r'container "c" in pod "waiting" is waiting to start: CreateContainer'
+    ):
+        shared.client.request("GET", f"{PODS}/waiting/log")
 
 
 def test_usage_is_told_for_each_container(web: Site) -> None:
     """Processor time and memory of the pods' containers are counted."""
     link = web.api.nodes.get("node-0")
     assert link is not None
-    (pod,) = link.stats()["pods"]
-    assert (pod["name"], pod["containers"][0]["name"]) == ("web", "c")
-    assert pod["containers"][0]["memory_bytes"] > 0
+    (pod,) = [one for one in link.stats()["pods"] if one["name"] == "web"]
+    assert pod["containers"][0]["name"] == "c" and pod["containers"][0]["memory_bytes"] > 0
