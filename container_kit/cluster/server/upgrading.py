@@ -59,9 +59,9 @@ def _over_websocket(
     wire: Wire, budgets: Budgets, headers: Mapping[str, str], upgrade: Upgrade, done: Callable[[], None]
 ) -> tuple[Tunnel, bytes]:
     if upgrade.kind != "portforward":
-        protocol, answer = accept(headers, WEBSOCKET_PROTOCOLS)
+        protocol, answer = accept(headers, WEBSOCKET_PROTOCOLS, "channel.k8s.io")
         return WebSocketCommand(wire, budgets, upgrade, protocol, done), answer
-    protocol, answer = accept(headers, (TUNNEL_PROTOCOL, *CHANNEL_PROTOCOLS))
+    protocol, answer = accept(headers, (TUNNEL_PROTOCOL, *CHANNEL_PROTOCOLS), CHANNEL_PROTOCOLS[0])
     if protocol == TUNNEL_PROTOCOL:
         return StreamForward(wire, budgets, upgrade, done, is_tunnelled=True), answer
     if not upgrade.ports:

@@ -6,7 +6,7 @@ Source: RFC 6455.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -22,10 +22,11 @@ __all__ = ["WebSocket", "accept"]
 _VERSION: Final = "13"
 
 
-def accept(headers: Mapping[str, str], supported: Iterable[str]) -> tuple[str, bytes]:
+def accept(headers: Mapping[str, str], supported: Sequence[str], unnamed: str) -> tuple[str, bytes]:
     """The subprotocol of *supported* that the client prefers, and the answer that agrees to it.
 
-    A client that names none gets the first.
+    Args:
+        unnamed: What a client means that names none.
 
     Raises:
         BadRequest: It is no handshake, or nothing that it offers is supported.
@@ -34,10 +35,10 @@ def accept(headers: Mapping[str, str], supported: Iterable[str]) -> tuple[str, b
     if not key or headers.get("sec-websocket-version") != _VERSION:
         raise BadRequest(400, f"a WebSocket begins with a key and version {_VERSION}")
     offered = [one.strip() for one in headers.get("sec-websocket-protocol", "").split(",") if one.strip()]
-    known = list(supported)
-    chosen = next((one for one in offered if one in known), None) if offered else known[0]
+    chosen = next((one for one in offered if one in supported), None) if offered else unnamed
     if chosen is None:
-        raise BadRequest(400, f"none of the protocols {', '.join(offered)} is known: {', '.join(known)} are")
+        known = ", ".join(supported)
+        raise BadRequest(400, f"none of the protocols {', '.join(offered)} is known: {known} are")
     answer = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",

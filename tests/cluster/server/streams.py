@@ -49,7 +49,11 @@ class Pod:
         pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
         self._make("/api/v1/namespaces/default/pods", pod)
         path = "/api/v1/namespaces/default/pods/p"
-        running = {"phase": "Running", "containerStatuses": [{"name": "c", "ready": True}]}
+        running = {
+            "phase": "Running",
+            "conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")],
+            "containerStatuses": [{"name": "c", "ready": True}],
+        }
         merge = {"content-type": "application/merge-patch+json"}
         body = json.dumps({"status": running}).encode()
         answer = self.api.handle(Request("PATCH", f"{path}/status", headers=merge, body=body, user=ADMIN))

@@ -299,10 +299,11 @@ def test_what_is_no_stream_is_refused(server: HttpServer, connect: Any, extra: b
     assert client.is_ended()
 
 
-def test_channels_of_forwarded_ports(server: HttpServer, pod: Pod) -> None:
+@pytest.mark.parametrize("protocols", [("v4.channel.k8s.io",), ()], ids=["named", "unnamed"])
+def test_channels_of_forwarded_ports(server: HttpServer, pod: Pod, protocols: tuple[str, ...]) -> None:
     """Each port of the query has two channels that begin with its number; errors come on the second."""
     pod.ports[80] = echo
-    stream = _websocket(server, f"{_PATH}/portforward?ports=80&ports=81", "v4.channel.k8s.io")
+    stream = _websocket(server, f"{_PATH}/portforward?ports=80&ports=81", *protocols)
     stream.send(0, b"hello")
     got: dict[int, bytes] = {}
     while len(got.get(0, b"")) < 7 or len(got.get(3, b"")) < 3:
