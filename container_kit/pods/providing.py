@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from container_kit.containers.mounts import Mount
 from container_kit.containers.pod_places import PodPlaces
-from container_kit.errors import ContainerKitError, InvalidInput, NotFound
+from container_kit.errors import ContainerKitError, InvalidInput, KernelError, NotFound
 from container_kit.images import Image
 from container_kit.native.descriptors import open_path
+from container_kit.native.trees import mkdirs_beneath
 from container_kit.pods.seam import NotReady, Object, Provision
 from container_kit.pods.settings import expand, quantity
 
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalProvider"]
 
-_PULL = {"Always": "always", "IfNotPresent": "missing", "Never": "never"}
 _MODE = 0o644
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class LocalProvider:
@@ -54,7 +53,7 @@ class LocalProvider:
 
     def _image(self, pod: Pod, container: Object) -> Image:
         name = container.get("image") or ""
-        policy = container.get("imagePullPolicy") or _policy_for(name)
+        policy = container.get("imagePullPolicy") or "IfNotPresent"  # also for "latest": it may be made here
         try:
             if policy == "Never":
                 return Image.get(name, engine=pod.engine)
@@ -135,6 +134,8 @@ class LocalProvider:
         if claim is not None:
             read_only = read_only or bool(claim.get("readOnly"))
             return Mount.volume(claim["claimName"], target, read_only=read_only, subpath=part)
+        if "image" in volume:
+            return Mount.image(volume["image"].get("reference") or "", target, subpath=part)
         source = self._directory(pod, volume)
         if part and ".." in part.split("/"):
             raise NotReady("CreateContainerConfigError", f"subPath {part!r} must not contain '..'")
@@ -164,7 +165,9 @@ class LocalProvider:
         if "downwardAPI" in volume:
             return _downward(pod, volume["downwardAPI"])
         if "projected" not in volume:
-            known = "emptyDir, hostPath, configMap, secret, downwardAPI, projected and persistentVolumeClaim"
+            known = (
+                "emptyDir, hostPath, configMap, secret, downwardAPI, projected, image, persistentVolumeClaim"
+            )
             raise NotReady(
                 "CreateContainerConfigError",
                 f"volume {volume['name']!r} is none of those known here: {known}",
@@ -183,11 +186,6 @@ class LocalProvider:
         return {
             one["path"]: (data[one["key"]], one.get("mode") or mode) for one in items if one["key"] in data
         }
-
-
-def _policy_for(name: str) -> str:
-    last = name.rpartition("/")[2]
-    return "IfNotPresent" if "@" in name or (":" in last and not last.endswith(":latest")) else "Missing"
 
 
 def _present(pod: Pod, name: str) -> Image:
@@ -279,17 +277,9 @@ def _write_file(folder: str, path: str, data: bytes, mode: int) -> None:
 
 
 def _make_part(folder: str, part: str) -> None:
-    """Make the directory that a sub-path means, if there is none; no link of a container is followed."""
-    at = os.open(folder, _FOLDER)
-    try:
-        for name in [word for word in part.split("/") if word not in ("", ".")]:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o755, dir_fd=at)
-            try:
-                below = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
-            except OSError:
-                return  # a file, or a link, whose meaning is found when it is mounted, inside of the volume
-            os.close(at)
-            at = below
-    finally:
-        os.close(at)
+    """Make the directory that a sub-path means, if there is nothing; links lead only into the volume."""
+    with (
+        contextlib.suppress(KernelError),  # a file, which can be mounted just as well
+        open_path(folder, os.O_RDONLY | os.O_DIRECTORY) as root,
+    ):
+        os.close(mkdirs_beneath(root.fileno(), part))

@@ -134,6 +134,7 @@ def test_variables_and_files_of_a_pod(start: StartPod, tmp_path: Path) -> None:
     sources = [{"configMap": {"name": "c"}}, {"downwardAPI": {"items": [{"path": "labels", **labels}]}}]
     volumes = [
         {"name": "p", "projected": {"sources": sources}},
+        {"name": "img", "image": {"reference": "box", "pullPolicy": "Never"}},
         {"name": "h", "hostPath": {"path": str(tmp_path / "host"), "type": "Directory"}},
         {
             "name": "one",
@@ -156,6 +157,7 @@ def test_variables_and_files_of_a_pod(start: StartPod, tmp_path: Path) -> None:
     assert pod.exec("cat /p/b.txt /p/labels /one/deep/er /h/file /part", check=True).stdout == (
         'twoapp="shop"wordfrom the hostfrom the host'
     )
+    assert "bin" in pod.exec("ls /img", check=True).stdout.split()
 
 
 @pytest.mark.parametrize(
