@@ -179,7 +179,8 @@ def delete_collection(call: Call) -> Response:
     for record in matching(call.resource, snapshot.records, selected):
         each = Call(call.core, call.request, _of_one(call, record), call.resource, call.user)
         try:
-            found.append(remove(each, options, record))
+            remove(each, options, record)
+            found.append(record)
         except StatusError as error:
             if error.code != 404:
                 raise

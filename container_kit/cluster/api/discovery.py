@@ -79,11 +79,13 @@ class Discovery:
         if not self._registry.has_version(group, version):
             return None
         listed = [entry for each in self._registry.resources(group, version) for entry in _entries(each)]
+        if self._registry.has_builtin(group):
+            listed.sort(key=lambda entry: str(entry["name"]))
         document = {
             "kind": "APIResourceList",
             "apiVersion": "v1",
             "groupVersion": group_version(group, version),
-            "resources": sorted(listed, key=lambda entry: entry["name"]),
+            "resources": listed,
         }
         if not group:
             del document["apiVersion"]

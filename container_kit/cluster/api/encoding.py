@@ -128,6 +128,8 @@ def list_metadata(revision: int | str, continue_: str = "", remaining: int | Non
 
 def joined_list(resource: Resource, records: Iterable[Record], metadata: dict[str, Any]) -> bytes:
     """The list of these objects."""
+    if not resource.is_typed:
+        metadata = {"continue": "", **metadata}  # as who knows no types writes it
     kind = encode(resource.list_kind)
     start = b'{"kind":%s,"apiVersion":%s,"metadata":%s,"items":[' % (
         kind,

@@ -24,6 +24,7 @@ __all__ = ["OpenApi"]
 # Clients ask with an @, which is no character of a media type: Go would not read it in an answer.
 _V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_OF_EVERY_KIND = {"metadata.name", "metadata.namespace"}
 
 
 class _Page:
@@ -120,12 +121,15 @@ class OpenApi:
 def _version_maker(group: str, version: str, resources: list[Resource]) -> Callable[[], dict[str, Any]]:
     def make() -> dict[str, Any]:
         from container_kit.cluster.schema.openapi.documents import version_document
-        from container_kit.cluster.schema.openapi.published import published_type
+        from container_kit.cluster.schema.openapi.published import custom_document, published_type
 
         types: dict[str, Any] = {}
         for resource in resources:
             if not resource.is_typed:
-                types |= published_type(resource, resource.schema.spec if resource.schema else {})
+                fields = sorted(resource.shown.field_labels - _OF_EVERY_KIND)
+                types |= published_type(resource, resource.schema.spec, fields)
+        if types:
+            return custom_document(resources, types)
         return version_document(group, version, resources, types)
 
     return make

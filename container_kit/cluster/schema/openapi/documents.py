@@ -24,7 +24,7 @@ from container_kit.cluster.schema.openapi.operations import (
 )
 from container_kit.cluster.schema.openapi.types import META, REF, Json, facts, type_v3
 
-__all__ = ["discovery_document", "group_document", "other_documents", "version_document"]
+__all__ = ["discovery_document", "document", "group_document", "other_documents", "version_document"]
 
 
 def version_document(
@@ -41,27 +41,27 @@ def version_document(
     paths = {f"{api_versions(group)}/{version}/": _discovery(group, version, "APIResourceList")}
     for resource in resources:
         paths.update(Operations(resource).paths())
-    return _document(paths, types or {})
+    return document(paths, types or {})
 
 
 def group_document(group: str) -> Json:
     """The document of a group: there is only what discovery answers."""
     path = f"{api_versions(group)}/"
-    return _document({path: _discovery(group, "", "APIGroup" if group else "APIVersions")}, {})
+    return document({path: _discovery(group, "", "APIGroup" if group else "APIVersions")}, {})
 
 
 def discovery_document() -> Json:
     """The document of ``/apis``."""
     operation = _operation("get available API versions", "getAPIVersions", ["apis"], "APIGroupList")
-    return _document({"/apis/": {"get": operation}}, {})
+    return document({"/apis/": {"get": operation}}, {})
 
 
 def other_documents() -> dict[str, Json]:
     """The documents of paths that belong to no group, by their place in the index, such as ``version``."""
-    found = {name: _document(paths, {}) for name, paths in facts()["others"].items()}
-    for document in found.values():
-        if not document["components"]["schemas"]:
-            del document["components"]["schemas"]
+    found = {name: document(paths, {}) for name, paths in facts()["others"].items()}
+    for made in found.values():
+        if not made["components"]["schemas"]:
+            del made["components"]["schemas"]
     return found
 
 
@@ -78,7 +78,7 @@ def _operation(text: str, identifier: str, tags: list[str], kind: str) -> Json:
     return {"tags": tags, "description": text, "operationId": identifier, "responses": responses}
 
 
-def _document(paths: Json, types: Json) -> Json:
+def document(paths: Json, types: Json) -> Json:
     """A whole document, with every type that its operations lead to."""
     schemas: Json = {}
     wanted = sorted(set(_references(paths)))

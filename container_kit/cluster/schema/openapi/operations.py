@@ -6,14 +6,14 @@ Source: the OpenAPI documents of a 1.32 API server.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Protocol
 
-from container_kit.cluster.schema.definitions import definition_names
 from container_kit.cluster.schema.openapi.parameters import in_order, parameter, shared_parameter
 from container_kit.cluster.schema.openapi.types import META, REF, Json, facts, kind_names
 
 __all__ = [
+    "LISTING",
+    "PATCHES",
     "PLAIN",
     "UNAUTHORIZED",
     "Operations",
@@ -35,13 +35,13 @@ _WATCHED = (
     "application/vnd.kubernetes.protobuf;stream=watch",
     "application/yaml",
 )
-_PATCHES = (
+PATCHES = (
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
-_LISTING = (
+LISTING = (
     "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
     "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch",
 )  # fmt: skip
@@ -50,7 +50,7 @@ _DELETING = (
     "dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential", "orphanDependents",
     "propagationPolicy",
 )  # fmt: skip
-_DELETING_MANY = tuple(sorted({*_LISTING, *_DELETING} - {"allowWatchBookmarks", "watch"}))
+_DELETING_MANY = tuple(sorted({*LISTING, *_DELETING} - {"allowWatchBookmarks", "watch"}))
 _LOG = (
     "get:container", "follow", "insecureSkipTLSVerifyBackend", "limitBytes", "pretty", "previous",
     "sinceSeconds", "stream", "tailLines", "timestamps",
@@ -66,11 +66,6 @@ _CONNECT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _WATCH_LIST = "deprecated: use the 'watch' parameter with a list operation instead"
 UNAUTHORIZED = {"401": {"description": "Unauthorized"}}
-
-
-@cache
-def _published() -> frozenset[str]:
-    return frozenset(definition_names())
 
 
 class ServedSubresource(Protocol):
@@ -139,6 +134,14 @@ def _content(schema: str, media_types: Iterable[str]) -> Json:
 class Operations:
     """All operations on one resource."""
 
+    _plain: tuple[str, ...] = PLAIN
+    _watched: tuple[str, ...] = _WATCHED
+    _bodies: tuple[str, ...] = ("*/*",)
+    _patches: tuple[str, ...] = PATCHES
+    _reading: tuple[str, ...] = ()
+    _deleting_many: tuple[str, ...] = _DELETING_MANY
+    _patched_codes: tuple[str, ...] = ("200", "201")
+
     def __init__(self, resource: Served) -> None:
         self._resource = resource
         self._title = title(resource.group, resource.version)
@@ -174,7 +177,7 @@ class Operations:
         verbs, kind = self._resource.verbs, self._resource.kind
         operations = {}
         if "list" in verbs:
-            operations["get"] = self._list(f"Namespaced{kind}" if self._namespace else kind, _LISTING)
+            operations["get"] = self._list(f"Namespaced{kind}" if self._namespace else kind, LISTING)
         if "create" in verbs:
             operations["post"] = self._write("post", "create", f"create {_an(kind)}", self._schema)
         if "deletecollection" in verbs:
@@ -182,41 +185,44 @@ class Operations:
                 "deletecollection",
                 f"delete{self._title}Collection{self._scoped(kind)}",
                 f"delete collection of {kind}",
-                _DELETING_MANY,
-                {"200": answer("OK", META + "Status", PLAIN)},
-                {"content": _content(META + "DeleteOptions", ("*/*",))},
+                self._deleting_many,
+                {"200": answer("OK", META + "Status", self._plain)},
+                self._body_of_deleting_many(),
             )
         return self._lifted(operations, (*self._scope(False), "pretty"))
+
+    def _body_of_deleting_many(self) -> Json | None:
+        return {"content": _content(META + "DeleteOptions", self._bodies)}
 
     def _scoped(self, kind: str) -> str:
         return f"Namespaced{kind}" if self._namespace else kind
 
     def _list(self, name: str, parameters: tuple[str, ...]) -> Json:
-        watched = "watch" in self._resource.verbs
-        text = f"list {'or watch ' if watched else ''}objects of kind {self._resource.kind}"
-        responses = {"200": answer("OK", self._list_schema, _WATCHED)}
+        text = f"list {self._or_watch()}objects of kind {self._resource.kind}"
+        responses = {"200": answer("OK", self._list_schema, self._watched)}
         return self._operation("list", f"list{self._title}{name}", text, parameters, responses)
+
+    def _or_watch(self) -> str:
+        return "or watch " if "watch" in self._resource.verbs else ""
 
     def _item(self) -> Json:
         verbs, kind = self._resource.verbs, self._resource.kind
         operations = self._reads_and_writes(verbs, kind, "", self._schema)
         if "delete" in verbs:
             returned = self._resource.plural in facts()["returned_when_deleted"]
-            schema = self._schema if returned and not self._is_custom else META + "Status"
-            responses = {code: answer(text, schema, PLAIN) for code, text in _DONE.items() if code != "201"}
+            schema = self._schema if returned else META + "Status"
+            responses = {
+                code: answer(text, schema, self._plain) for code, text in _DONE.items() if code != "201"
+            }
             operations["delete"] = self._operation(
                 "delete",
                 f"delete{self._title}{self._scoped(kind)}",
                 f"delete {_an(kind)}",
                 _DELETING,
                 responses,
-                {"content": _content(META + "DeleteOptions", ("*/*",))},
+                {"content": _content(META + "DeleteOptions", self._bodies)},
             )
         return self._lifted(operations, (*self._scope(True), "pretty"))
-
-    @property
-    def _is_custom(self) -> bool:
-        return self._schema not in _published()
 
     def _reads_and_writes(self, verbs: Iterable[str], kind: str, part: str, schema: str) -> Json:
         of = f"{part} of " if part else ""
@@ -227,8 +233,8 @@ class Operations:
                 "get",
                 f"read{self._title}{name}",
                 f"read {of}the specified {kind}",
-                (),
-                {"200": answer("OK", schema, PLAIN)},
+                self._reading,
+                {"200": answer("OK", schema, self._plain)},
             )
         if "update" in verbs:
             operations["put"] = self._write(
@@ -245,19 +251,18 @@ class Operations:
             f"{verb}{self._title}{name or self._scoped(self._resource.kind)}",
             text,
             _WRITING,
-            {code: answer(_DONE[code], schema, PLAIN) for code in codes},
-            {"content": _content(schema, ("*/*",)), "required": True},
+            {code: answer(_DONE[code], schema, self._plain) for code in codes},
+            {"content": _content(schema, self._bodies), "required": True},
         )
 
     def _patch(self, text: str, schema: str, name: str) -> Json:
-        media_types = _PATCHES[:3] if self._is_custom else _PATCHES
         return self._operation(
             "patch",
             f"patch{self._title}{name}",
             text,
             ("dryRun", "patch:fieldManager", "fieldValidation", "force"),
-            {code: answer(_DONE[code], schema, PLAIN) for code in ("200", "201")},
-            {"content": _content(META + "Patch", media_types), "required": True},
+            {code: answer(_DONE[code], schema, self._plain) for code in self._patched_codes},
+            {"content": _content(META + "Patch", self._patches), "required": True},
         )
 
     def _everywhere(self) -> Json:
@@ -266,7 +271,7 @@ class Operations:
             return {}
         operation = self._list(f"{self._resource.kind}ForAllNamespaces", ())
         path = f"{self._root}/{self._resource.plural}"
-        return {path: self._lifted({"get": operation}, in_order((*_LISTING, "pretty")))}
+        return {path: self._lifted({"get": operation}, in_order((*LISTING, "pretty")))}
 
     def _watches(self) -> Json:
         """The old way to watch: paths of their own."""
@@ -290,10 +295,10 @@ class Operations:
         return found
 
     def _watch(self, action: str, name: str, text: str, item: bool | None) -> Json:
-        responses = {"200": answer("OK", META + "WatchEvent", _WATCHED)}
+        responses = {"200": answer("OK", META + "WatchEvent", self._watched)}
         operation = self._operation(action, f"watch{self._title}{name}", text, (), responses)
         scope = () if item is None else self._scope(item)
-        return self._lifted({"get": operation}, in_order((*_LISTING, "pretty", *scope)))
+        return self._lifted({"get": operation}, in_order((*LISTING, "pretty", *scope)))
 
     def _subresource(self, item: str, name: str, subresource: ServedSubresource) -> Json:
         if name in _CONNECT:
@@ -303,20 +308,27 @@ class Operations:
         schema = "string" if name == "log" else kind_names().get(gvk) or type_name(*gvk)
         operations = self._reads_and_writes(subresource.verbs, kind, name, schema)
         if name == "log":
-            operations["get"]["responses"]["200"]["content"] = _content("string", (*PLAIN, "text/plain"))
+            operations["get"]["responses"]["200"]["content"] = _content(
+                "string", (*self._plain, "text/plain")
+            )
         if "create" in subresource.verbs:
             part = name[:1].upper() + name[1:]
             operations["post"] = self._write(
                 "post", "create", f"create {name} of {_an(kind)}", schema, self._scoped(kind) + part
             )
-        if name != "log" and gvk != (self._resource.group, self._resource.version, kind):
+        if name != "log":
             for operation in operations.values():
-                operation["x-kubernetes-group-version-kind"] = _gvk(*gvk)
+                operation["x-kubernetes-group-version-kind"] = self._kind_of_part(gvk)
         extra = _LOG if name == "log" else ("pretty",)
         shared = in_order((*self._scope(True), *extra))
         return {
-            f"{item}/{name}": self._lifted(operations, shared, kind if name == "log" else subresource.kind)
+            f"{item}/{name}": self._lifted(
+                operations, shared, kind if name == "log" else self._kind_of_part(gvk)["kind"]
+            )
         }
+
+    def _kind_of_part(self, gvk: tuple[str, str, str]) -> Json:
+        return _gvk(*gvk)
 
     def _connections(self, item: str, name: str, subresource: ServedSubresource) -> Json:
         methods, parameters = _CONNECT[name]

@@ -1,16 +1,20 @@
-"""Custom types as OpenAPI documents show them: with what every object has, and lists of them.
+"""Custom resources in OpenAPI documents: types with what every object has, lists of them, and operations.
+
+What is told of operations on them is a little less than of built-in ones.
 
 Source: apiextensions, the builder of OpenAPI documents for CustomResourceDefinitions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from container_kit.cluster.schema.openapi.operations import type_name
+from container_kit.cluster.schema.openapi.documents import document
+from container_kit.cluster.schema.openapi.operations import LISTING, PATCHES, Operations, Served, type_name
 from container_kit.cluster.schema.openapi.types import META, REF, Json, type_v3
 
-__all__ = ["Named", "published_type"]
+__all__ = ["Named", "custom_document", "published_type"]
 
 
 class Named(Protocol):
@@ -26,18 +30,56 @@ class Named(Protocol):
     def list_kind(self) -> str: ...
 
 
-def published_type(resource: Named, spec: Any) -> dict[str, Json]:
+class _CustomOperations(Operations):
+    """Operations on a custom resource: no protobuf, no strategic merge patch, no old ways to watch."""
+
+    _plain = ("application/json", "application/yaml")
+    _watched = _plain
+    _bodies = _plain
+    _patches = PATCHES[:3]
+    _reading = ("resourceVersion",)
+    _patched_codes = ("200",)
+    _deleting_many = LISTING
+
+    def _watches(self) -> Json:
+        return {}
+
+    def _or_watch(self) -> str:
+        return ""
+
+    def _body_of_deleting_many(self) -> None:
+        return None
+
+    def _kind_of_part(self, gvk: tuple[str, str, str]) -> Json:
+        resource = self._resource
+        return {"group": resource.group, "version": resource.version, "kind": resource.kind}
+
+
+def custom_document(resources: Iterable[Served], types: Json) -> Json:
+    """The document of a group and version of custom resources; *types* has their definitions."""
+    paths: Json = {}
+    for resource in resources:
+        paths.update(_CustomOperations(resource).paths())
+    made = document(paths, types)
+    del made["components"]["securitySchemes"]
+    return {**made, "info": {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}}
+
+
+def published_type(resource: Named, spec: Any, selectable: Iterable[str] = ()) -> dict[str, Json]:
     """The definitions of a custom kind and of its list, by name.
 
     Args:
         resource: The kind.
         spec: Its OpenAPI schema, as the CRD has it.
+        selectable: The fields by which it can be selected.
     """
+    fields = [{"fieldPath": field} for field in selectable]
+    more = {"x-kubernetes-selectable-fields": fields} if fields else {}
     name = type_name(resource.group, resource.version, resource.kind)
     list_kind = resource.list_kind or f"{resource.kind}List"
     return {
-        name: _object_type(resource, spec),
-        type_name(resource.group, resource.version, list_kind): _list_type(resource, list_kind, name),
+        name: _object_type(resource, spec) | more,
+        type_name(resource.group, resource.version, list_kind): _list_type(resource, list_kind, name) | more,
     }
 
 

@@ -9,6 +9,7 @@ from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import Request, User
 from container_kit.cluster.store import MemoryStore
 from tests.cluster.api.webhook import serving_webhook
+from tests.cluster.schema.recorded import read_recorded
 
 _ADMIN = User("admin", ("system:masters",))
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -394,3 +395,20 @@ def test_a_webhook_that_misbehaves_is_an_error(server: _Server, change: Any) -> 
             status == 500 and "conversion webhook for x.example.com, Kind=Widget failed" in refused["message"]
         )
         assert server.ask("GET", f"{_WIDGETS}/w")[0] == 200
+
+
+def test_the_openapi_document_of_a_definition() -> None:
+    """It is the recorded one, word for word, but for the kinds that share the options of deletions."""
+    steps = next(c for c in read_recorded("exchanges/crd.json.gz")["cases"] if c["id"] == "subresources")[
+        "steps"
+    ]
+    server = _Server()
+    server.ask("POST", _CRDS, steps[0]["request"]["body"])
+    step = next(step for step in steps if step["request"]["path"].startswith("/openapi/"))
+
+    _, made = server.ask("GET", step["request"]["path"])
+    recorded = step["response"]["body"]
+    for document in (made, recorded):
+        options = document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]
+        del options["x-kubernetes-group-version-kind"]
+    assert made == recorded
