@@ -16,6 +16,7 @@ from container_kit.cluster.controllers.services import (
 )
 from container_kit.cluster.controllers.volumes import (
     ClaimProtection,
+    EphemeralVolumes,
     LocalProvisioner,
     VolumeBinder,
     VolumeProtection,
@@ -42,6 +43,7 @@ def add_infrastructure_controllers(manager: Manager, sign: Sign, volumes_directo
         VolumeBinder(manager),
         LocalProvisioner(manager, volumes_directory),
         ClaimProtection(manager),
+        EphemeralVolumes(manager),
         VolumeProtection(manager),
         HorizontalPodAutoscaler(manager),
         ClusterRoleAggregation(manager),

@@ -147,6 +147,26 @@ def test_the_default_class_makes_directories_and_removes_them(world: World, tmp_
     assert world.client.list("persistentvolumes").items == []
 
 
+def test_a_pod_may_bring_its_own_volume(world: World) -> None:
+    """The claim is made for it, bound where it runs, and its own; one of somebody else is left alone."""
+    template = {"metadata": {"labels": {"mine": "yes"}}, "spec": _claim(storage_class="standard")["spec"]}
+    pod = _pod()
+    pod["spec"]["volumes"] = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
+    world.client.create(pod)
+    world.run(2)
+    claim = world.get("persistentvolumeclaims", "p-scratch")
+    assert claim["metadata"]["labels"] == {"mine": "yes"}
+    assert claim["metadata"]["ownerReferences"][0]["uid"] == world.get("pods", "p")["metadata"]["uid"]
+    assert (claim["status"]["phase"], world.get("pods", "p")["status"]["phase"]) == ("Bound", "Running")
+
+    other = {**pod, "metadata": {"name": "q"}}
+    world.client.create(_claim(name="q-scratch"))
+    world.client.create(other)
+    world.run(2)
+    assert "nodeName" not in world.get("pods", "q")["spec"]
+    assert "ConflictingClaim" in {reason for reason, _ in world.events("Pod/q")}
+
+
 def test_a_claim_in_use_stays_until_its_pod_is_gone(world: World) -> None:
     world.client.create(_volume("pv"))
     claim = _claim()
