@@ -6,9 +6,10 @@ connection away.  While it goes on, requests that the client has sent ahead wait
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from container_kit.cluster.api.messages import LineBody, Response, Upgrade, WatchBody
@@ -32,10 +33,13 @@ class Service(Protocol):
         """Look at a head before its body is read; raises `BadRequest`."""
 
     def answer(self, head: Head) -> Response:
-        """The answer, whatever happens."""
+        """The answer at once, whatever happens."""
 
     def is_slow(self, head: Head) -> bool:
-        """Whether the answer may take long, so that it has to be made in a thread."""
+        """Whether the answer may take long, as it waits for others."""
+
+    def answer_later(self, head: Head, deliver: Callable[[Response], None]) -> None:
+        """Have it made in a thread; *deliver* is called with it in the loop."""
 
     def opened(self, connection: Connection) -> None:
         """Its handshake is done."""
@@ -135,20 +139,15 @@ class Connection:
             self._is_busy, self.deadline = True, None
             head.behind = behind if not self._waiting else b""
             if self._service.is_slow(head):
-                threading.Thread(target=self._answer_in_thread, args=(head,), name="ck-api-slow").start()
+                self._service.answer_later(head, partial(self._deliver_late, head))
             else:
                 self._deliver(head, self._service.answer(head))
         if not self._is_busy:
             self.wire.resume()
 
-    def _answer_in_thread(self, head: Head) -> None:
-        response = self._service.answer(head)
-
-        def deliver() -> None:
-            self._deliver(head, response)
-            self._serve_waiting()
-
-        self.wire.loop.call(deliver)
+    def _deliver_late(self, head: Head, response: Response) -> None:
+        self._deliver(head, response)
+        self._serve_waiting()
 
     def _deliver(self, head: Head, response: Response) -> None:
         body = response.body

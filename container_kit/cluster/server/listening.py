@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -79,6 +80,7 @@ class HttpServer:
         self._shaking: dict[Connection, float] = {}  # since when
         self._most_connections = 0  # since memory was given back
         self._is_sweeping = self._is_closed = False
+        self._threads = 0  # with answers that wait for others
         self._listener = _listen(address)
         self._path = address if isinstance(address, str) else ""
         self.loop = Loop()
@@ -135,6 +137,25 @@ class HttpServer:
             sys.excepthook(type(error), error, error.__traceback__)
             what = f"{head.request.method} {head.request.path} failed: {error}"
             return Response(500, {"Content-Type": "application/json"}, status_body(500, what))
+
+    def answer_later(self, head: Head, deliver: Callable[[Response], None]) -> None:
+        def work() -> None:
+            response = self.answer(head)
+            self.loop.call(lambda: done(response))
+
+        def done(response: Response) -> None:
+            self._threads -= 1
+            deliver(response)
+
+        if self._threads >= self.budgets.threads:
+            headers = {"Content-Type": "application/json", "Retry-After": "1"}
+            body = status_body(
+                429, f"{self._threads} requests wait for others already; please try again later"
+            )
+            deliver(Response(429, headers, body))
+            return
+        self._threads += 1
+        threading.Thread(target=work, name="ck-api-slow", daemon=True).start()
 
     def is_slow(self, head: Head) -> bool:
         return self._application.is_slow(head.request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 import select
+import sys
 import threading
 import time
 from collections import deque
@@ -100,12 +101,15 @@ class Loop:
             for fd, events in ready:
                 handler = self._handlers.get(fd)
                 if handler is not None:
-                    handler(events)
+                    try:
+                        handler(events)
+                    except Exception:
+                        self._report()
                 elif fd == self._wake:
                     os.eventfd_read(self._wake)
             self._run_timers()
             for _ in range(len(self._calls)):  # what these ask for comes after the descriptors' turn
-                self._calls.popleft()()
+                self._run_one(self._calls.popleft())
 
     def close(self) -> None:
         """Give the descriptors back; the loop does not run any more."""
@@ -128,4 +132,17 @@ class Loop:
         while self._timers and self._timers[0][0] <= now:
             function = heapq.heappop(self._timers)[2].function
             if function is not None:
-                function()
+                self._run_one(function)
+
+    def _run_one(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception:
+            self._report()
+
+    @staticmethod
+    def _report() -> None:
+        """What goes wrong for one connection is told as an error of a thread is, and ends no other one."""
+        kind, error, trace = sys.exc_info()
+        if kind is not None and error is not None:
+            sys.excepthook(kind, error, trace)

@@ -212,13 +212,17 @@ class Wire:
             self._read()  # the first request often comes with the end of the handshake
 
     def _ready(self, events: int) -> None:
-        if events & WRITE:
-            self._flush()
-        if events & (READ | _ENDED) and not self.is_closed:
-            if self._wants_reading:
-                self._read()
-            elif events & _ENDED:
-                self._break()
+        try:
+            if events & WRITE:
+                self._flush()
+            if events & (READ | _ENDED) and not self.is_closed:
+                if self._wants_reading:
+                    self._read()
+                elif events & _ENDED:
+                    self._break()
+        except BaseException:
+            self._break()  # whoever reads has failed, so nobody does from now on
+            raise
 
     def _read(self) -> None:
         while self._wants_reading and not self.is_closed:

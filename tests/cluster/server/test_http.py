@@ -169,6 +169,46 @@ def test_slow_answers_hold_up_nobody_else(serve: Any, connect: Any) -> None:
     assert [client.answer()[2] for _ in range(2)] == [b"/slow", b"/next"]
 
 
+def test_too_many_slow_answers_are_refused(serve: Any, connect: Any) -> None:
+    """When as many answers wait as may, a further client is told to come back, and later is served."""
+    may_go = threading.Event()
+
+    def answer(request: Request) -> Response:
+        assert may_go.wait(30)
+        return ok(request)
+
+    server, _ = serve(answer, is_slow=lambda _: True, budgets=Budgets(threads=2))
+    waiting = [connect(server) for _ in range(2)]
+    for client in waiting:
+        client.send(_GET)
+    while server._threads < 2:
+        time.sleep(0.01)
+    late = connect(server)
+    refused = late.ask(_GET)
+    assert refused[0] == 429
+    assert refused[1]["retry-after"] == "1"
+    assert json.loads(refused[2])["reason"] == "TooManyRequests"
+    may_go.set()
+    assert [client.answer()[0] for client in waiting] == [200, 200]
+    assert late.ask(_GET)[0] == 200
+
+
+def test_a_failing_reader_ends_its_own_connection(serve: Any, connect: Any, capsys: Any) -> None:
+    """An error of the server itself, in the middle of one connection, is reported and ends that one only."""
+
+    def admit(request: Request) -> None:
+        if request.path == "/bad":
+            raise ValueError("nobody thought of this")
+
+    server, _ = serve(ok, admit=admit)
+    good, bad = connect(server), connect(server)
+    assert good.ask(_GET)[0] == 200
+    bad.send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert bad.is_ended()
+    assert good.ask(_GET)[0] == 200
+    assert "HttpParserCallbackError" in capsys.readouterr().err
+
+
 def test_a_refused_head_needs_no_body(serve: Any, connect: Any) -> None:
     """Who has no right is told before the body is read, and what was sent after it is nobody's request."""
 
