@@ -21,7 +21,7 @@ class Budgets:
             a second have to go; four times as many are never kept.
         handshake_s, head_s, body_s: Time for a handshake, a request's head, and its body.
         idle_s: Time that a connection may have no request.
-        threads: Requests that wait for others (webhooks, aggregated APIs, proxies); more are told to come back.
+        threads: Requests that wait for others (webhooks, proxies); more are told to come back.
         watch_events: Events that wait for one slow watcher, before its watch is ended.
         stream_bytes: Bytes that wait in each direction of exec, attach, port-forward and logs.
     """

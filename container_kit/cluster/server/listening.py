@@ -148,11 +148,8 @@ class HttpServer:
             deliver(response)
 
         if self._threads >= self.budgets.threads:
-            headers = {"Content-Type": "application/json", "Retry-After": "1"}
-            body = status_body(
-                429, f"{self._threads} requests wait for others already; please try again later"
-            )
-            deliver(Response(429, headers, body))
+            body = status_body(429, f"{self._threads} requests wait for others already; try again later")
+            deliver(Response(429, {"Content-Type": "application/json", "Retry-After": "1"}, body))
             return
         self._threads += 1
         threading.Thread(target=work, name="ck-api-slow", daemon=True).start()
