@@ -6,7 +6,9 @@ then.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -20,7 +22,7 @@ from container_kit.cluster.node.lookup import ClientLookup
 from container_kit.cluster.node.projection import PROJECTED
 from container_kit.containers.mounts import Mount
 from container_kit.errors import ContainerKitError, KernelError
-from container_kit.native.trees import mkdirs_beneath
+from container_kit.native.trees import mkdirs_beneath, open_beneath
 from container_kit.pods.seam import NotReady, Provision
 
 __all__ = ["Provisioner", "mounts_of"]
@@ -131,14 +133,29 @@ def _subpath(wish: Object, env: Mapping[str, str]) -> str:
 
 
 def _make_subpath(path: str, subpath: str) -> None:
-    """Make what is missing of a sub-path, inside of the volume whatever its links say (CVE-2021-25741)."""
+    """Make what is missing of a sub-path, inside of the volume whatever its links say (CVE-2021-25741).
+
+    What is made is as open as the volume, since it is for the same users.
+    """
     if not os.path.isdir(path):
         return
     root = os.open(path, os.O_PATH | os.O_DIRECTORY)
     try:
-        os.close(mkdirs_beneath(root, subpath))
-    except KernelError as error:
-        if error.errno not in (17, 20):  # a file is there: it is what is meant
-            raise
+        mode, parts = stat.S_IMODE(os.fstat(root).st_mode), subpath.split("/")
+        for count in range(1, len(parts) + 1):
+            _make_directory(root, "/".join(parts[:count]), mode)
     finally:
         os.close(root)
+
+
+def _make_directory(root: int, path: str, mode: int) -> None:
+    try:
+        os.close(open_beneath(root, path, os.O_PATH))
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        made = mkdirs_beneath(root, path)
+        try:
+            os.chmod(f"/proc/self/fd/{made}", mode)
+        finally:
+            os.close(made)
