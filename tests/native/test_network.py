@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from container_kit.errors import KernelError, LimitExceeded
 from container_kit.native._binding import ffi, lib
 from container_kit.native.descriptors import open_path
-from container_kit.native.namespaces import NetworkNamespace, new_network
+from container_kit.native.namespaces import NetworkNamespace, new_network, shared_namespaces
 from container_kit.native.network import (
     add_pair,
     configure,
@@ -292,3 +292,25 @@ def test_a_user_with_as_many_as_it_may_is_told() -> None:
     full = _user_namespace("echo 0 > /proc/sys/user/max_net_namespaces")
     with full as user, pytest.raises(LimitExceeded, match=r"user\.max_net_namespaces"):
         new_network(user)
+
+
+def test_ipc_and_uts_namespaces_for_several_containers() -> None:
+    """They are others than the caller's, which stays where it is, and go with their objects."""
+    before, children = len(os.listdir("/proc/self/fd")), _children()
+    own = {kind: os.stat(f"/proc/thread-self/ns/{kind}").st_ino for kind in ("ipc", "uts")}
+    for kind, held in zip(own, shared_namespaces(), strict=True):
+        assert os.fstat(held.fileno()).st_ino != own[kind] == os.stat(f"/proc/thread-self/ns/{kind}").st_ino
+    del held
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert _children() <= children
+
+
+def test_shared_namespaces_of_a_user_namespace() -> None:
+    """Owned by another user namespace, whose limits count: where it may have none, that is an error."""
+    with _user_namespace() as user:
+        ipc, uts = shared_namespaces(user)
+        assert ipc.fileno() != uts.fileno()
+    full = _user_namespace("echo 0 > /proc/sys/user/max_uts_namespaces")
+    with full as user, pytest.raises(KernelError):
+        shared_namespaces(user)
