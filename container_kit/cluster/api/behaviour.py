@@ -59,6 +59,10 @@ _RETURNED = frozenset(
         "resourcequotas",
         "persistentvolumes",
         "persistentvolumeclaims",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
     )
 )
 
