@@ -15,6 +15,7 @@ from container_kit.cluster.api.admission.pods import (
     RuntimeClass,
     TaintNodesByCondition,
 )
+from container_kit.cluster.api.admission.policies import ValidatingAdmissionPolicy
 from container_kit.cluster.api.admission.quota import ResourceQuota
 from container_kit.cluster.api.admission.service_accounts import ServiceAccount
 from container_kit.cluster.api.admission.storage import (
@@ -23,6 +24,7 @@ from container_kit.cluster.api.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from container_kit.cluster.api.admission.webhooks import MutatingWebhook, ValidatingWebhook
 from container_kit.cluster.api.core import Core
 from container_kit.cluster.api.messages import User
 from container_kit.cluster.api.plugins import Plugin
@@ -58,5 +60,8 @@ def default_plugins(core: Core, may_sign: MaySign = _everybody) -> list[Plugin]:
         CertificateRights(may_sign),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
+        MutatingWebhook(),
+        ValidatingAdmissionPolicy(core.registry),
+        ValidatingWebhook(),
         ResourceQuota(core.store, core.clock),
     ]
