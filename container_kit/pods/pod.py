@@ -208,6 +208,7 @@ class Pod:
             if not record.outcome and not world.join_living():
                 world.take_back()
                 world.make()
+            _remove_strays(engine, record)
             return cls._supervised(world, provider, observer, times)
         except BaseException:
             world.let_go_of_lock()
@@ -529,6 +530,13 @@ def _with_uid(manifest: Mapping[str, Any]) -> PodSpec:
     if spec.uid:
         return spec
     return PodSpec.of({**manifest, "metadata": {**manifest["metadata"], "uid": str(uuid.uuid4())}})
+
+
+def _remove_strays(engine: Engine, record: PodRecord) -> None:
+    """Remove containers that were being started when the pod's supervisor was killed: nobody knows of them."""
+    notes = record.containers.values()
+    known = {note.id for note in notes} | {note.previous for note in notes}
+    close_all(engine, [one for one in member_ids(engine, record.id) if one not in known])
 
 
 def _is(runner: Runner, condition: str) -> bool:

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 
 from container_kit.containers.engine import Engine
-from container_kit.containers.pod_places import member_ids
+from container_kit.containers.pod_places import PodPlaces, member_ids
 from container_kit.errors import WrongState
 from container_kit.pods import Pod
+from container_kit.pods.record import read_pod_record, write_pod_record
 from tests.pods.conftest import PATIENCE_S, Notes, StartPod, pod_of, sh, statuses, until
 
 
@@ -119,6 +121,21 @@ def test_after_all_has_ended_a_pod_begins_anew(start: StartPod, engine: Engine) 
     until(lambda: statuses(again)["c0"]["restartCount"] == 1)
     assert again.exec("cat /work/times", "c0", check=True).stdout == "x\nx\n"
     assert statuses(again)["done"]["restartCount"] == 0
+
+
+def test_a_container_that_nobody_wrote_down_is_replaced(start: StartPod, engine: Engine) -> None:
+    """One that was just started when the agent was killed is removed, so that no container runs twice."""
+    pod = start(pod_of({}, {}), owned=False)
+    pod.wait(timeout=PATIENCE_S)
+    pod.close()
+    directory = PodPlaces(engine.root, pod.id).directory
+    record = read_pod_record(directory)
+    forgotten = record.containers["c1"].id
+    write_pod_record(directory, attrs.evolve(record, containers={"c0": record.containers["c0"]}))
+    again = Pod.adopt(pod.id, engine=engine)
+    again.wait(timeout=PATIENCE_S)
+    assert forgotten not in [one.id for one in engine.containers(all=True)]
+    assert len(list(member_ids(engine, pod.id))) == 2
 
 
 def test_closing_an_engine_ends_its_pods(stocked_root: Path, tmp_path: Path) -> None:
