@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from celpy import celtypes
 
 from container_kit.cluster.meta import quantity
+from container_kit.cluster.schema.patterns import compiled
 
 __all__ = ["FUNCTIONS"]
 
@@ -162,12 +163,12 @@ def _shown(value: Any) -> str:
 
 
 def _find(text: Any, pattern: Any) -> Any:
-    match = re.search(pattern, text)
+    match = compiled(str(pattern)).search(str(text))
     return _Text(match[0] if match else "")
 
 
 def _find_all(text: Any, pattern: Any, most: Any = -1) -> Any:
-    found = [match[0] for match in re.finditer(pattern, text)]
+    found = [match[0] for match in compiled(str(pattern)).finditer(str(text))]
     return _texts(found if most < 0 else found[:most])
 
 

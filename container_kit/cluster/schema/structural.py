@@ -8,7 +8,6 @@ Source: Kubernetes, "Extend the Kubernetes API with CustomResourceDefinitions"; 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from container_kit.cluster.schema.definitions import schema_named
 from container_kit.cluster.schema.formats import is_of_format
 from container_kit.cluster.schema.nodes import Schema
 from container_kit.cluster.schema.patches import copied
+from container_kit.cluster.schema.patterns import compiled
 
 __all__ = ["complete", "json_type", "unknown_fields", "validate_custom"]
 
@@ -198,7 +198,7 @@ def _string(value: str, schema: Schema, path: str) -> list[FieldError]:
     if (shortest := spec.get("minLength")) is not None and len(value) < shortest:
         return [_invalid(path, value, f"should be at least {shortest} chars long")]
     pattern = spec.get("pattern")
-    if pattern and not re.search(pattern, value):
+    if pattern and not compiled(pattern).search(value):
         return [_invalid(path, value, f"should match '{pattern}'")]
     form = spec.get("format")
     if form and not is_of_format(form, value):

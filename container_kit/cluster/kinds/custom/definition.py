@@ -5,7 +5,6 @@ Source: apiextensions-apiserver, registry/customresourcedefinition and its valid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from container_kit.cluster.kinds.strategy import Context, Strategy
 from container_kit.cluster.meta import FieldError, Object, copy_of, name_of, set_condition
 from container_kit.cluster.meta.names import dns1035_label_problems, dns1123_subdomain_problems
 from container_kit.cluster.schema import go_form, schema_of
+from container_kit.cluster.schema.patterns import PatternError, compiled
 
 __all__ = ["FINALIZER", "DefinitionStrategy", "with_condition"]
 
@@ -264,8 +264,8 @@ def _unstructured(schema: Mapping[str, Any], path: str, *, root: bool = False) -
 
 def _faults_of_pattern(pattern: str, path: str) -> Iterator[FieldError]:
     try:
-        re.compile(pattern)
-    except re.error as error:
+        compiled(pattern)
+    except PatternError as error:
         yield FieldError.invalid(path, pattern, f"must be a valid regular expression, but isn't: {error}")
 
 
