@@ -18,6 +18,7 @@ from benchmarks import (
     program,
     registry,
     registry_server,
+    scheduling,
     snapshot,
     start,
     teardown,
@@ -43,6 +44,7 @@ CASES = {
     "snapshot": snapshot.run,
     "fixtures": fixtures.run,
     "api": api.run,
+    "scheduling": scheduling.run,
 }
 
 
