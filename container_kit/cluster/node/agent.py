@@ -196,13 +196,17 @@ class NodeAgent:
         self._guard(False)
 
     def _guard(self, wanted: bool) -> None:
-        """Have what lies in memory cleared away should this process be killed; or no more."""
+        """Have what lies in memory, and the node's cgroup, cleared away should this process be killed."""
         if not self.owned or wanted == self._is_guarded:
             return
         self._is_guarded = wanted
         name = f"{os.path.basename(self.volumes.memory)}-{self.name}"
         if wanted:
-            self.engine.guardian.add(name, self.volumes.memory)
+            cgroups = self.engine.cgroups
+            below = f"{cgroups.parent}/{self.network}"  # no other cluster has a node of this name
+            paths = [f"{root}/{below}" for root in dict.fromkeys(cgroups.layout.v1.values())]
+            v2 = f"{cgroups.layout.v2}/{below}" if cgroups.layout.v2 else None
+            self.engine.guardian.add(name, self.volumes.memory, cgroup2=v2, cgroups=paths)
         else:
             self.engine.guardian.remove(name)
 

@@ -176,6 +176,7 @@ class NodePod:
             observer=self,
             owned=world.owned,
             network=world.network,
+            cgroup=f"{world.network}/{_quality(self.last)}",
             dns=dns_of(spec, namespace, server=world.cluster_dns, domain=world.cluster_domain),
         )
 
@@ -318,6 +319,11 @@ class NodePod:
             if any(one["name"] == container for one in self.last["spec"].get(field) or ()):
                 return f"spec.{field}{{{container}}}"
         return ""
+
+
+def _quality(pod: Object) -> str:
+    """The part of the node's cgroup in which it is: by its quality of service."""
+    return str((pod.get("status") or {}).get("qosClass") or "BestEffort").lower()
 
 
 def _disruption(failed: tuple[str, str] | None, now: str) -> tuple[Object, ...]:
