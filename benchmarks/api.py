@@ -6,6 +6,7 @@ Load comes from another process over TLS, as kubectl's would.  The recorded figu
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks.api_client import NAMESPACE, config_map, pod
+from benchmarks.api_client import LIST, NAMESPACE, config_map, pod
 from benchmarks.harness import Measured, Side, Table, interleaved
 from benchmarks.stage import Stage
 from container_kit.cluster.api.messages import User
@@ -59,6 +60,7 @@ def run(stage: Stage) -> None:
         _loads(configs)
         _watches(configs)
     _in_process()
+    _growth()
     _memory()
 
 
@@ -147,6 +149,31 @@ def _in_process() -> None:
             sides = interleaved({"container_kit": _each(work, times)}, ROUNDS)
             table.add(condition, sides | {RECORDED: Measured((recorded,))})
     table.show()
+
+
+def _growth() -> None:
+    """How the cost of one request grows with the number of pods, in process."""
+    from container_kit.cluster.cluster import Cluster
+
+    table = Table("API server: one request beside so many pods", unit="µs")
+    with Cluster(nodes=0) as cluster:
+        client = cluster.client
+        _open_namespace(client)
+        numbers = iter(range(1 << 30))
+        names = (f"grown-{number}" for number in itertools.count())
+        for more, total in ((10, 10), (90, 100), (900, 1000), (9000, 10_000)):
+            for name in itertools.islice(names, more):
+                client.create(pod(name))
+            works: dict[str, tuple[Callable[[], object], int]] = {
+                "get": (lambda: client.get("pods", "grown-5", NAMESPACE), 500),
+                "create ConfigMap": (lambda: client.create(config_map(f"g-{next(numbers)}")), 100),
+                "page of ten": (lambda: client.list("pods", NAMESPACE, limit=10), 100),
+                "list": (lambda: client.request("GET", LIST.partition("?")[0]), 5),
+                "by a label none has": (lambda: client.list("pods", NAMESPACE, labels="app=other"), 5),
+            }
+            sides = {name: _each(work, times) for name, (work, times) in works.items()}
+            table.add(f"{total} pods", interleaved(sides, ROUNDS))
+    table.show(ours="get")
 
 
 def _each(work: Callable[[], object], times: int) -> Side:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from container_kit.cluster.store.words import Event, Expired, Record, Sink
@@ -43,6 +43,7 @@ class Collection:
         self.watchers: tuple[Watcher, ...] = ()
         self._live: dict[tuple[str, str], Record] = {}
         self._order: list[tuple[str, str]] = []
+        self._listed: tuple[Record, ...] | None = None  # all in order, until the next write
         self._history: deque[Event] = deque()
         self._history_bytes = 0
         self._heartbeats = heartbeats
@@ -53,9 +54,12 @@ class Collection:
     def __len__(self) -> int:
         return len(self._live)
 
-    def records(self, namespace: str | None = None) -> list[Record]:
+    def records(self, namespace: str | None = None) -> Sequence[Record]:
         """In the order of namespaces and names."""
-        return [self._live[key] for key in self._keys(self._order, namespace)]
+        listed = self._listed
+        if listed is None:
+            listed = self._listed = tuple(self._live[key] for key in self._order)
+        return listed[_part(self._order, namespace)]
 
     def records_at(self, namespace: str | None, revision: int) -> list[Record]:
         """As they were after *revision*: what happened since is undone, latest first.
@@ -72,7 +76,8 @@ class Collection:
                 del live[event.record.key]
             else:
                 live[event.record.key] = event.previous
-        return [live[key] for key in self._keys(sorted(live), namespace)]
+        order = sorted(live)
+        return [live[key] for key in order[_part(order, namespace)]]
 
     def events_after(self, revision: int, namespace: str | None) -> list[Event]:
         """Oldest first.
@@ -100,6 +105,7 @@ class Collection:
         May be repeated when a signal has interrupted it: each step looks whether it has been done.
         """
         record, key = event.record, event.record.key
+        self._listed = None
         if event.type == "DELETED":
             self._live.pop(key, None)
             self._ensure_order(key, there=False)
@@ -148,8 +154,9 @@ class Collection:
         self.floor = event.record.revision
         return event
 
-    @staticmethod
-    def _keys(order: Sequence[tuple[str, str]], namespace: str | None) -> Iterable[tuple[str, str]]:
-        if namespace is None:
-            return order
-        return order[bisect_left(order, (namespace, "")) : bisect_left(order, (namespace + "\0", ""))]
+
+def _part(order: Sequence[tuple[str, str]], namespace: str | None) -> slice:
+    """Where the keys of a namespace are, among all of them."""
+    if namespace is None:
+        return slice(None)
+    return slice(bisect_left(order, (namespace, "")), bisect_left(order, (namespace + "\0", "")))

@@ -91,6 +91,17 @@ def test_lists_are_ordered(store: Store) -> None:
     assert _names(store.list("nodes").records) == []
 
 
+def test_a_list_stays_as_it_was(store: Store) -> None:
+    """What was listed does not change with later writes, and the next list has them."""
+    record = _create(store, "a")
+    first = store.list("pods")
+    _create(store, "b")
+    store.replace(record, _object("a", n=1))
+    assert _names(first.records) == ["default/a"]
+    assert first.records[0] is record
+    assert [one.revision for one in store.list("pods").records] == [3, 2]
+
+
 def test_an_older_list_is_as_it_was(store: Store) -> None:
     """A list at a revision does not show what was created, changed or deleted since."""
     a, b = _create(store, "a", n=1), _create(store, "b")
@@ -212,7 +223,7 @@ def test_writers_agree_on_one_order(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert [event.record.revision for event in events] == list(range(1, 1201))
-    assert store.list("pods").records == []
+    assert not store.list("pods").records
 
 
 def test_an_interrupted_write_is_whole(store: Store) -> None:
@@ -233,7 +244,7 @@ def test_an_interrupted_write_is_whole(store: Store) -> None:
     record = store.get("pods", "default", "a")
     assert record is not None
     store.delete(record)
-    assert store.list("pods").records == []
+    assert not store.list("pods").records
     assert {(event.type, event.record.revision) for event in events} == {("ADDED", 1), ("DELETED", 2)}
 
 
