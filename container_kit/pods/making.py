@@ -20,7 +20,14 @@ from container_kit.containers.own_etc import etc_of
 from container_kit.containers.pod_places import PodPlaces, member_ids
 from container_kit.containers.pod_sweeping import remove_pod_directory
 from container_kit.containers.shared_world import SharedWorld, start_reaper
-from container_kit.containers.state_file import HeldLock, hold_lock, make_locked, read_state, start_ticks
+from container_kit.containers.state_file import (
+    HeldLock,
+    hold_lock,
+    make_locked,
+    read_state,
+    start_ticks,
+    wait_released,
+)
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.images import RunDefaults
 from container_kit.native.descriptors import open_process
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["PodWorld"]
 
 _LONGEST_HOSTNAME = 63
+_MOMENT_S = 0.3
 
 
 class PodWorld:
@@ -80,9 +88,12 @@ class PodWorld:
     def take_lock(self) -> None:
         """Be the one that supervises the pod.
 
+        A process that the last one was just starting when it was killed may have the lock for a moment.
+
         Raises:
             WrongState: Another process does.
         """
+        wait_released(self.places.directory, _MOMENT_S)
         self._lock = hold_lock(self.places.directory)
 
     def let_go_of_lock(self) -> None:

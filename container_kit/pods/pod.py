@@ -533,10 +533,13 @@ def _with_uid(manifest: Mapping[str, Any]) -> PodSpec:
 
 
 def _remove_strays(engine: Engine, record: PodRecord) -> None:
-    """Remove containers that were being started when the pod's supervisor was killed: nobody knows of them."""
+    """Remove containers that were being started when the pod's supervisor was killed."""
     notes = record.containers.values()
     known = {note.id for note in notes} | {note.previous for note in notes}
-    close_all(engine, [one for one in member_ids(engine, record.id) if one not in known])
+    strays = [one for one in member_ids(engine, record.id) if one not in known]
+    close_all(engine, strays)
+    for container_id in strays:  # one that was never whole
+        forget_member(engine, record.id, container_id)
 
 
 def _is(runner: Runner, condition: str) -> bool:

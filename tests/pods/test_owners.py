@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +138,26 @@ def test_a_container_that_nobody_wrote_down_is_replaced(start: StartPod, engine:
     again.wait(timeout=PATIENCE_S)
     assert forgotten not in [one.id for one in engine.containers(all=True)]
     assert len(list(member_ids(engine, pod.id))) == 2
+
+
+@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.trial)])
+def test_an_agent_that_is_killed_at_any_moment(engine: Engine, rounds: int) -> None:
+    """R15: whenever who starts a pod that is not owned is killed, another one makes it what it shall be."""
+    chance, folder = random.Random(rounds), f"{engine.root}/pods"
+    for _ in range(rounds):
+        command = [sys.executable, "-m", "tests.pods.owner", engine.root, "free"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as agent:
+            until(lambda: os.path.isdir(folder) and os.listdir(folder))
+            time.sleep(chance.uniform(0.0, 0.05))
+            agent.kill()
+        Engine(engine.root).close()  # sweeps what was never finished
+        for left in Pod.list(engine=engine):
+            pod = Pod.adopt(left.id, engine=engine)
+            pod.wait(timeout=PATIENCE_S)
+            alive = [one for one in member_ids(engine, pod.id) if engine.container(one).pid]
+            assert sorted(alive) == sorted(pod.container(name).id for name in ("c0", "c1"))
+            pod.remove(force=True)
+        assert engine.containers(all=True) == []
 
 
 def test_closing_an_engine_ends_its_pods(stocked_root: Path, tmp_path: Path) -> None:
