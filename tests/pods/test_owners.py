@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -140,16 +141,26 @@ def test_a_container_that_nobody_wrote_down_is_replaced(start: StartPod, engine:
     assert len(list(member_ids(engine, pod.id))) == 2
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.trial)])
+_ROUNDS = pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.trial)])
+
+
+def _kill_at_some_moment(engine: Engine, kind: str, chance: random.Random) -> str:
+    """Start a process that starts a pod, and kill it while it does; returns the pod's id."""
+    folder = f"{engine.root}/pods"
+    command = [sys.executable, "-m", "tests.pods.owner", engine.root, kind]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as agent:
+        (pod_id,) = until(lambda: os.path.isdir(folder) and os.listdir(folder))
+        time.sleep(chance.uniform(0.0, 0.05))
+        agent.kill()
+    return str(pod_id)
+
+
+@_ROUNDS
 def test_an_agent_that_is_killed_at_any_moment(engine: Engine, rounds: int) -> None:
     """R15: whenever who starts a pod that is not owned is killed, another one makes it what it shall be."""
-    chance, folder = random.Random(rounds), f"{engine.root}/pods"
+    chance = random.Random(rounds)
     for _ in range(rounds):
-        command = [sys.executable, "-m", "tests.pods.owner", engine.root, "free"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as agent:
-            until(lambda: os.path.isdir(folder) and os.listdir(folder))
-            time.sleep(chance.uniform(0.0, 0.05))
-            agent.kill()
+        _kill_at_some_moment(engine, "free", chance)
         Engine(engine.root).close()  # sweeps what was never finished
         for left in Pod.list(engine=engine):
             pod = Pod.adopt(left.id, engine=engine)
@@ -158,6 +169,24 @@ def test_an_agent_that_is_killed_at_any_moment(engine: Engine, rounds: int) -> N
             assert sorted(alive) == sorted(pod.container(name).id for name in ("c0", "c1"))
             pod.remove(force=True)
         assert engine.containers(all=True) == []
+
+
+@_ROUNDS
+def test_an_owner_that_is_killed_at_any_moment(engine: Engine, rounds: int) -> None:
+    """R15: whenever the owner of a pod is killed, nothing of the pod stays."""
+    chance = random.Random(rounds)
+    for _ in range(rounds):
+        pod_id = _kill_at_some_moment(engine, "owned", chance)
+        until(partial(_is_gone, engine, pod_id), "nothing is left")
+
+
+def _is_gone(engine: Engine, pod_id: str) -> bool:
+    """Whether there is nothing of this pod, or of any pod and container, after a sweep."""
+    Engine(engine.root).close()
+    found = os.listdir(f"{engine.root}/pods") + os.listdir(f"{engine.root}/containers")
+    networks = engine.networks
+    members = [owner for record in networks.list() for owner in networks.membership(record.id).owners()]
+    return not [*found, *members, *engine.cgroups.names(), *_pids_of(pod_id)]
 
 
 def test_closing_an_engine_ends_its_pods(stocked_root: Path, tmp_path: Path) -> None:
