@@ -5,20 +5,16 @@ Decisions only.  Source: Kubernetes, "Images", image pull policy; the kubelet's 
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 from container_kit._values import frozen
+from container_kit.errors import InvalidInput
 
 __all__ = ["NeverPulled", "PullBackOff", "decide", "is_image_name"]
 
 Object = dict[str, Any]
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 10.0, 300.0
-_NAME = re.compile(
-    r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-    r"(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?(?:@[A-Za-z0-9+.-]+:[0-9a-fA-F]{32,})?"
-)
 
 
 class NeverPulled(Exception):
@@ -40,7 +36,13 @@ def decide(policy: str, *, is_present: bool) -> Literal["use", "pull"]:
 
 def is_image_name(text: str) -> bool:
     """Whether *text* can be the name of an image."""
-    return _NAME.fullmatch(text) is not None
+    from container_kit.oci.reference import Reference
+
+    try:
+        Reference.parse(text)
+    except InvalidInput:
+        return False
+    return True
 
 
 @frozen
