@@ -21,6 +21,7 @@ from container_kit.cluster.kinds.services import ServiceStrategy
 from container_kit.cluster.kinds.shape import has_status
 from container_kit.cluster.kinds.strategy import Strategy
 from container_kit.cluster.kinds.validation import checks_for, status_checks_for, update_checks_for
+from container_kit.cluster.kinds.warnings import WARNINGS
 from container_kit.cluster.meta.names import (
     dns1035_label_problems,
     dns1123_label_problems,
@@ -117,6 +118,7 @@ def strategy_for(group: str, kind: str) -> Strategy:
         status=has_status(group, kind),
         first_status=_FIRST_STATUS.get(key),
         fields=FIELDS.get(key),
+        warn=WARNINGS.get(key),
         checks=checks_for(group, kind),
         update_checks=update_checks_for(group, kind),
         status_checks=status_checks_for(group, kind),

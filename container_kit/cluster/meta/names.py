@@ -93,7 +93,9 @@ def _too_long(text: str, maximum: int) -> list[str]:
 
 def dns1123_label_problems(text: str) -> list[str]:
     """Names of namespaces, containers, ...: at most 63 characters."""
-    return _too_long(text, 63) + ([] if _is_label(text) else [_LABEL_RULE])
+    if _is_label(text):
+        return _too_long(text, 63)
+    return [*_too_long(text, 63), "must not contain dots" if _is_subdomain(text) else _LABEL_RULE]
 
 
 def dns1123_subdomain_problems(text: str) -> list[str]:

@@ -97,9 +97,6 @@ def check_pod_spec(path: str, spec: Node) -> Errors:
     errors += choice(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     errors += check_labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
     errors += _pod_security(path, spec)
-    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
-        if not secret.get("name"):
-            errors.append(FieldError.required(f"{path}.imagePullSecrets[{index}].name"))
     errors += check_affinity(f"{path}.affinity", spec.get("affinity"))
     errors += _dns_config(path, spec)
     for index, gate in enumerate(spec.get("readinessGates") or ()):
