@@ -99,7 +99,8 @@ class Placer:
 
     def refusals_on(self, pod: PodInfo, node: NodeInfo) -> tuple[Reason, ...]:
         """Why *pod* cannot be on one node, with everything as it is now; nothing if it can."""
-        if found := refusals(pod.shape, node):
+        found = refusals(pod.shape, node) or self._refusals_beside_waiting(pod, node)
+        if found:
             return found
         claims = claims_of(pod, self._storage)
         if isinstance(claims, Reason):

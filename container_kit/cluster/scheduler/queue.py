@@ -88,15 +88,14 @@ class SchedulingQueue:
                 return entry.pod
         return None
 
-    def park(self, uid: str, plugins: frozenset[str], now_s: float) -> None:
+    def park(self, pod: PodInfo, plugins: frozenset[str], now_s: float) -> None:
         """A pod was refused by these filters; without any, by an error: it is tried again."""
-        entry = self._waiting.get(uid)
-        if entry is None or entry.is_active:
-            return
-        entry.plugins = plugins
-        entry.ready_at = now_s + min(_FIRST_BACKOFF_S * (1 << min(entry.attempts - 1, 20)), _LAST_BACKOFF_S)
+        entry = self._waiting.setdefault(pod.uid, _Waiting(pod))
+        entry.is_active, entry.plugins = False, plugins
+        failures = max(entry.attempts - 1, 0)
+        entry.ready_at = now_s + min(_FIRST_BACKOFF_S * (1 << min(failures, 20)), _LAST_BACKOFF_S)
         if not plugins:
-            heapq.heappush(self._resting, (entry.ready_at, uid))
+            heapq.heappush(self._resting, (entry.ready_at, pod.uid))
 
     def wake(self, change: Change, now_s: float) -> None:
         """Something has changed: try again whom it may concern."""

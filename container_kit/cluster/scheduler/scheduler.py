@@ -104,9 +104,14 @@ class Scheduler:
             self._schedule(pod)
         if self._queue.has_active:
             self._want_turn()
-        elif (due_s := self._queue.next_due_s()) is not None:
+        elif (due_s := self._next_due_s()) is not None:
             self._want_turn(max(0.0, due_s - now_s))
         return None
+
+    def _next_due_s(self) -> float | None:
+        """When a back-off is over, or the patience with a claim."""
+        times = [self._queue.next_due_s(), *(assumed.give_up_s for assumed in self._assumed.values())]
+        return min((due_s for due_s in times if due_s is not None), default=None)
 
     def _want_turn(self, after_s: float = 0.0) -> None:
         """Each turn is a key of its own, since a key that was just looked at would rest."""
@@ -274,10 +279,8 @@ class Scheduler:
             self._queue.drop(pod.uid)
             return
         _log.warning("pod %s could not be bound, it is tried again: %s", pod, error)
-        if pod.uid not in self._queue:
-            self._queue.put(pod)
-            self._queue.pop(self._clock.monotonic())
-        self._queue.park(pod.uid, frozenset(), self._clock.monotonic())
+        self._queue.park(pod, frozenset(), self._clock.monotonic())
+        self._wake("pod gone")
 
     # What is said when there is no node.
 
@@ -290,7 +293,7 @@ class Scheduler:
             else:
                 nominated = found.node_name
                 self._evict(pod, found)
-        self._queue.park(pod.uid, why.plugins or frozenset(("NodeAffinity",)), self._clock.monotonic())
+        self._queue.park(pod, why.plugins or frozenset(("NodeAffinity",)), self._clock.monotonic())
         self._say(pod, "Warning", "FailedScheduling", text)
         try:
             self._report(pod, text, nominated)

@@ -147,6 +147,29 @@ def test_the_default_class_makes_directories_and_removes_them(world: World, tmp_
     assert world.client.list("persistentvolumes").items == []
 
 
+def test_a_volume_that_does_not_come_holds_a_node_for_ten_minutes(world: World) -> None:
+    """Then the room is for others, and the pod is tried again."""
+    mode = {"provisioner": "example.com/never", "volumeBindingMode": "WaitForFirstConsumer"}
+    meta = {"metadata": {"name": "never"}}
+    world.client.create({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass"} | meta | mode)
+    world.client.create(_claim(storage_class="never"))
+    resources = {"requests": {"cpu": "4"}}
+    waiting = _pod()
+    waiting["spec"]["containers"][0]["resources"] = resources
+    world.client.create(waiting)
+    world.run(1)
+    chosen = world.get("persistentvolumeclaims", "claim")["metadata"]["annotations"]
+    node = chosen["volume.kubernetes.io/selected-node"]
+    container = {"name": "c", "image": "busybox", "resources": resources}
+    wish = {"nodeSelector": {"kubernetes.io/hostname": node}, "containers": [container]}
+    world.client.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other"}, "spec": wish})
+    world.run(500)
+    assert "nodeName" not in world.get("pods", "other")["spec"]
+    world.run(110)
+    assert world.get("pods", "other")["spec"]["nodeName"] == node
+    assert "nodeName" not in world.get("pods", "p")["spec"]
+
+
 def test_a_pod_may_bring_its_own_volume(world: World) -> None:
     """The claim is made for it, bound where it runs, and its own; one of somebody else is left alone."""
     template = {"metadata": {"labels": {"mine": "yes"}}, "spec": _claim(storage_class="standard")["spec"]}

@@ -33,7 +33,7 @@ def test_a_parked_pod_is_woken_only_by_what_may_help_it() -> None:
     one = _info("p")
     queue.put(one)
     queue.pop(0.0)
-    queue.park(one.uid, frozenset(("NodeResourcesFit",)), 0.0)
+    queue.park(one, frozenset(("NodeResourcesFit",)), 0.0)
 
     queue.wake("storage", 100.0)
     assert _drain(queue, 100.0) == []
@@ -49,7 +49,7 @@ def test_rests_grow_with_each_failure() -> None:
     now_s, rests = 0.0, []
     for _ in range(12):
         assert queue.pop(now_s) is one
-        queue.park(one.uid, frozenset(("NodePorts",)), now_s)
+        queue.park(one, frozenset(("NodePorts",)), now_s)
         queue.wake("node", now_s)
         due_s = queue.next_due_s()
         assert due_s is not None

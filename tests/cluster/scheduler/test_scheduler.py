@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
+
+import pytest
 
 from container_kit.cluster.controllers.framework import Manager
 from container_kit.cluster.meta import Object, condition_of
 from container_kit.cluster.node.simulated_node import NodeShape
+from container_kit.cluster.scheduler.requests import pod_requests
+from container_kit.cluster.scheduler.scheduler import Scheduler
 from tests.cluster.controllers.world import World
 
 
@@ -142,6 +147,37 @@ def test_a_scheduler_that_starts_late_counts_what_is_there() -> None:
     world.run(1)
 
     assert _node_of(world, "p") is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_scheduler_may_be_killed_at_any_time(seed: int) -> None:
+    """Whoever takes over goes on: no node is given more than it has, and all pods that fit have a node."""
+    rng = random.Random(seed)
+    world = World(3, _none)
+    for number in range(25):
+        world.client.create(
+            _pod(f"p{number}", rng.choice(("300m", "900m", "2")), priority=rng.choice((0, 5)))
+        )
+        if rng.random() < 0.3:
+            world.client.delete("pods", rng.choice(world.names("pods")))
+        if rng.random() < 0.5:
+            world.scheduler.run_until_idle()
+        if rng.random() < 0.4:
+            world.scheduler.stop()
+            world.scheduler = Scheduler(world.client, clock=world.clock)
+        world.run(rng.random())
+    world.run(30)
+
+    free = dict.fromkeys((f"node-{number}" for number in range(1, 4)), 4000)
+    waiting: list[int] = []
+    for pod in world.pods():
+        asked = pod_requests(pod["spec"])["cpu"]
+        if "nodeName" in pod["spec"]:
+            free[pod["spec"]["nodeName"]] -= asked
+        else:
+            waiting.append(asked)
+    assert min(free.values()) >= 0
+    assert all(asked > max(free.values()) for asked in waiting)
 
 
 def test_a_pod_that_ended_needs_no_room() -> None:

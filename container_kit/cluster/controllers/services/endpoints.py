@@ -5,6 +5,7 @@ Source: API reference, core/v1 Endpoints.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 
@@ -57,8 +58,17 @@ def _address(service: Object, backend: Backend) -> Object:
 
 
 def _subset(ports: Iterable[Port], ready: list[Object], unready: list[Object]) -> Object:
-    found = {"addresses": ready, "notReadyAddresses": unready, "ports": [_port(port) for port in ports]}
+    ordered = sorted(ports, key=_go_hash)
+    found = {"addresses": ready, "notReadyAddresses": unready, "ports": [_port(port) for port in ordered]}
     return {key: value for key, value in found.items() if value}
+
+
+def _go_hash(port: Port) -> bytes:
+    """Several ports come in the order of a hash of how Go prints them, as the original sorts them."""
+    protocol = f"(*string){port.app_protocol}" if port.app_protocol else "(*string)<nil>"
+    fields = f"Name:(string){port.name} Port:(int32){port.port} Protocol:(v1.Protocol){port.protocol}"
+    text = f"(v1.EndpointPort){{{fields} AppProtocol:{protocol}}}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
 
 
 def _port(port: Port) -> Object:
