@@ -91,7 +91,7 @@ class Connection:
             return
         if self._waiting:
             self._serve_waiting(behind or b"")
-        elif was_between:
+        elif was_between and not self._is_busy:
             self._expect(self._service.budgets.head_s)
 
     def drained(self) -> None:
@@ -122,9 +122,9 @@ class Connection:
     def _on_head(self, head: Head) -> None:
         head.request.certificate = self._certificate
         self._service.admit(head)
-        if head.has_body:
+        if head.has_body and not self._is_busy:
             self._expect(self._service.budgets.body_s)
-            if head.expects_continue and not self._is_busy:
+            if head.expects_continue:
                 self.wire.write(_CONTINUE)
 
     def _waiting_append(self, head: Head) -> None:

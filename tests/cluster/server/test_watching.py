@@ -123,6 +123,18 @@ def test_a_request_behind_a_watch_waits(served: Served, connect: Any) -> None:
     assert client.answer()[0] == 200
 
 
+def test_a_request_that_begins_behind_a_watch_ends_nothing(connect: Any) -> None:
+    """Half a request behind a watch has no hurry while the watch goes on."""
+    served = Served(head_s=0.1, body_s=0.1)
+    with served.server:
+        client = connect(served.server)
+        watching = Watching(client, "&timeoutSeconds=3")
+        client.send(b"GET /vers")
+        assert watching.event() is None
+        client.send(b"ion HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.answer()[0] == 200
+
+
 def test_many_watchers_see_the_same(served: Served, connect: Any) -> None:
     """Each of a hundred watchers sees all events, once and in order, from several writers."""
     watchers = [Watching(connect(served.server)) for _ in range(100)]
