@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,3 +174,97 @@ def test_a_probe_that_takes_too_long_has_failed(start: StartPod, notes: Notes) -
     pod = start(pod_of({"livenessProbe": check}))
     until(lambda: [one for one in notes.events if "timed out" in one.message])
     until(lambda: "999" not in pod.exec("busybox ps -o args").stdout)
+
+
+class _Noting(BaseHTTPRequestHandler):
+    """Answers every request, and notes it."""
+
+    seen: list[tuple[str, dict[str, str]]]
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, dict(self.headers)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _serving(
+    pod: Pod, port: int, tls: ssl.SSLContext | None = None
+) -> Iterator[list[tuple[str, dict[str, str]]]]:
+    """A web server of ours in the pod's network; what it was asked."""
+    seen: list[tuple[str, dict[str, str]]] = []
+    handler = type("Noting", (_Noting,), {"seen": seen})
+    with (
+        _listening(pod, port) as listener,
+        HTTPServer(("", port), handler, bind_and_activate=False) as server,
+    ):
+        server.socket.close()
+        own = listener.dup()
+        server.socket = own if tls is None else tls.wrap_socket(own, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield seen
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.tool("openssl")
+def test_a_probe_over_https_believes_every_server(start: StartPod, tmp_path: Path) -> None:
+    """As a kubelet's, it speaks TLS with whoever answers, and sends the headers that it was given."""
+    headers = [{"name": "X-Who", "value": "me"}, {"name": "Host", "value": "shop.example"}]
+    http = {"path": "well?x=1", "port": 8443, "scheme": "HTTPS", "httpHeaders": headers}
+    pod = start(pod_of({"readinessProbe": _probe(httpGet=http)}))
+    until(lambda: statuses(pod)["c0"]["state"].get("running"))
+    with _serving(pod, 8443, _self_signed(tmp_path)) as seen:
+        until(lambda: statuses(pod)["c0"]["ready"])
+    path, got = seen[0]
+    assert path == "/well?x=1"
+    assert (got["X-Who"], got["Host"], got["User-Agent"]) == ("me", "shop.example", "kube-probe/1.32")
+
+
+def _self_signed(folder: Path) -> ssl.SSLContext:
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    subprocess.run(
+        [*command, "-keyout", key, "-out", cert, "-subj", "/CN=nobody"], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def test_hooks_are_requests_too(start: StartPod) -> None:
+    """A hook may be a request: it is made, and the container ends after its answer."""
+    hook = {"preStop": {"httpGet": {"path": "/bye", "port": 8081}}}
+    main = {"command": sh("trap 'exit 0' TERM; while :; do sleep 0.02; done"), "lifecycle": hook}
+    pod = start(pod_of(main, restartPolicy="Never", terminationGracePeriodSeconds=30))
+    pod.wait(timeout=PATIENCE_S)
+    with _serving(pod, 8081) as seen:
+        pod.stop(timeout=PATIENCE_S)
+    assert [path for path, _ in seen] == ["/bye"]
+    assert statuses(pod)["c0"]["state"]["terminated"]["exitCode"] == 0
+
+
+def test_a_hook_that_sleeps_puts_off_the_end(start: StartPod) -> None:
+    """A container whose hook sleeps gets its signal when that is over."""
+    lifecycle = {"preStop": {"sleep": {"seconds": 1}}}
+    main = {"command": sh("trap 'exit 1' TERM; while :; do sleep 0.02; done"), "lifecycle": lifecycle}
+    pod = start(pod_of(main, terminationGracePeriodSeconds=30))
+    pod.wait(timeout=PATIENCE_S)
+    began = time.monotonic()
+    pod.stop(wait=False)
+    until(lambda: pod.status()["phase"] == "Failed")
+    assert time.monotonic() - began >= 1.0
