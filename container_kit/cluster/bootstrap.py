@@ -7,7 +7,7 @@ from typing import Any
 
 from container_kit.cluster.api.authorization.bootstrap import bootstrap_rbac
 from container_kit.cluster.client.client import Client
-from container_kit.cluster.client.errors import ApiExists
+from container_kit.cluster.client.errors import ApiExists, ApiNotFound
 
 __all__ = ["API_ADDRESS", "DNS_ADDRESS", "bootstrap"]
 
@@ -22,6 +22,10 @@ def bootstrap(client: Client) -> None:
     for obj in _objects():
         with contextlib.suppress(ApiExists):
             client.create(obj)
+    try:
+        client.get("services", "kubernetes", "default")
+    except ApiNotFound:
+        client.create(_SERVICE)  # where it is there, creating it fails by its address, not by its name
 
 
 def _objects() -> list[dict[str, Any]]:
@@ -36,7 +40,7 @@ def _objects() -> list[dict[str, Any]]:
         }
         for name, value in _PRIORITIES.items()
     ]
-    return [*spaces, *classes, _STORAGE_CLASS, _SERVICE, *bootstrap_rbac()]
+    return [*spaces, *classes, _STORAGE_CLASS, *bootstrap_rbac()]
 
 
 _MUST = {

@@ -10,13 +10,14 @@ Prior art: kubernetes-sigs/kwok, "Stages Configuration".
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
 from container_kit.cluster.api.nodes import NodeLinks
-from container_kit.cluster.client import ApiNotFound, Client
+from container_kit.cluster.client import ApiExists, ApiNotFound, Client
 from container_kit.cluster.controllers.framework import Manager, Mapper, keys_of
 from container_kit.cluster.meta import Key, Object, format_micro_time, format_time, key_of, uid_of
 from container_kit.cluster.node.simulated_link import SimulatedLink
@@ -120,7 +121,8 @@ class SimulatedNodes:
             number = next(free for free in itertools.count(1) if free not in taken)
         node = _Node(name, number, shape or self._shape)
         self._nodes[name] = node  # known before a pod can be bound to it
-        self._client.create(node_object(name, number, node.shape, format_time(self._manager.clock.now())))
+        with contextlib.suppress(ApiExists):  # a cluster that is kept may have it from before
+            self._client.create(node_object(name, number, node.shape, format_time(self._manager.clock.now())))
         if self._links is not None:
             link = SimulatedLink(lambda: self._pods.by_index("node", name), self._manager.clock)
             self._links.set(name, link)
