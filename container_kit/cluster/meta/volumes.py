@@ -23,6 +23,7 @@ __all__ = [
     "class_of",
     "fits_claim",
     "is_for_claim",
+    "mismatch",
     "smallest_fitting",
     "volume_allows_node",
 ]
@@ -63,17 +64,24 @@ def claim_reference(claim: Object) -> Object:
     }
 
 
-def fits_claim(volume: Object, claim: Object) -> bool:
-    """Whether the volume has what the claim asks for: size, access modes, mode, class, labels."""
+def mismatch(volume: Object, claim: Object) -> str:
+    """What the volume lacks that the claim asks for, in Kubernetes' words; empty if nothing."""
     have, wish = volume["spec"], claim["spec"]
     asked = ((wish.get("resources") or {}).get("requests") or {}).get("storage", "0")
-    return (
-        quantity((have.get("capacity") or {}).get("storage", "0")) >= quantity(asked)
-        and set(wish.get("accessModes") or ()) <= set(have.get("accessModes") or ())
-        and have.get("volumeMode", "Filesystem") == wish.get("volumeMode", "Filesystem")
-        and class_of(volume) == class_of(claim)
-        and _selector(wish).matches(labels_of(volume))
-    )
+    if quantity((have.get("capacity") or {}).get("storage", "0")) < quantity(asked):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if have.get("volumeMode", "Filesystem") != wish.get("volumeMode", "Filesystem"):
+        return "incompatible volumeMode"
+    if not set(wish.get("accessModes") or ()) <= set(have.get("accessModes") or ()):
+        return "incompatible accessMode"
+    return ""
+
+
+def fits_claim(volume: Object, claim: Object) -> bool:
+    """Whether the claim may have the volume without having named it."""
+    return not mismatch(volume, claim) and _selector(claim["spec"]).matches(labels_of(volume))
 
 
 def _selector(wish: Object) -> LabelSelector:

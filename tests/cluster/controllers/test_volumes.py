@@ -147,6 +147,40 @@ def test_the_default_class_makes_directories_and_removes_them(world: World, tmp_
     assert world.client.list("persistentvolumes").items == []
 
 
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"resources": {"requests": {"storage": "9Gi"}}}, "requested PV is too small"),
+        ({"storageClassName": "other"}, "storageClassName does not match"),
+        ({"accessModes": ["ReadWriteMany"]}, "incompatible accessMode"),
+    ],
+)
+def test_a_named_volume_that_does_not_fit_is_refused(world: World, wish: Object, words: str) -> None:
+    world.client.create(_volume("pv"))
+    world.client.create(_claim(**(wish | {"volumeName": "pv"})))
+    world.run(1)
+
+    said = world.events("PersistentVolumeClaim/claim")
+    assert said == [("VolumeMismatch", f'Cannot bind to requested volume "pv": {words}')]
+    assert _phase(world, "persistentvolumes", "pv") == "Available"
+
+
+def test_a_volume_that_is_promised_by_hand_waits_for_its_claim(world: World) -> None:
+    """No other claim gets it, also if it would fit."""
+    world.client.create(_volume("pv", claimRef={"namespace": "default", "name": "claim"}))
+    world.client.create(_claim(name="other"))
+    world.run(2)
+    assert _phase(world, "persistentvolumes", "pv") == "Available"
+    world.client.create(_claim("9Gi"))
+    world.run(2)
+    assert _phase(world, "persistentvolumeclaims", "claim") == "Pending"
+    world.client.delete("persistentvolumeclaims", "claim")
+    world.client.create(_claim())
+    world.run(2)
+    assert _phase(world, "persistentvolumes", "pv") == "Bound"
+    assert _phase(world, "persistentvolumeclaims", "other") == "Pending"
+
+
 def test_a_volume_that_does_not_come_holds_a_node_for_ten_minutes(world: World) -> None:
     """Then the room is for others, and the pod is tried again."""
     mode = {"provisioner": "example.com/never", "volumeBindingMode": "WaitForFirstConsumer"}

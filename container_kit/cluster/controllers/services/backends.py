@@ -11,7 +11,6 @@ from typing import NamedTuple
 from container_kit.cluster.controllers.framework import Informer
 from container_kit.cluster.meta import (
     Key,
-    LabelSelector,
     Object,
     condition_of,
     is_deleting,
@@ -93,17 +92,22 @@ def is_headless(service: Object) -> bool:
 
 def backends_of(service: Object, pods: Iterable[Object]) -> list[Backend]:
     """All pods that a service selects and that have an address, those on their way out as well."""
-    selector = LabelSelector.from_labels(service["spec"]["selector"])
     wanted = service["spec"].get("ports") or ()
     found = []
     for pod in pods:
         status = pod.get("status") or {}
-        if not selector.matches(labels_of(pod)) or not status.get("podIP"):
+        if not _selects(service, labels_of(pod)) or not status.get("podIP"):
             continue
         if status.get("phase") not in ("Succeeded", "Failed"):
             ready = (condition_of(pod, "Ready") or {}).get("status") == "True"
             found.append(Backend(pod, tuple(_ports(wanted, pod)), ready, is_deleting(pod)))
     return found
+
+
+def _selects(service: Object, labels: Mapping[str, str]) -> bool:
+    """Asked for every service when a pod changes, so that nothing is built for it."""
+    selector: Mapping[str, str] = service["spec"]["selector"]
+    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def _ports(wanted: Sequence[Object], pod: Object) -> Iterable[Port]:
@@ -134,7 +138,7 @@ def services_of_pod(pod: Object, services: Informer) -> list[Key]:
     return [
         key_of("services", service)
         for service in services.in_namespace(namespace_of(pod))
-        if has_selector(service) and LabelSelector.from_labels(service["spec"]["selector"]).matches(labels)
+        if has_selector(service) and _selects(service, labels)
     ]
 
 

@@ -21,8 +21,8 @@ from container_kit.cluster.meta.volumes import (
     SELECTED_NODE,
     claim_reference,
     class_of,
-    fits_claim,
     is_for_claim,
+    mismatch,
     smallest_fitting,
 )
 
@@ -123,11 +123,11 @@ class VolumeBinder:
             self._say(
                 claim, "Warning", "FailedBinding", f'volume "{name}" already bound to a different claim.'
             )
-        elif fits_claim(volume, claim):
-            self._bind(volume, claim)
-        else:
-            text = f'Cannot bind to requested volume "{name}": it is not what the claim asks for'
+        elif problem := mismatch(volume, claim):
+            text = f'Cannot bind to requested volume "{name}": {problem}'
             self._say(claim, "Warning", "VolumeMismatch", text)
+        else:
+            self._bind(volume, claim)
 
     def _sync_open(self, claim: Object) -> None:
         """Any volume that fits will do; if there is none, one may be made."""
