@@ -6,6 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from container_kit.containers.container import Container
 from container_kit.containers.creation import create
 from container_kit.containers.finding import find_image
@@ -38,6 +40,8 @@ def start_member(runner: Runner, member: Member) -> None:
     provision = runner.provider(runner.pod, member.spec.raw)
     if runner.is_gone:
         return
+    options = {**_with_target(runner, member.spec), **provision.options}
+    provision = attrs.evolve(provision, options=options)
     container = make_container(
         runner.engine, runner.record, runner.spec, runner.world, member.spec, provision
     )
@@ -68,6 +72,21 @@ def start_member(runner: Runner, member: Member) -> None:
     if oldest:
         with contextlib.suppress(ContainerKitError):
             Container(runner.engine, oldest).remove(force=True)
+
+
+def _with_target(runner: Runner, one: ContainerSpec) -> dict[str, Any]:
+    """A debugger shares the processes of the container that it names.
+
+    Raises:
+        NotReady: That one does not run.
+    """
+    name = one.raw.get("targetContainerName")
+    if not name or runner.spec.shares_processes:
+        return {}
+    target = runner.members.get(name)
+    if target is None or target.stage != "live":
+        raise NotReady("CreateContainerConfigError", f"targetContainerName: container {name!r} does not run")
+    return {"pid": f"container:{target.note.id}"}
 
 
 def make_container(

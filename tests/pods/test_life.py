@@ -218,6 +218,20 @@ def test_an_ephemeral_container_joins_a_running_pod(start: StartPod) -> None:
     assert pod.status()["phase"] == "Running"
 
 
+def test_a_debugger_sees_the_processes_of_its_target(start: StartPod) -> None:
+    """An ephemeral container with a target shares that container's processes, and no other's."""
+    pod = start(pod_of({}, {"command": ["sleep", "77"]}))
+    pod.wait(timeout=PATIENCE_S)
+    debugger = {"name": "debug", "command": ["sleep", "1"], "targetContainerName": "c1"}
+    both = pod_of({}, {"command": ["sleep", "77"]}, ephemeralContainers=[debugger])
+    pod.update({**pod.manifest, "spec": both["spec"]})
+    until(lambda: statuses(pod).get("debug", {}).get("state", {}).get("running"))
+    seen = pod.exec("busybox ps -o args", "debug", check=True).stdout
+    assert "sleep 77" in seen and "sleep 1000" not in seen
+    until(lambda: statuses(pod)["debug"]["state"].get("terminated"))
+    assert "running" in statuses(pod)["c1"]["state"]
+
+
 def test_another_image_starts_a_container_again(start: StartPod, engine: Engine) -> None:
     """A pod whose container is given another image runs that, as a new container."""
     from container_kit.images import Image
