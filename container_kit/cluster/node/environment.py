@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from container_kit.cluster.node.downward import field_value, resource_value
 from container_kit.cluster.node.errors import ConfigMissing
-from container_kit.cluster.node.expansion import expand
+from container_kit.pods.settings import expand
 
 __all__ = ["Lookup", "container_environment", "secret_text", "service_variables"]
 

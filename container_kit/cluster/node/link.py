@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from container_kit.cluster.api.messages import Duplex
 from container_kit.cluster.api.nodes import LogOptions, StreamOptions
 from container_kit.cluster.meta import Object
 from container_kit.cluster.meta.status import StatusError, bad_request, internal_error, not_found
 from container_kit.cluster.meta.times import parse_time
+from container_kit.cluster.node.client_streams import (
+    AttachedEnd,
+    PodIO,
+    ProcessEnd,
+    Reader,
+    Stream,
+    outputs,
+    pump,
+)
 from container_kit.errors import ContainerKitError, NotFound, WrongState
 from container_kit.native import interrupts
 
@@ -29,12 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AgentLink", "LogStream"]
 
-_Name = Literal["stdout", "stderr"]
-
-_PIECE = 32 * 1024
-_STDIN, _RESIZE = 0, 4
-_OUTPUTS: dict[_Name, int] = {"stdout": 1, "stderr": 2}
-_STREAMS: dict[str, _Name] = {"Stdout": "stdout", "Stderr": "stderr"}
+_STREAMS: dict[str, Stream] = {"Stdout": "stdout", "Stderr": "stderr"}
 _STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
@@ -93,12 +93,12 @@ class AgentLink:
         io = PodIO(streams, options)
         process = self._popen(pod, container, command, io)
         with process:
-            reader = _Reader(io, _ProcessEnd(process))
-            pumps = [_pump(io, name, fd) for name, fd in _outputs(process)]
+            reader = Reader(io, ProcessEnd(process))
+            pumps = [pump(io, name, fd) for name, fd in outputs(process)]
             reader.start()
             code = process.wait()
-            for pump in pumps:
-                pump.join()
+            for one in pumps:
+                one.join()
             return code
 
     def _popen(self, pod: Object, container: str, command: Sequence[str], io: PodIO) -> ExecProcess:
@@ -125,7 +125,7 @@ class AgentLink:
             raise self._why_not(pod, container, False)
         io, interrupt = PodIO(streams, options), interrupts.Interrupt()
         with found.attach(stdin=options.stdin, stdout=options.stdout, stderr=options.stderr) as attached:
-            _Reader(io, _AttachedEnd(found, attached, interrupt)).start()
+            Reader(io, AttachedEnd(found, attached, interrupt)).start()
             try:
                 with interrupts.working_for(interrupt):
                     for name, data in attached:
@@ -224,140 +224,3 @@ class LogStream:
     def close(self) -> None:
         """See the class; may be repeated."""
         self._interrupt.set()
-
-
-class PodIO:
-    """A client's ends of the streams of a program in a pod."""
-
-    def __init__(self, duplex: Duplex, options: StreamOptions) -> None:
-        self._duplex, self._options, self.tty = duplex, options, options.tty
-
-    def wants(self, stream: str) -> bool:
-        """Whether the client has the stream of this name."""
-        return bool(getattr(self._options, stream))
-
-    def receive(self) -> bytes | tuple[int, int] | None:
-        """The next piece of stdin (empty at its end), or the size of the window as columns and rows.
-
-        None when the client has gone.
-        """
-        while (message := self._duplex.receive()) is not None:
-            channel, data = message
-            if channel == _STDIN:
-                return data
-            if channel == _RESIZE and data and (size := _size(data)) is not None:
-                return size
-        return None
-
-    def send(self, stream: _Name, data: bytes) -> None:
-        """Give the client a piece of output; waits while it is slow."""
-        if data and self.wants(stream):
-            self._duplex.send(_OUTPUTS[stream], data)
-
-
-def _size(data: bytes) -> tuple[int, int] | None:
-    """Columns and rows as the client wrote them; None for what cannot be read."""
-    try:
-        found: dict[str, Any] = msgspec.json.decode(data)
-        return int(found["Width"]), int(found["Height"])
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
-        return None
-
-
-class _Reader(threading.Thread):
-    """Takes what a client sends: input, sizes of its window, and that it has gone."""
-
-    def __init__(self, io: PodIO, end: _ProcessEnd | _AttachedEnd) -> None:
-        super().__init__(name="pod-input", daemon=True)
-        self._io, self._end = io, end
-
-    def run(self) -> None:
-        while (message := self._io.receive()) is not None:
-            try:
-                if isinstance(message, tuple):
-                    self._end.resize(*message)
-                elif message:
-                    self._end.write(message)
-                else:
-                    self._end.close_input()
-            except (OSError, ValueError, ContainerKitError):
-                continue  # it does not read any more; the client may still listen
-        self._end.client_gone()
-
-
-class _ProcessEnd:
-    """The input of a program that was executed."""
-
-    def __init__(self, process: ExecProcess) -> None:
-        self._process = process
-
-    def write(self, data: bytes) -> None:
-        if self._process.terminal is not None:
-            while data:
-                data = data[os.write(self._process.terminal, data) :]
-        elif self._process.stdin is not None:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-
-    def close_input(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-    def resize(self, columns: int, rows: int) -> None:
-        if self._process.terminal is not None:
-            self._process.resize(rows, columns)
-
-    def client_gone(self) -> None:
-        """Nobody hears of it any more: it ends, too."""
-        self._process.kill()
-
-
-class _AttachedEnd:
-    """The input of a container."""
-
-    def __init__(self, container: Container, attached: Any, interrupt: interrupts.Interrupt) -> None:
-        self._container, self._attached, self._interrupt = container, attached, interrupt
-
-    def write(self, data: bytes) -> None:
-        self._attached.write(data)
-
-    def close_input(self) -> None:
-        self._attached.close_stdin()
-
-    def resize(self, columns: int, rows: int) -> None:
-        self._container.resize(rows, columns)
-
-    def client_gone(self) -> None:
-        """Nobody listens any more: the container goes on by itself."""
-        self._interrupt.set()
-
-
-def _outputs(process: ExecProcess) -> list[tuple[_Name, int]]:
-    """The descriptors that give what a program writes, and what that is to its client."""
-    if process.terminal is not None:
-        return [("stdout", process.terminal)]
-    files: list[tuple[_Name, Any]] = [("stdout", process.stdout), ("stderr", process.stderr)]
-    return [(name, file.fileno()) for name, file in files if file is not None]
-
-
-def _pump(io: PodIO, name: _Name, fd: int) -> threading.Thread:
-    """Pass on what a program writes, until all who could write have ended."""
-    thread = threading.Thread(target=_pass_on, args=(io, name, fd), name="pod-output", daemon=True)
-    thread.start()
-    return thread
-
-
-def _pass_on(io: PodIO, name: _Name, fd: int) -> None:
-    is_gone = False
-    while True:
-        try:
-            data = os.read(fd, _PIECE)
-        except OSError:
-            return  # the other end of a terminal is closed
-        if not data:
-            return
-        try:
-            if not is_gone:
-                io.send(name, data)
-        except OSError:
-            is_gone = True  # what comes is read all the same, so that the program does not wait

@@ -16,7 +16,6 @@ from container_kit._values import frozen
 from container_kit.cluster.meta import Object
 from container_kit.cluster.node.environment import container_environment, service_variables
 from container_kit.cluster.node.errors import ConfigMissing
-from container_kit.cluster.node.expansion import expand
 from container_kit.cluster.node.image_source import ImageSource, Tell
 from container_kit.cluster.node.lookup import ClientLookup
 from container_kit.cluster.node.projection import PROJECTED
@@ -24,6 +23,7 @@ from container_kit.containers.mounts import Mount
 from container_kit.errors import ContainerKitError, KernelError
 from container_kit.native.trees import mkdirs_beneath, open_beneath
 from container_kit.pods.seam import NotReady, Provision
+from container_kit.pods.settings import expand
 
 __all__ = ["Provisioner", "mounts_of"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from container_kit.cluster.node.downward import field_value, resource_value
 from container_kit.cluster.node.environment import container_environment, service_variables
 from container_kit.cluster.node.errors import ConfigMissing
-from container_kit.cluster.node.expansion import expand
+from container_kit.pods.settings import expand
 
 CAPACITY = {"cpu": "4", "memory": "8Gi"}
 
