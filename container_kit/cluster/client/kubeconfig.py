@@ -88,7 +88,7 @@ def _document(path: str) -> dict[str, Any]:
 
     with open(path, encoding="utf-8") as file:
         try:
-            document = yaml.load(file, yaml.CSafeLoader)
+            document = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file).get_single_data()
         except yaml.YAMLError as error:
             raise InvalidInput(f"{path} is no kubeconfig: {error}") from error
     if not isinstance(document, dict):
