@@ -137,9 +137,7 @@ def _only(record: Record, obj: Object) -> Record:
 
 
 def _erased(call: Call, record: Record) -> Record:
-    gone = call.core.store.delete(record)
-    call.resource.strategy.after_delete(gone.object, call.context())
-    return gone
+    return call.core.store.delete(record)
 
 
 def _marked(call: Call, old: Object, options: DeleteOptions, finalizers: list[str]) -> Object | None:

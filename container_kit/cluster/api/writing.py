@@ -304,7 +304,6 @@ def _replace(call: Call, record: Record, new: Object, attributes: Attributes, co
         return Record(record.resource, record.namespace, record.name, record.revision, encode(new))
     if is_finished(new, record.object):
         store.delete(record)
-        call.resource.strategy.after_delete(record.object, context)
         return Record(record.resource, record.namespace, record.name, record.revision, encode(new))
     if new == record.object:
         return record

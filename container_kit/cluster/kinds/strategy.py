@@ -62,8 +62,6 @@ class Context:
         while self._at_end:
             self._at_end.pop()()
 
-    take_back = finish
-
 
 class Strategy:
     """The rules of one kind; the defaults serve kinds that nothing is known of.
@@ -203,9 +201,6 @@ class Strategy:
     def prepare_delete(self, obj: Object, ctx: Context) -> Object | None:
         """What must be stored of *obj*, which is only to be read, before it is deleted; None for nothing."""
         return None
-
-    def after_delete(self, obj: Object, ctx: Context) -> None:
-        """Give back what a deleted object held."""
 
     def _reset_status(self, obj: Object) -> None:
         obj.pop("status", None)

@@ -230,9 +230,8 @@ _STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
 def _storage_class(obj: Object) -> list[str]:
     if _STORAGE_CLASS not in annotations_of(obj):
         return []
-    return [
-        f'metadata.annotations[{_STORAGE_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
-    ]
+    note = 'deprecated since v1.8; use "storageClassName" attribute instead'
+    return [f"metadata.annotations[{_STORAGE_CLASS}]: {note}"]
 
 
 def _volume_of_cluster(volume: Object, old: Object | None) -> list[str]:
