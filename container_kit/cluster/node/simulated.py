@@ -10,7 +10,6 @@ Prior art: kubernetes-sigs/kwok, "Stages Configuration".
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -50,20 +49,27 @@ class _Node:
 
     def __init__(self, name: str, number: int, shape: NodeShape) -> None:
         self.name, self.number, self.shape, self.silent = name, number, shape, False
-        self._unused = (str(address) for address in pod_network(number).hosts())
-        self._freed: list[str] = []
+        self._addresses = itertools.cycle(map(str, pod_network(number).hosts()))
+        self._most = pod_network(number).num_addresses
         self._given: dict[Key, str] = {}
 
     def pod_address(self, key: Key) -> str:
-        """The pod's address; those of pods that are gone are given again when there are no others."""
+        """The pod's address; those of pods that are gone are given again when all others were.
+
+        More pods than the network has addresses share some: they are only played.
+        """
         if key not in self._given:
-            self._given[key] = next(self._unused, "") or self._freed.pop(0)
+            taken = set(self._given.values()) if len(self._given) < self._most - 2 else ()
+            self._given[key] = next(address for address in self._addresses if address not in taken)
         return self._given[key]
+
+    def keep(self, key: Key, address: str) -> None:
+        """The pod has this address already."""
+        self._given[key] = address
 
     def forget(self, key: Key) -> None:
         """The pod is gone."""
-        if (address := self._given.pop(key, None)) is not None:
-            self._freed.append(address)
+        self._given.pop(key, None)
 
 
 class SimulatedNodes:
@@ -121,8 +127,10 @@ class SimulatedNodes:
             number = next(free for free in itertools.count(1) if free not in taken)
         node = _Node(name, number, shape or self._shape)
         self._nodes[name] = node  # known before a pod can be bound to it
-        with contextlib.suppress(ApiExists):  # a cluster that is kept may have it from before
+        try:
             self._client.create(node_object(name, number, node.shape, format_time(self._manager.clock.now())))
+        except ApiExists:  # a cluster that is kept may have it from before
+            self._manager.call(lambda: self._manager.enqueue(self, Key("nodes", "", name)))
         if self._links is not None:
             link = SimulatedLink(lambda: self._pods.by_index("node", name), self._manager.clock)
             self._links.set(name, link)
@@ -178,6 +186,9 @@ class SimulatedNodes:
         return None if node.silent else self._play(key, pod, node)
 
     def _play(self, key: Key, pod: Object, node: _Node) -> float | None:
+        if key not in self._placed and (address := (pod.get("status") or {}).get("podIP")):
+            self._placed[key] = node
+            node.keep(key, address)
         step = next_step(pod, self._script(pod))
         if step is None:
             self._planned.pop(key, None)

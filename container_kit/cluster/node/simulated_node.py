@@ -51,7 +51,7 @@ def node_address(number: int) -> str:
 
 def pod_network(number: int) -> ipaddress.IPv4Network:
     """The addresses of its pods."""
-    return ipaddress.IPv4Network((_FIRST_PODS + 256 * number, 24))
+    return ipaddress.IPv4Network((_FIRST_PODS + 2048 * number, 21))
 
 
 def node_object(name: str, number: int, shape: NodeShape, now: str) -> Object:

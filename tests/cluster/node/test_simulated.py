@@ -8,7 +8,9 @@ import pytest
 
 from container_kit.cluster.api.usage import usage_resources
 from container_kit.cluster.controllers.framework import Manager
-from container_kit.cluster.meta import Object, StatusError
+from container_kit.cluster.meta import Key, Object, StatusError
+from container_kit.cluster.node.simulated import SimulatedNodes, _Node
+from container_kit.cluster.node.simulated_node import NodeShape
 from tests.cluster.controllers.world import World
 
 
@@ -59,6 +61,35 @@ def test_no_two_pods_have_the_same_address() -> None:
     addresses = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in world.pods()}
     assert len(set(addresses.values())) == 31
     assert addresses["host"] == world.get("pods", "host")["status"]["hostIP"]
+
+
+def test_a_simulation_goes_on_in_a_cluster_that_was_kept() -> None:
+    """Nodes are well again, pods keep their addresses, and new ones get others."""
+    world = World(2, _none)
+    for number in range(6):
+        world.client.create(_pod(f"p{number}"))
+    world.run(1)
+    before = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in world.pods()}
+    world.manager = Manager(world.client, clock=world.clock)
+    world.nodes = SimulatedNodes(world.client, 2, manager=world.manager)
+    for number in range(6, 12):
+        world.client.create(_pod(f"p{number}"))
+    world.run(1)
+    after = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in world.pods()}
+    assert before.items() <= after.items()
+    assert len(set(after.values())) == 12
+
+
+def test_addresses_are_given_again_when_all_others_were() -> None:
+    """A node outlives any number of pods."""
+    node = _Node("n", 1, NodeShape())
+    keys = [Key("pods", "default", f"p{number}") for number in range(600)]
+    given = []
+    for number, key in enumerate(keys):
+        given.append(node.pod_address(key))
+        if number >= 100:
+            node.forget(keys[number - 100])
+    assert all(len(set(given[start : start + 100])) == 100 for start in range(500))
 
 
 def test_a_node_that_lost_touch_says_nothing_of_its_pods() -> None:
