@@ -9,6 +9,7 @@ import socket
 import ssl
 import stat
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from container_kit.cluster.api.authentication.tokens import TokenIssuer
 from container_kit.cluster.client.kubeconfig import read_access
 from container_kit.cluster.server.budgets import Budgets
 from container_kit.cluster.server.kubeconfig import kubeconfig_text, write_kubeconfig
+from container_kit.cluster.server.listening import HttpServer
 from container_kit.cluster.server.tls import server_context
 
 _GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -113,20 +115,41 @@ def test_stalled_handshakes_do_not_keep_others_out(
 ) -> None:
     """S18: of connections that do not finish their handshake only so many are kept, and new ones work."""
     server, _ = serve(_whoami(), tls=tls, budgets=Budgets(handshakes=20, handshake_s=60))
-    stalled = [socket.create_connection(server.address) for _ in range(200)]
-    for sock in stalled:
-        sock.sendall(b"\x16\x03\x01")
+    stalled = _stalled(server, 200)
     assert connect(server, _client(authority)).ask(_GET)[0] == 200
-    ended = 0
-    for sock in stalled[:180]:  # the oldest, some of them only after a second of patience
-        sock.settimeout(30)
-        try:
-            ended += sock.recv(1) == b""
-        except ConnectionResetError:
-            ended += 1
-    assert ended == 180
+    # The oldest, some of them only after a second of patience.
+    assert sum(_is_ended(sock, 30) for sock in stalled[:180]) == 180
     for sock in stalled:
         sock.close()
+
+
+def test_without_a_count_they_would_be_kept(serve: Any, tls: Any) -> None:
+    """Control: a server that does not count keeps all of them."""
+    server, _ = serve(_whoami(), tls=tls, budgets=Budgets(handshakes=10_000, handshake_s=60))
+    stalled = _stalled(server, 50)
+    while len(server._connections) < 50:
+        time.sleep(0.01)
+    assert not any(_is_ended(sock, 0.01) for sock in stalled)
+    for sock in stalled:
+        sock.close()
+
+
+def _stalled(server: HttpServer, count: int) -> list[socket.socket]:
+    """Connections that begin a handshake and leave it at that."""
+    found = [socket.create_connection(server.address) for _ in range(count)]
+    for sock in found:
+        sock.sendall(b"\x16\x03\x01")
+    return found
+
+
+def _is_ended(sock: socket.socket, within_s: float) -> bool:
+    sock.settimeout(within_s)
+    try:
+        return sock.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
 
 
 def test_a_stalled_handshake_ends(serve: Any, connect: Any, tls: Any) -> None:

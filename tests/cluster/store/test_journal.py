@@ -181,9 +181,13 @@ while True:
 """
 
 
-def _write_until_killed(path: Path, seed: int, lines: int) -> tuple[int, list[list[str]]]:
+# The control: acknowledged before it is written down.
+_CARELESS = "from container_kit.cluster.store.journal import Journal\nJournal.append = lambda *_: None\n"
+
+
+def _write_until_killed(path: Path, seed: int, lines: int, extra: str) -> tuple[int, list[list[str]]]:
     """The revision it began with and what was acknowledged, until SIGKILL came after that many lines."""
-    command = [sys.executable, "-c", _WRITER, str(path), str(seed)]
+    command = [sys.executable, "-c", extra + _WRITER, str(path), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         begun = int(process.stdout.readline().split()[1])
@@ -193,11 +197,13 @@ def _write_until_killed(path: Path, seed: int, lines: int) -> tuple[int, list[li
     return begun, acknowledged + rest
 
 
-def _kill_rounds(path: Path, seed: int, rounds: int) -> None:
+def _kill_rounds(path: Path, seed: int, rounds: int, extra: str = "") -> None:
     """What is acknowledged is there, and no revision is given twice, over several lives of one file."""
     chance, wish, latest = random.Random(seed), dict[tuple[str, str], str](), 0
     for _ in range(rounds):
-        begun, acknowledged = _write_until_killed(path, chance.randrange(1 << 30), chance.randrange(1, 400))
+        begun, acknowledged = _write_until_killed(
+            path, chance.randrange(1 << 30), chance.randrange(1, 400), extra
+        )
         assert begun >= latest, "a revision that was given out would come again"
         for resource, name, revision, value in acknowledged:
             wish[resource, name], latest = value, int(revision)
@@ -232,3 +238,9 @@ def test_a_kill_loses_nothing_acknowledged(path: Path) -> None:
 def test_many_kills_lose_nothing_acknowledged(path: Path, seed: int) -> None:
     """R20, long: 50 files, each with twenty lives."""
     _kill_rounds(path, seed, rounds=20)
+
+
+def test_a_careless_store_is_noticed(path: Path) -> None:
+    """Control: a store that acknowledges what it has not written fails the trial."""
+    with pytest.raises(AssertionError):
+        _kill_rounds(path, seed=5, rounds=4, extra=_CARELESS)
