@@ -38,7 +38,6 @@ from container_kit.cluster.node.workers import KeyedWorkers
 if TYPE_CHECKING:
     from container_kit.cluster.node.service_proxy import ServiceProxy
     from container_kit.containers import Engine
-    from container_kit.pods import Pod
 
 __all__ = ["NodeAgent"]
 
@@ -284,7 +283,7 @@ class NodeAgent:
             return
         from container_kit.pods import Pod
 
-        left = {pod.uid: pod for pod in Pod.list(engine=self.engine) if self._is_ours(pod)}
+        left = {pod.uid: pod for pod in Pod.list(engine=self.engine) if self.volumes.knows(pod.uid)}
         if not left:
             return
         fields = f"spec.nodeName={self.name}"
@@ -296,6 +295,3 @@ class NodeAgent:
             else:
                 pod.remove(force=True)
                 self.volumes.remove(uid)
-
-    def _is_ours(self, pod: Pod) -> bool:
-        return (pod.manifest.get("spec") or {}).get("nodeName") == self.name

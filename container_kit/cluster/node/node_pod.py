@@ -145,6 +145,7 @@ class NodePod:
         self._started_at = self._started_at or self._world.clock.stamp()
         try:
             self._world.expect_pod()
+            self._world.volumes.claim(self.uid)
             self.volumes = self._world.volumes.prepare(self.manifest)
             self._run()
         except VolumeNotReady as error:
@@ -188,6 +189,7 @@ class NodePod:
         self._started_at = (self.last.get("status") or {}).get("startTime") or self._world.clock.stamp()
         self._taken_over = self.last
         self.pod = Pod.adopt(pod_id, engine=self._world.engine, provider=self._provide, observer=self)
+        self._world.expect_pod()
 
     def _provide(self, pod: Pod, container: Object) -> Provision:
         name, self._first_ips = container["name"], pod.ips  # it may ask before `Pod.start` has returned

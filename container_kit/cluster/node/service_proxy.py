@@ -61,6 +61,7 @@ class ServiceProxy:
         self._names = ClusterNames(self._table, domain)
         self._dns = DnsServer(self._names, self._selector, host_servers() if others is None else others)
         self._nodes: dict[str, tuple[ServiceRules, NetworkNamespace]] = {}
+        self._made: set[str] = set()  # by this process: those of one before lead to where it listened
         self._subscriptions: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._own: list[Target] = []
@@ -102,6 +103,7 @@ class ServiceProxy:
     def add_node(self, name: str, rules: ServiceRules, host: NetworkNamespace) -> None:
         """A node whose rules go into the namespace *host*, as soon as its network is up."""
         self._nodes[name] = (rules, host)
+        self._made.discard(name)
 
     def drop_node(self, name: str) -> None:
         """It is gone, and its rules have gone with its network."""
@@ -109,8 +111,9 @@ class ServiceProxy:
 
     def ensure(self, name: str) -> None:
         """Make the rules of a node unless they are there: for a network that comes up."""
-        if name in self._nodes and not self._is_told(name):
+        if name in self._nodes and not (name in self._made and self._is_told(name)):
             self._tell_node(name)
+            self._made.add(name)
 
     def _is_told(self, name: str) -> bool:
         rules, host = self._nodes[name]

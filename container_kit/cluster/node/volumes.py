@@ -60,6 +60,14 @@ class Volumes:
     projector: Projector
     claims: Claims
 
+    def claim(self, uid: str) -> None:
+        """The pod with this uid is going to be this node's, which others have to know after a crash."""
+        os.makedirs(os.path.join(self.directory, uid), mode=0o700, exist_ok=True)
+
+    def knows(self, uid: str) -> bool:
+        """Whether the pod with this uid is this node's, and not one of another cluster's on this machine."""
+        return os.path.isdir(os.path.join(self.directory, uid))
+
     def prepare(self, pod: Object) -> dict[str, str]:
         """Paths of the volumes of *pod* by name, made where they are missing; may be repeated.
 

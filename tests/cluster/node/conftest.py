@@ -44,12 +44,22 @@ class Site:
         self.client = Client(InProcess(self.api, User("admin", ("system:masters",))))
         for name in ("default", "kube-system", "kube-node-lease"):
             self.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        self.proxy = ServiceProxy(self.client, dns_address=DNS, others=[])
-        self.proxy.start()
+        self.proxy = self._new_proxy()
         self.agents: dict[str, NodeAgent] = {}
         self._seen: dict[str, Object | None] = {}
         self._news = threading.Condition()
         self._end = self.client.subscribe("pods", None, self._take)
+
+    def _new_proxy(self) -> ServiceProxy:
+        made = ServiceProxy(self.client, dns_address=DNS, others=[])
+        made.start()
+        return made
+
+    def renew_proxy(self) -> None:
+        """As if it were in another process: what the one before has told the kernel stays."""
+        old, self.proxy = self.proxy, self._new_proxy()
+        old.drop_node("node-0")
+        old.close()
 
     def start_node(self, name: str = "node-0", **options: Any) -> NodeAgent:
         """A node that is Ready."""

@@ -151,12 +151,16 @@ def test_a_deleted_pod_leaves_nothing(site: Site, tmp_path: Path) -> None:
 def test_a_new_agent_goes_on_with_the_pods_of_the_last(site: Site) -> None:
     """Pods that do not end with their agent run on, and the next one knows them: no restart, same address."""
     site.start_node(owned=False)
+    spec = {"clusterIP": "10.96.0.7", "ports": [{"port": 80, "protocol": "TCP"}]}
+    site.client.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
     site.client.create(pod_on("node-0", "web", *SLEEP))
     before = site.wait_ready("web")
     site.stop_node("node-0")
+    site.renew_proxy()
     site.start_node(owned=True)
     site.client.patch("pods", "web", {"metadata": {"labels": {"seen": "again"}}}, kind="merge")
     assert site.printed("web", "echo alive") == "alive\n"
+    assert DNS in site.printed("web", "busybox nslookup web.default.svc.cluster.local")  # by the new server
     after = site.client.get("pods", "web")
     same = ("containerID", "restartCount")
     assert [after["status"]["containerStatuses"][0][key] for key in same] == [
@@ -165,6 +169,24 @@ def test_a_new_agent_goes_on_with_the_pods_of_the_last(site: Site) -> None:
     assert after["status"]["podIP"] == before["status"]["podIP"]
     site.client.delete("pods", "web")
     site.wait_gone("web")
+
+
+def test_clusters_with_nodes_of_the_same_name_leave_each_other_alone(site: Site, tmp_path: Path) -> None:
+    """What one cluster has on this machine is no leftover of the other's, however alike they are."""
+    (tmp_path / "other").mkdir()
+    other = Site(site.engine, tmp_path / "other")
+    try:
+        for one in (site, other):
+            one.start_node("node-0", owned=False)
+            one.client.create(pod_on("node-0", "web", *SLEEP))
+        addresses = {one.wait_ready("web")["status"]["podIP"] for one in (site, other)}
+        assert len(addresses) == 2
+        other.agents.pop("node-0").close(end_pods=True)
+        assert site.run("web", "echo alive") == (0, "alive\n")
+        site.agents.pop("node-0").close(end_pods=True)
+    finally:
+        other.close()
+    assert Pod.list(engine=site.engine) == []
 
 
 def test_pods_of_two_nodes_reach_each_other_as_themselves(site: Site) -> None:
@@ -180,16 +202,17 @@ def test_pods_of_two_nodes_reach_each_other_as_themselves(site: Site) -> None:
     assert other in site.printed("client", f"busybox nc {own} 8080 </dev/null")
 
 
-def test_services_lead_to_their_pods_by_name(shared: Site) -> None:
+def test_services_lead_to_their_pods_by_name(site: Site) -> None:
     """A pod finds a service by its name, reaches a backend at its address, and is refused without one."""
+    site.start_node()
     serve = "busybox mkdir /www; echo backend >/www/index.html; busybox httpd -f -p 8080 -h /www"
-    shared.client.create(pod_on("node-0", "backend", "sh", "-c", serve))
-    shared.client.create(pod_on("node-0", "client", *SLEEP))
-    address = shared.wait_ready("backend")["status"]["podIP"]
-    shared.wait_ready("client")
+    site.client.create(pod_on("node-0", "backend", "sh", "-c", serve))
+    site.client.create(pod_on("node-0", "client", *SLEEP))
+    address = site.wait_ready("backend")["status"]["podIP"]
+    site.wait_ready("client")
     ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
     spec = {"clusterIP": "10.96.0.77", "clusterIPs": ["10.96.0.77"], "ports": ports}
-    shared.client.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
+    site.client.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
     slices = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -198,11 +221,11 @@ def test_services_lead_to_their_pods_by_name(shared: Site) -> None:
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
     }
-    shared.client.create(slices)
-    names = shared.printed("client", "busybox nslookup web.default.svc.cluster.local")
+    site.client.create(slices)
+    names = site.printed("client", "busybox nslookup web.default.svc.cluster.local")
     assert "10.96.0.77" in names and DNS in names
     get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc 10.96.0.77 80"
-    assert shared.printed("client", get).endswith("backend\n")
-    assert shared.printed("backend", get).endswith("backend\n")  # a pod reaches itself, too
-    code, words = shared.run("client", "busybox nc 10.96.0.78 80 </dev/null")
+    assert site.printed("client", get).endswith("backend\n")
+    assert site.printed("backend", get).endswith("backend\n")  # a pod reaches itself, too
+    code, words = site.run("client", "busybox nc 10.96.0.78 80 </dev/null")
     assert code != 0 and ("refused" in words or "unreachable" in words)
