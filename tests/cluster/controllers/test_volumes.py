@@ -73,7 +73,8 @@ def test_a_claim_gets_the_smallest_volume_that_fits(world: World) -> None:
     world.settle()
     for name, size in (("small", "1Gi"), ("large", "9Gi"), ("right", "3Gi")):
         world.client.create(_volume(name, size))
-    world.run(2)
+        world.run(0.9)
+    world.run(1)
 
     claim = world.get("persistentvolumeclaims", "claim")
     assert (claim["spec"]["volumeName"], claim["status"]["phase"]) == ("right", "Bound")
@@ -83,6 +84,16 @@ def test_a_claim_gets_the_smallest_volume_that_fits(world: World) -> None:
         "Available",
         "Bound",
     ]
+
+
+def test_a_claim_does_not_wait_for_ever_for_a_better_volume(world: World) -> None:
+    """Also when there is a new one every half second."""
+    world.client.create(_claim("2Gi"))
+    for number in range(40):
+        world.client.create(_volume(f"pv-{number}", "9Gi"))
+        world.run(0.5)
+
+    assert _phase(world, "persistentvolumeclaims", "claim") == "Bound"
 
 
 def test_a_volume_is_released_when_its_claim_goes_and_free_when_somebody_says_so(world: World) -> None:

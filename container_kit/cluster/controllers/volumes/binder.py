@@ -31,8 +31,9 @@ __all__ = ["PROVISIONED_BY", "PROVISIONERS", "VolumeBinder"]
 _CLAIMS, _VOLUMES, _CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROVISIONERS = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
-# Volumes are often made together, and a claim that waits is to get the smallest of them, not the first.
-_NEW_VOLUMES_S = 1.0
+# Volumes are often made together, and a claim that waits is to get the smallest of them, not the first: it is
+# looked at again when no new one has come for a second, or the first of them came 15 s ago.
+_QUIET_S, _PATIENCE_S = 1.0, 15.0
 _EXTERNAL = (
     "Waiting for a volume to be created either by the external provisioner '{}' or manually by the "
     "system administrator. If volume creation is delayed, please verify that the provisioner is running and "
@@ -51,6 +52,7 @@ class VolumeBinder:
         self._events = manager.recorder(self.component, self.name)
         self._claims, self._volumes = manager.informer(_CLAIMS), manager.informer(_VOLUMES)
         self._classes = manager.informer(_CLASSES)
+        self._hopes: dict[Key, tuple[float, float]] = {}  # when the first and the last new volume came
 
     def watches(self) -> Mapping[str, Mapper]:
         return {
@@ -62,8 +64,11 @@ class VolumeBinder:
     def _of_volume(self, old: Object | None, new: Object | None) -> Iterable[Key]:
         volume = new or old or {}
         if new is not None and new["spec"].get("claimRef") is None:
+            now_s = self._clock.monotonic()
             for key in self._waiting_for(class_of(new)):
-                self._manager.enqueue(self, key, _NEW_VOLUMES_S)
+                first_s, _ = self._hopes.get(key, (now_s, now_s))
+                self._hopes[key] = first_s, now_s
+                self._manager.enqueue(self, key, _QUIET_S)
         claims = {_claim_of(each) for each in (old, new) if each is not None}
         return [key_of(_VOLUMES, volume), *(key for key in claims if key is not None)]
 
@@ -81,21 +86,30 @@ class VolumeBinder:
                 self._sync_volume(volume)
             return None
         claim = self._claims.get(key.namespace, key.name)
-        if claim is not None:
-            self._sync_claim(claim)
-        return None
+        if claim is None:
+            self._hopes.pop(key, None)
+            return None
+        return self._sync_claim(claim)
+
+    def _left_s(self, key: Key) -> float:
+        """How much longer a claim waits for more volumes."""
+        if key not in self._hopes:
+            return 0.0
+        first_s, last_s = self._hopes[key]
+        return min(last_s + _QUIET_S, first_s + _PATIENCE_S) - self._clock.monotonic()
 
     # Claims.
 
-    def _sync_claim(self, claim: Object) -> None:
+    def _sync_claim(self, claim: Object) -> float | None:
         if BIND_COMPLETED in annotations_of(claim):
             self._sync_bound(claim)
         elif is_deleting(claim):
-            return
+            return None
         elif claim["spec"].get("volumeName"):
             self._sync_chosen(claim)
         else:
-            self._sync_open(claim)
+            return self._sync_open(claim)
+        return None
 
     def _sync_bound(self, claim: Object) -> None:
         volume = self._volumes.get("", claim["spec"].get("volumeName") or "")
@@ -129,12 +143,16 @@ class VolumeBinder:
         else:
             self._bind(volume, claim)
 
-    def _sync_open(self, claim: Object) -> None:
+    def _sync_open(self, claim: Object) -> float | None:
         """Any volume that fits will do; if there is none, one may be made."""
+        key = key_of(_CLAIMS, claim)
         waits = self._waits(claim)
         candidates = [volume for volume in self._volumes if not waits or is_for_claim(volume, claim)]
         volume = smallest_fitting(candidates, claim)
         if volume is not None:
+            if not is_for_claim(volume, claim) and (left_s := self._left_s(key)) > 0:
+                return left_s
+            self._hopes.pop(key, None)
             self._bind(volume, claim)
         elif waits:
             text = "waiting for first consumer to be created before binding"
@@ -144,6 +162,7 @@ class VolumeBinder:
         else:
             text = "no persistent volumes available for this claim and no storage class is set"
             self._say(claim, "Normal", "FailedBinding", text)
+        return None
 
     def _waits(self, claim: Object) -> bool:
         """Whether the scheduler has to choose a node first."""
