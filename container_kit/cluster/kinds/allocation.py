@@ -52,6 +52,8 @@ class Allocator:
             if wanted:
                 self._check_address(wanted, taken)
                 return self._hold(wanted, ctx)
+            if ctx.dry_run:
+                return str(SERVICE_RANGE.network_address)  # nobody's, as nobody will have it
             first = int(SERVICE_RANGE.network_address)
             count = SERVICE_RANGE.num_addresses - 1
             for candidate in self._candidates(count, _STATIC_ADDRESSES):

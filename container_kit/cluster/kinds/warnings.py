@@ -166,14 +166,14 @@ def _pull_secrets(field: str, secrets: Any) -> Iterator[str]:
 
 
 def _container(path: str, container: Node) -> Iterator[str]:
-    yield from _variables(f"{path}.env", container.get("env") or ())
-    yield from _ports(f"{path}.ports", container.get("ports") or ())
     resources = container.get("resources") or {}
-    for key in ("limits", "requests"):
-        for name in ("memory", "ephemeral-storage"):
+    for name in ("memory", "ephemeral-storage"):
+        for key in ("limits", "requests"):
             value = (resources.get(key) or {}).get(name)
             if value is not None and quantity(value).denominator != 1:
                 yield f"{path}.resources.{key}[{name}]: {_fraction(value)}"
+    yield from _variables(f"{path}.env", container.get("env") or ())
+    yield from _ports(f"{path}.ports", container.get("ports") or ())
 
 
 def _fraction(value: Any) -> str:

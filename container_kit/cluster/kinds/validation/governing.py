@@ -481,7 +481,28 @@ def priority_level(obj: Object) -> Errors:
     return errors
 
 
+def api_service(obj: Object) -> Errors:
+    spec = obj.get("spec") or {}
+    name, wanted = obj["metadata"].get("name") or "", f"{spec.get('version') or ''}.{spec.get('group') or ''}"
+    errors: Errors = []
+    if name != wanted:
+        detail = 'must be `spec.version+"."+spec.group`'
+        errors.append(FieldError.invalid("metadata.name", name, f"{detail}: {go_quoted(wanted)}"))
+    for key, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        number = spec.get(key) or 0
+        if not 0 < number <= most:
+            detail = f"must be positive and less than {most}"
+            errors.append(FieldError.invalid(f"spec.{key}", number, detail))
+    if spec.get("service") is None:
+        if spec.get("caBundle"):
+            detail = "local APIServices may not have a caBundle"
+            errors.append(FieldError.invalid("spec.caBundle", f"{len(spec['caBundle'])} bytes", detail))
+        return errors
+    return errors + required_fields("spec.service", spec["service"], "namespace", "name")
+
+
 CHECKS = {
+    ("apiregistration.k8s.io", "APIService"): api_service,
     ("autoscaling", "HorizontalPodAutoscaler"): autoscaler,
     ("certificates.k8s.io", "CertificateSigningRequest"): signing_request,
     ("coordination.k8s.io", "Lease"): lease,

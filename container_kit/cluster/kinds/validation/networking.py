@@ -493,7 +493,15 @@ CHECKS = {
     (NETWORKING, "IngressClass"): ingress_class,
     (NETWORKING, "NetworkPolicy"): network_policy,
 }
+
+
+def ingress_class_update(new: Object, old: Object) -> Errors:
+    before, after = ((each.get("spec") or {}).get("controller") or "" for each in (old, new))
+    return [] if before == after else [FieldError.invalid("spec.controller", after, "field is immutable")]
+
+
 UPDATES = {
+    (NETWORKING, "IngressClass"): ingress_class_update,
     ("", "Service"): service_update,
     ("discovery.k8s.io", "EndpointSlice"): slice_update,
 }

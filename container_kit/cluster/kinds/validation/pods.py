@@ -47,6 +47,8 @@ __all__ = [
 
 Node = dict[str, Any]
 _MIRROR = "kubernetes.io/config.mirror"
+_SECCOMP = ("seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/")
+_SECCOMP_PROFILES = ("docker/default", "runtime/default", "unconfined")
 _MAX_INT32 = 2**31 - 1
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 
@@ -58,6 +60,7 @@ def check_pod(pod: Object) -> Errors:
     if _MIRROR in annotations and not spec.get("nodeName"):
         detail = "must set spec.nodeName if mirror pod annotation is set"
         errors.append(FieldError.invalid(f"metadata.annotations[{_MIRROR}]", annotations[_MIRROR], detail))
+    errors += _seccomp_annotations(annotations)
     errors += check_pod_spec("spec", spec)
     if spec.get("ephemeralContainers"):
         errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
@@ -65,6 +68,15 @@ def check_pod(pod: Object) -> Errors:
         detail = "cannot be set until all schedulingGates have been cleared"
         errors.append(FieldError.forbidden("spec.nodeName", detail))
     return errors
+
+
+def _seccomp_annotations(annotations: Node) -> Errors:
+    """Old names of seccomp profiles, which are only looked at."""
+    return [
+        FieldError.invalid(f"metadata.annotations.{key}", value, "must be a valid seccomp profile")
+        for key, value in annotations.items()
+        if key.startswith(_SECCOMP) and value not in _SECCOMP_PROFILES and not value.startswith("localhost/")
+    ]
 
 
 def check_template(path: str, template: Node) -> Errors:
@@ -82,12 +94,10 @@ def check_template(path: str, template: Node) -> Errors:
 
 def check_pod_spec(path: str, spec: Node) -> Errors:
     """The problems of what a pod is to be."""
-    volumes = spec.get("volumes") or []
-    names = {volume.get("name") for volume in volumes}
+    errors, names = check_volumes(f"{path}.volumes", spec.get("volumes") or [])
     grace_s = spec.get("terminationGracePeriodSeconds")
     containers, init = spec.get("containers") or [], spec.get("initContainers") or []
     own = {container.get("name") for container in containers}
-    errors = check_volumes(f"{path}.volumes", volumes)
     errors += check_containers(f"{path}.containers", containers, names, grace_s)
     errors += check_init_containers(f"{path}.initContainers", init, own, names, grace_s)
     errors += check_ephemeral(

@@ -43,20 +43,23 @@ _RESOURCES = tuple(
 )
 
 
-def check_volumes(field: str, volumes: list[Node]) -> Errors:
-    """The problems of the volumes of a pod."""
+def check_volumes(field: str, volumes: list[Node]) -> tuple[Errors, set[str]]:
+    """The problems of the volumes of a pod, and the names of those that have none."""
     errors: Errors = []
     names: set[str] = set()
+    sound: set[str] = set()
     for index, volume in enumerate(volumes):
         path = f"{field}[{index}]"
         name = volume.get("name") or ""
-        errors += one_source(path, volume, _SOURCES)
+        found = one_source(path, volume, _SOURCES)
         if not name:
-            errors.append(FieldError.required(f"{path}.name"))
+            found.append(FieldError.required(f"{path}.name"))
         else:
-            errors += problems(f"{path}.name", name, dns1123_label_problems)
-            errors += duplicate(f"{path}.name", name, names)
-    return errors
+            found += problems(f"{path}.name", name, dns1123_label_problems)
+            found += duplicate(f"{path}.name", name, names)
+        errors += found
+        sound |= set() if found else {name}
+    return errors, sound
 
 
 def one_source(path: str, volume: Node, sources: Mapping[str, Source]) -> Errors:

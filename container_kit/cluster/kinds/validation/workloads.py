@@ -21,6 +21,7 @@ from container_kit.cluster.kinds.validation.cron import schedule_problem
 from container_kit.cluster.kinds.validation.pods import check_template
 from container_kit.cluster.kinds.validation.storage import claim_spec
 from container_kit.cluster.meta import FieldError, Object
+from container_kit.cluster.meta.names import dns1123_label_problems
 
 __all__ = ["CHECKS", "UPDATES"]
 
@@ -205,7 +206,17 @@ _COUNTS = (
 
 def job(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
-    return _generated_selector(obj, spec) + job_spec("spec", spec)
+    return _pod_names(obj, spec) + _generated_selector(obj, spec) + job_spec("spec", spec)
+
+
+def _pod_names(obj: Object, spec: Node) -> Errors:
+    """The pods of an indexed job are named after it and their index, which becomes their hostname."""
+    count, name = spec.get("completions") or 0, obj["metadata"].get("name") or ""
+    last = f"{name}-{count - 1}"
+    if spec.get("completionMode") != "Indexed" or not count or not dns1123_label_problems(last):
+        return []
+    detail = f"will not able to create pod with invalid DNS label: {last}"
+    return [FieldError.invalid("metadata.name", name, detail)]
 
 
 def _generated_selector(obj: Object, spec: Node) -> Errors:
@@ -417,7 +428,19 @@ def _fixed_template(spec: Node, old: Node) -> Node:
     return template
 
 
+def _controller_revision(obj: Object) -> Errors:
+    return non_negative("revision", obj.get("revision"))
+
+
+def _controller_revision_update(new: Object, old: Object) -> Errors:
+    """What a revision holds is history."""
+    if new.get("data") == old.get("data"):
+        return []
+    return [FieldError.invalid("data", new.get("data"), "field is immutable")]
+
+
 CHECKS = {
+    ("apps", "ControllerRevision"): _controller_revision,
     ("", "ReplicationController"): replication_controller,
     ("apps", "DaemonSet"): daemon_set,
     ("apps", "Deployment"): deployment,
@@ -427,6 +450,7 @@ CHECKS = {
     ("batch", "Job"): job,
 }
 UPDATES = {
+    ("apps", "ControllerRevision"): _controller_revision_update,
     ("apps", "DaemonSet"): _immutable_selector,
     ("apps", "Deployment"): _immutable_selector,
     ("apps", "ReplicaSet"): _immutable_selector,

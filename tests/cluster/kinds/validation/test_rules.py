@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from container_kit.cluster.kinds import Context, strategy_for
 from container_kit.cluster.kinds.validation.containers import config_key
 from container_kit.cluster.kinds.validation.cron import schedule_problem
 from container_kit.cluster.kinds.validation.expressions import expression_problem
@@ -11,6 +12,7 @@ from container_kit.cluster.kinds.validation.networking import network_policy
 from container_kit.cluster.kinds.validation.pods import check_pod_spec
 from container_kit.cluster.kinds.validation.scheduling import check_tolerations
 from container_kit.cluster.kinds.validation.workloads import deployment
+from tests.cluster.kinds.recorded import NOW, EmptyWorld
 from tests.cluster.kinds.validation.test_recorded import errors_of
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -152,6 +154,78 @@ def test_tolerations_need_an_effect_for_their_time() -> None:
     assert [error.field for error in check_tolerations("t", [{"key": "a", "tolerationSeconds": 1}])] == [
         "t[0].effect"
     ]
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "body", "field"),
+    [
+        ("batch/v1", "Job", {"spec": {"completions": 2, "completionMode": "Indexed"}}, "metadata.name"),
+        ("apps/v1", "ControllerRevision", {"revision": -1}, "revision"),
+        (
+            "apiregistration.k8s.io/v1",
+            "APIService",
+            {"spec": {"group": "g", "version": "v1"}},
+            "metadata.name",
+        ),
+        ("v1", "Node", {"spec": {"taints": [{"key": "a", "effect": "x"}]}}, "metadata.taints[0].effect"),
+        ("v1", "ResourceQuota", {"spec": {"scopes": ["BestEffort", "NotBestEffort"]}}, "spec.scopes"),
+        (
+            "v1",
+            "Pod",
+            {"spec": {"volumes": [{"name": "v", "secret": {}}]}},
+            "spec.volumes[0].secret.secretName",
+        ),
+    ],
+)
+def test_what_other_kinds_must_not_be(api_version: str, kind: str, body: dict[str, Any], field: str) -> None:
+    """Each mistake is named by its field."""
+    fields = [
+        error.field
+        for error in errors_of({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a.b"}, **body})
+    ]
+    assert field in fields
+
+
+UPDATES = [
+    ("apps/v1", "ControllerRevision", {"data": {"a": 1}}, {"data": {"a": 2}}, "data"),
+    (
+        "networking.k8s.io/v1",
+        "IngressClass",
+        {"spec": {"controller": "a.b/c"}},
+        {"spec": {"controller": "a.b/d"}},
+        "spec.controller",
+    ),
+    (
+        "v1",
+        "PersistentVolume",
+        {"spec": {"hostPath": {"path": "/a"}}},
+        {"spec": {"hostPath": {"path": "/b"}}},
+        "spec.persistentvolumesource",
+    ),
+    ("v1", "PersistentVolumeClaim", {"spec": {"volumeName": "a"}}, {"spec": {"volumeName": "b"}}, "spec"),
+    ("v1", "ResourceQuota", {"spec": {"scopes": ["BestEffort"]}}, {"spec": {}}, "spec.scopes"),
+    ("storage.k8s.io/v1", "StorageClass", {"provisioner": "a"}, {"provisioner": "b"}, "provisioner"),
+    ("node.k8s.io/v1", "RuntimeClass", {"handler": "a"}, {"handler": "b"}, "handler"),
+    ("discovery.k8s.io/v1", "EndpointSlice", {"addressType": "IPv4"}, {"addressType": "IPv6"}, "addressType"),
+]
+
+
+@pytest.mark.parametrize(("api_version", "kind", "before", "after", "field"), UPDATES)
+def test_what_may_not_change(
+    api_version: str, kind: str, before: dict[str, Any], after: dict[str, Any], field: str
+) -> None:
+    """What others rely on stays as it was made."""
+    strategy = strategy_for(api_version.rpartition("/")[0], kind)
+    old, new = (
+        {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}, **each}
+        for each in (before, after)
+    )
+    for obj in (old, new):
+        strategy.default(obj)
+    context = Context(NOW, EmptyWorld())
+
+    assert field in [error.field for error in strategy.validate_update(new, old, context)]
+    assert field not in [error.field for error in strategy.validate_update(old, old, context)]
 
 
 def test_exceptions_lie_inside_their_block() -> None:
