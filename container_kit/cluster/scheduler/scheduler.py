@@ -24,6 +24,7 @@ from container_kit.cluster.meta import (
     is_deleting,
     labels_of,
     name_of,
+    uid_of,
 )
 from container_kit.cluster.meta.volumes import BOUND_BY_CONTROLLER, SELECTED_NODE, claim_reference
 from container_kit.cluster.scheduler.filters import Reason
@@ -101,7 +102,7 @@ class Scheduler:
         self._give_up(now_s)
         pod = self._queue.pop(now_s)
         if pod is not None:
-            self._schedule(pod)
+            self._try(pod)
         if self._queue.has_active:
             self._want_turn()
         elif (due_s := self._next_due_s()) is not None:
@@ -161,9 +162,12 @@ class Scheduler:
             self._bind_when_ready(assumed)
 
     def _see_pod(self, old: Object | None, new: Object | None) -> None:
-        if new is None or _is_finished(new):
-            if old is not None or new is not None:
-                self._see_gone((new or old or {})["metadata"]["uid"])
+        if old is not None and (new is None or uid_of(new) != uid_of(old)):
+            self._see_gone(uid_of(old))
+        if new is None:
+            return
+        if _is_finished(new):
+            self._see_gone(uid_of(new))
         elif new["spec"].get("nodeName"):
             self._see_placed(new)
         elif new["spec"].get("schedulerName", self.name) == self.name:
@@ -204,6 +208,13 @@ class Scheduler:
 
     # What is decided.
 
+    def _try(self, pod: PodInfo) -> None:
+        """Whatever goes wrong with one pod, it is not forgotten, and the others have their turns."""
+        try:
+            self._schedule(pod)
+        except Exception as error:
+            self._undo(pod, error)
+
     def _schedule(self, pod: PodInfo) -> None:
         found = self._placer.place(pod)
         if isinstance(found, Unplaceable):
@@ -211,10 +222,7 @@ class Scheduler:
             return
         self._state.nominate_end(pod.uid)
         self._state.add_pod(pod, found.node_name)
-        try:
-            self._carry_out(pod, found)
-        except ContainerKitError as error:
-            self._undo(pod, error)
+        self._carry_out(pod, found)
 
     def _carry_out(self, pod: PodInfo, place: Place) -> None:
         if not place.choices:
@@ -271,14 +279,15 @@ class Scheduler:
         self._say(pod, "Normal", "Scheduled", f"Successfully assigned {pod} to {node_name}")
 
     def _undo(self, pod: PodInfo, error: Exception) -> None:
-        """The server did not take the decision: the pod is where it was before, and tried again after a
-        while.
-        """
+        """It could not be carried out: all is as it was before, and the pod is tried again after a while."""
         self._state.remove_pod(pod.uid)
         if isinstance(error, ApiNotFound):
             self._queue.drop(pod.uid)
             return
-        _log.warning("pod %s could not be bound, it is tried again: %s", pod, error)
+        known = isinstance(error, ContainerKitError | TimeoutError)
+        _log.warning(
+            "pod %s could not be placed, it is tried again: %s", pod, error, exc_info=None if known else error
+        )
         self._queue.park(pod, frozenset(), self._clock.monotonic())
         self._wake("pod gone")
 
