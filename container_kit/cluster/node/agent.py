@@ -251,6 +251,7 @@ class NodeAgent:
             metadata = event.object["metadata"]
             for one in self.pods():
                 if one.refers_to(resource, metadata.get("namespace", ""), metadata["name"]):
+                    one.touch()
                     self._workers.add(one.uid)
 
         return take

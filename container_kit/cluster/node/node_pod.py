@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["NodePod", "NodeWorld"]
 
 _FIRST_MOUNT_DELAY_S, _LONGEST_MOUNT_DELAY_S = 0.5, 122.0
+_USUAL_GRACE_S = 30.0
+_SOON_S = 1.0
 _CONTAINER_FIELDS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -82,6 +84,7 @@ class NodePod:
         self._mount_delay_s = _FIRST_MOUNT_DELAY_S
         self._grace_s: float | None = None
         self._time_left_s = 0.0
+        self._is_stale = False
         self.ended = threading.Event()
 
     # What is wished.
@@ -91,6 +94,10 @@ class NodePod:
         self.desired = desired
         if desired is not None:
             self.last = desired
+
+    def touch(self) -> None:
+        """Something that its volumes show has changed."""
+        self._is_stale = True
 
     def fail(self, reason: str, message: str, *, within_s: float = 0.0) -> None:
         """Let it end as failed: ``Evicted`` at once, ``Terminated`` within a while; see `sync`."""
@@ -202,17 +209,19 @@ class NodePod:
         before, self._taken_over = self._taken_over or desired, desired
         if before["spec"] != desired["spec"]:
             pod.update(desired)
-        self._world.volumes.refresh(self.manifest)
+        due_s = self._world.tokens.next_due_s(self.uid)
+        is_due = due_s is not None and due_s <= _SOON_S
+        if self._is_stale or is_due or _told_to_itself(before) != _told_to_itself(desired):
+            self._is_stale = False
+            self._world.volumes.refresh(self.manifest)
 
     def _end(self, desired: Object) -> float | None:
         """It is being deleted: end it, tell how it ended, and have the API forget it."""
         grace_s = desired["metadata"].get("deletionGracePeriodSeconds")
-        if self.pod is not None and not self._has_ended():
-            self._stop(grace_s)
-            self._report()
-            if not self._has_ended():
-                return None  # it tells when it has
+        self._stop(grace_s)
         self._report()
+        if not self._has_ended():
+            return None  # it tells when it has
         metadata = desired["metadata"]
         with contextlib.suppress(ApiNotFound, ApiConflict):  # it is gone; there may be another of its name
             self._world.client.delete(
@@ -223,15 +232,14 @@ class NodePod:
         return None
 
     def _stop(self, grace_s: float | None) -> None:
-        """Have it end, once for each grace period, which may only become shorter."""
+        """Have it end; again only with a shorter grace period."""
         if self.pod is None or self._has_ended():
             return
-        shorter = self._grace_s is None or (grace_s is not None and grace_s < self._grace_s)
-        if shorter:
-            wanted = 30.0 if grace_s is None else float(grace_s)
-            self._grace_s = wanted
+        wanted_s = _USUAL_GRACE_S if grace_s is None else float(grace_s)
+        if self._grace_s is None or wanted_s < self._grace_s:
+            self._grace_s = wanted_s
             reason, message = self.failed or ("", "")
-            self.pod.stop(grace_s, reason=reason, message=message, wait=False)
+            self.pod.stop(wanted_s, reason=reason, message=message, wait=False)
 
     def close(self, *, remove: bool) -> None:
         """Look after it no more; with *remove* it ends at once, and nothing of it stays on this machine."""
@@ -266,8 +274,8 @@ class NodePod:
     def _report(self) -> None:
         """Write the status, if it is another than the one written last."""
         desired = self.desired
-        if desired is None:
-            return
+        if desired is None or (self.pod is None and self._phase(desired) in FINAL):
+            return  # there is nobody to tell, or nothing new to be told
         status = pod_status(desired, self._sight(), self._world.clock.stamp())
         comparable = {**status, "conditions": [_timeless(one) for one in status["conditions"]]}
         if comparable == self._written:
@@ -321,6 +329,11 @@ class NodePod:
             if any(one["name"] == container for one in self.last["spec"].get(field) or ()):
                 return f"spec.{field}{{{container}}}"
         return ""
+
+
+def _told_to_itself(pod: Object) -> tuple[Any, Any]:
+    """What a pod may be shown of itself that changes while it runs."""
+    return pod["metadata"].get("labels"), pod["metadata"].get("annotations")
 
 
 def _quality(pod: Object) -> str:

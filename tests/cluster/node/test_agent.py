@@ -171,6 +171,21 @@ def test_a_new_agent_goes_on_with_the_pods_of_the_last(site: Site) -> None:
     site.wait_gone("web")
 
 
+def test_what_has_ended_stays_told_when_the_agent_comes_back(site: Site) -> None:
+    """A pod that has run to its end is not run again, and how it ended is still there."""
+    site.start_node(owned=False)
+    site.client.create(pod_on("node-0", "done", "sh", "-c", "exit 4", spec={"restartPolicy": "Never"}))
+    before = site.wait("done", lambda pod: pod["status"]["phase"] == "Failed")
+    site.agents.pop("node-0").close(end_pods=True)
+    site.start_node()
+    site.client.create(pod_on("node-0", "next", *SLEEP))
+    site.wait_ready("next")
+    after = site.client.get("pods", "done")
+    assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
+    site.client.delete("pods", "done")
+    site.wait_gone("done")
+
+
 def test_clusters_with_nodes_of_the_same_name_leave_each_other_alone(site: Site, tmp_path: Path) -> None:
     """What one cluster has on this machine is no leftover of the other's, however alike they are."""
     (tmp_path / "other").mkdir()
