@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from container_kit.cluster.kinds.validation import core, governing, networking, storage, workloads
+from container_kit.cluster.kinds.validation import (
+    core,
+    extending,
+    governing,
+    networking,
+    rights,
+    scaling,
+    services,
+    storage,
+    workloads,
+)
 from container_kit.cluster.kinds.validation.common import Errors
 from container_kit.cluster.meta import Object
 
@@ -10,12 +20,12 @@ __all__ = ["checks_for", "status_checks_for", "update_checks_for"]
 
 Kind = tuple[str, str]
 
-_MODULES = (core, governing, networking, storage, workloads)
+_MODULES = (core, extending, governing, networking, rights, scaling, services, storage, workloads)
 _CHECKS: Mapping[Kind, Callable[[Object], Errors]] = {
     key: check for module in _MODULES for key, check in module.CHECKS.items()
 }
 _UPDATES: Mapping[Kind, Callable[[Object, Object], Errors]] = {
-    key: check for module in _MODULES for key, check in module.UPDATES.items()
+    key: check for module in _MODULES for key, check in getattr(module, "UPDATES", {}).items()
 }
 
 
