@@ -8,6 +8,7 @@ from container_kit.cluster.controllers.certificates import CertificateController
 from container_kit.cluster.controllers.disruption import DisruptionController
 from container_kit.cluster.controllers.framework import Manager
 from container_kit.cluster.controllers.nodes import NodeLifecycleController, TaintEvictionController
+from container_kit.cluster.controllers.policies import PolicyStatus
 from container_kit.cluster.controllers.quotas import QuotaController
 from container_kit.cluster.controllers.services import (
     EndpointsController,
@@ -48,5 +49,6 @@ def add_infrastructure_controllers(manager: Manager, sign: Sign, volumes_directo
         HorizontalPodAutoscaler(manager),
         ClusterRoleAggregation(manager),
         CertificateController(manager, sign),
+        PolicyStatus(manager),
     ):
         manager.add(controller)

@@ -67,9 +67,9 @@ _PARTS = {
         f"{_READ} : networking.k8s.io : ingresses,ingresses/status,networkpolicies",
     ),
 }
-# Which parts a role is made of, and whose part it is itself.
+# Whose part a role is itself, and of which it is made, in the order in which they are put together.
 _AGGREGATED = {
-    "admin": ("", ("system:aggregate-to-edit", "system:aggregate-to-admin", "system:aggregate-to-view")),
+    "admin": ("", ("system:aggregate-to-edit", "system:aggregate-to-view", "system:aggregate-to-admin")),
     "edit": ("admin", ("system:aggregate-to-edit", "system:aggregate-to-view")),
     "view": ("edit", ("system:aggregate-to-view",)),
 }
