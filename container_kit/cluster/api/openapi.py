@@ -100,6 +100,7 @@ class OpenApi:
         """Place in the index -> what makes the document."""
         from container_kit.cluster.schema.openapi import documents
         from container_kit.cluster.schema.openapi.operations import api_versions
+        from container_kit.cluster.schema.openapi.types import kind_names
 
         found: dict[str, Callable[[], dict[str, Any]]] = {
             "apis": documents.discovery_document,
@@ -107,8 +108,11 @@ class OpenApi:
         }
         by_version: dict[tuple[str, str], list[Resource]] = {}
         for resource in self._registry:
-            if resource.schema is None and not resource.is_typed:
-                continue  # somebody else's, who has a document of it
+            if (
+                resource.schema is None
+                and (resource.group, resource.version, resource.kind) not in kind_names()
+            ):
+                continue  # somebody else's, who has a document of it; or metrics, which have none
             by_version.setdefault((resource.group, resource.version), []).append(resource)
         for (group, version), resources in by_version.items():
             root = api_versions(group)[1:]
