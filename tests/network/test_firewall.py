@@ -84,6 +84,33 @@ def test_networks_are_kept_apart_unless_they_say_otherwise(networks: Networks, i
     assert (found == "TimeoutError") is isolate
 
 
+def test_open_networks_see_each_other_as_they_are(networks: Networks, other: NetworkNamespace) -> None:
+    """Between networks that are not isolated addresses stay; outside they are the host's as ever."""
+    for name in ("one", "two"):
+        networks.create(name, NetworkOptions(isolate=False))
+    with (
+        contextlib.closing(member(networks, "one")) as one,
+        contextlib.closing(member(networks, "two")) as two,
+        answering(two.namespace, 80),
+        answering(other, 80),
+    ):
+        (address,) = one.endpoints[0].addresses
+        assert call(one.namespace, two.endpoints[0].addresses[0], 80) == address
+        assert call(one.namespace, "198.51.100.2", 80) == "198.51.100.1"
+
+
+@pytest.mark.tool("nft")
+def test_a_table_of_services_goes_with_its_network(networks: Networks) -> None:
+    """With the option, the table that others have made is among what a network takes away."""
+    record = networks.create("shop", NetworkOptions(options={"services": "true"}))
+    host, name = networks.site.host, f"ckit_{record.id[:12]}_svc"
+    firewall.set_up(record, host)
+    run_in(host, "nft", "add", "table", "inet", name)
+    assert name in tables(networks)
+    firewall.tear_down(record, host)
+    assert tables(networks) == ""
+
+
 def test_what_is_not_published_cannot_be_reached_from_outside(
     networks: Networks, other: NetworkNamespace
 ) -> None:
