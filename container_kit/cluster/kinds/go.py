@@ -1,7 +1,7 @@
 """Values as Go prints them inside messages (``%#v``): maps, lists, selectors.
 
-A real server names the offending value of some fields in Go's own notation; these few shapes are the ones
-that carry no memory addresses, so that they can be equal.
+A real server names the offending value of some fields in Go's own notation. Structs with pointers show
+addresses in its memory; ours shows always the same one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,14 @@ from container_kit.cluster.meta import FieldError, quantity
 from container_kit.cluster.meta.status import go_quoted
 
 __all__ = [
+    "go_budget",
     "go_int_or_string",
     "go_list",
     "go_map",
+    "go_owners",
     "go_quantity",
     "go_resources",
+    "go_security_context",
     "go_selector",
     "invalid_as",
 ]
@@ -82,3 +85,64 @@ def go_resources(amounts: Mapping[str, Any]) -> str:
         return "core.ResourceList(nil)"
     items = ", ".join(f"{go_quoted(name)}:{go_quantity(amounts[name])}" for name in sorted(amounts))
     return f"core.ResourceList{{{items}}}"
+
+
+_ADDRESS = "0xc000000000"
+
+
+def _pointer(type_name: str, value: Any) -> str:
+    """A pointer, of which only can be seen whether it is nil."""
+    return f"(*{type_name})({'nil' if value is None else _ADDRESS})"
+
+
+def go_owners(references: Sequence[Mapping[str, Any]]) -> str:
+    """A list of OwnerReferences."""
+    return f"[]v1.OwnerReference{{{', '.join(map(_owner, references))}}}"
+
+
+def _owner(reference: Mapping[str, Any]) -> str:
+    words = (("APIVersion", "apiVersion"), ("Kind", "kind"), ("Name", "name"), ("UID", "uid"))
+    texts = [f"{word}:{go_quoted(reference.get(key) or '')}" for word, key in words]
+    flags = (("Controller", "controller"), ("BlockOwnerDeletion", "blockOwnerDeletion"))
+    texts += [f"{word}:{_pointer('bool', reference.get(key))}" for word, key in flags]
+    return f"v1.OwnerReference{{{', '.join(texts)}}}"
+
+
+# The fields of structs that are printed, with the types that they point to, in their order.
+_SECURITY_CONTEXT = {
+    "Capabilities": "core.Capabilities",
+    "Privileged": "bool",
+    "SELinuxOptions": "core.SELinuxOptions",
+    "WindowsOptions": "core.WindowsSecurityContextOptions",
+    "RunAsUser": "int64",
+    "RunAsGroup": "int64",
+    "RunAsNonRoot": "bool",
+    "ReadOnlyRootFilesystem": "bool",
+    "AllowPrivilegeEscalation": "bool",
+    "ProcMount": "core.ProcMountType",
+    "SeccompProfile": "core.SeccompProfile",
+    "AppArmorProfile": "core.AppArmorProfile",
+}
+_BUDGET = {
+    "MinAvailable": "intstr.IntOrString",
+    "Selector": "v1.LabelSelector",
+    "MaxUnavailable": "intstr.IntOrString",
+    "UnhealthyPodEvictionPolicy": "policy.UnhealthyPodEvictionPolicyType",
+}
+
+
+def _pointers(name: str, fields: Mapping[str, str], node: Mapping[str, Any]) -> str:
+    """A struct of nothing but pointers."""
+    known = {key.lower(): value for key, value in node.items()}
+    parts = [f"{field}:{_pointer(kind, known.get(field.lower()))}" for field, kind in fields.items()]
+    return f"{name}{{{', '.join(parts)}}}"
+
+
+def go_security_context(context: Mapping[str, Any]) -> str:
+    """The SecurityContext of a container."""
+    return _pointers("core.SecurityContext", _SECURITY_CONTEXT, context)
+
+
+def go_budget(spec: Mapping[str, Any]) -> str:
+    """The spec of a PodDisruptionBudget."""
+    return _pointers("policy.PodDisruptionBudgetSpec", _BUDGET, spec)

@@ -6,7 +6,7 @@ Source: apimachinery api/validation (ObjectMeta), API conventions "Metadata".
 from collections.abc import Callable
 from typing import Any
 
-from container_kit.cluster.kinds.go import go_list
+from container_kit.cluster.kinds.go import go_list, go_owners, invalid_as
 from container_kit.cluster.meta import FieldError, Object
 from container_kit.cluster.meta.names import (
     dns1123_label_problems,
@@ -158,7 +158,7 @@ def _two_controllers(references: Any, controllers: list[dict[str, Any]]) -> Fiel
     first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
     found = f'Found "true" in references for {first} and {second}'
     detail = f"Only one reference can have Controller set to true. {found}"
-    return FieldError.invalid("metadata.ownerReferences", list(references), detail)
+    return invalid_as("metadata.ownerReferences", go_owners(references), detail)
 
 
 def _foreign_finalizers(finalizers: Any) -> list[FieldError]:

@@ -134,6 +134,7 @@ def _normalised(response: dict[str, Any], request: Mapping[str, Any]) -> dict[st
     prefix = meta.get("generateName", "")[:_LONGEST_PREFIX]
     if prefix:
         text = re.sub(rf"({re.escape(prefix)})[a-z0-9]{{5}}(?![\w-])", r"\1<rand>", text)
+    text = re.sub(r"\(0x[0-9a-f]+\)", "(<address>)", text)
     made: dict[str, Any] = json.loads(re.sub(r"(ResourceVersion in record) \(\d+\)", r"\1 (<rv>)", text))
     return made
 

@@ -29,6 +29,7 @@ _PATTERNS = {
     "hash": r"[a-z0-9]{4,10}",
     "commit": r"\S+",
     "state": r"\w+",
+    "address": r"0x[0-9a-f]+",
 }
 _PLACEHOLDER = re.compile(rf"<({'|'.join(_PATTERNS)})(?:-(\d+))?>")
 

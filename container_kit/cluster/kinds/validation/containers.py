@@ -6,7 +6,7 @@ Source: Kubernetes API reference, Container; recorded answers of a real server.
 from collections.abc import Callable, Collection
 from typing import Any
 
-from container_kit.cluster.kinds.go import invalid_as
+from container_kit.cluster.kinds.go import go_security_context, invalid_as
 from container_kit.cluster.kinds.validation.common import (
     Errors,
     between,
@@ -444,8 +444,8 @@ def _security(path: str, context: Node | None) -> Errors:
         added = (context.get("capabilities") or {}).get("add") or ()
         if context.get("privileged"):
             detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            errors.append(invalid_as(path, "core.SecurityContext{...}", detail))
+            errors.append(invalid_as(path, go_security_context(context), detail))
         if "CAP_SYS_ADMIN" in added:
             detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            errors.append(invalid_as(path, "core.SecurityContext{...}", detail))
+            errors.append(invalid_as(path, go_security_context(context), detail))
     return errors

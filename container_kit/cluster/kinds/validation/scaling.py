@@ -5,7 +5,7 @@ Source: Kubernetes API reference, autoscaling/v2, policy/v1; recorded answers of
 
 from typing import Any
 
-from container_kit.cluster.kinds.go import invalid_as
+from container_kit.cluster.kinds.go import go_budget, invalid_as
 from container_kit.cluster.kinds.validation.common import (
     Errors,
     choice,
@@ -29,7 +29,7 @@ def disruption_budget(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         detail = "minAvailable and maxUnavailable cannot be both set"
-        return [invalid_as("spec", "policy.PodDisruptionBudgetSpec{...}", detail)]
+        return [invalid_as("spec", go_budget(spec), detail)]
     errors: Errors = []
     for key in ("minAvailable", "maxUnavailable"):
         errors += percent_or_number(f"spec.{key}", spec.get(key))

@@ -1,6 +1,7 @@
 """Wrong objects are refused as a real server refuses them."""
 
 import copy
+import re
 from typing import Any
 
 from container_kit.cluster.kinds import Context, strategy_for
@@ -54,5 +55,10 @@ def compare(case: dict[str, Any]) -> None:
     causes = {(cause["reason"], cause["field"]) for cause in recorded["details"]["causes"]}
     assert {(error.reason, error.field) for error in errors} == causes, case["id"]
     message = invalid(obj["kind"], obj["metadata"].get("name", ""), errors, group_of(obj)).message
-    if "(0x" not in recorded["message"] and "compilation failed" not in recorded["message"]:
-        assert message.replace(UID, "<uid-1>") == recorded["message"]
+    if "compilation failed" not in recorded["message"]:
+        assert without_addresses(message.replace(UID, "<uid-1>")) == without_addresses(recorded["message"])
+
+
+def without_addresses(text: str) -> str:
+    """A text with the same address wherever one of the server's memory is printed."""
+    return re.sub(r"\(0x[0-9a-f]+\)", "(0x)", text)
