@@ -70,7 +70,11 @@ class Plugin:
     """One admission plugin; raises `StatusError` to refuse."""
 
     name = ""
-    is_slow = False  # whether it waits for others, such as webhooks
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it waits for others, such as webhooks."""
+        return False
 
     def handles(self, attributes: Attributes) -> bool:
         """Whether it has anything to say about this write."""

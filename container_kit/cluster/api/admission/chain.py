@@ -60,8 +60,8 @@ def default_plugins(core: Core, may_sign: MaySign = _everybody) -> list[Plugin]:
         CertificateRights(may_sign),
         CertificateSubjectRestriction(),
         DefaultIngressClass(),
-        MutatingWebhook(),
+        MutatingWebhook(core.world),
         ValidatingAdmissionPolicy(core.registry),
-        ValidatingWebhook(),
+        ValidatingWebhook(core.world),
         ResourceQuota(core.store, core.clock),
     ]

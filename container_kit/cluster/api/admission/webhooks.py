@@ -13,6 +13,7 @@ import msgspec
 from container_kit.cluster.api.admission.calling import CallFailed, post
 from container_kit.cluster.api.admission.matching import is_meant, request_of
 from container_kit.cluster.api.plugins import Attributes, Plugin
+from container_kit.cluster.kinds.strategy import World
 from container_kit.cluster.meta import FieldError, Object, StatusError, new_uid
 from container_kit.cluster.schema.cel import CelError, compile_expression
 
@@ -23,25 +24,39 @@ _GROUP = "admissionregistration.k8s.io"
 _PATCH_LIMIT = 1000
 
 
-class MutatingWebhook(Plugin):
+class _Webhooks(Plugin):
+    """The webhooks of one kind of configuration, which stand in the cluster itself."""
+
+    plural = ""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether anybody has to be asked at all."""
+        return next(iter(self._world.list(f"{self.plural}.{_GROUP}")), None) is not None
+
+
+class MutatingWebhook(_Webhooks):
     """Asks webhooks to change a write, one after the other."""
 
-    name = "MutatingAdmissionWebhook"
+    name, plural = "MutatingAdmissionWebhook", "mutatingwebhookconfigurations"
 
     def admit(self, attributes: Attributes) -> None:
-        for hook in _meant(attributes, "mutatingwebhookconfigurations"):
+        for hook in _meant(attributes, self.plural):
             answer = _ask(attributes, hook)
             if answer is not None and answer.get("patch") and attributes.obj is not None:
                 _apply(hook, attributes.obj, answer)
 
 
-class ValidatingWebhook(Plugin):
+class ValidatingWebhook(_Webhooks):
     """Asks webhooks whether a write may happen."""
 
-    name = "ValidatingAdmissionWebhook"
+    name, plural = "ValidatingAdmissionWebhook", "validatingwebhookconfigurations"
 
     def validate(self, attributes: Attributes) -> None:
-        for hook in _meant(attributes, "validatingwebhookconfigurations"):
+        for hook in _meant(attributes, self.plural):
             _ask(attributes, hook)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from container_kit.cluster.api import Request
 from container_kit.cluster.identity import Identity
 from container_kit.cluster.server.tls import server_context
 from tests.cluster.api.admission.conftest import Admitting
@@ -90,6 +91,15 @@ def hook() -> Iterator[Hook]:
     found = Hook()
     yield found
     found.close()
+
+
+def test_only_writes_that_are_asked_about_keep_a_server_waiting(admitting: Admitting, hook: Hook) -> None:
+    """While a webhook stands in the cluster, writes are made in threads of their own; reads never are."""
+    write, read = (Request(method, MAPS, {}, {}, b"", None) for method in ("POST", "GET"))
+    assert not admitting.api.is_slow(write)
+
+    hook.configure(admitting)
+    assert (admitting.api.is_slow(write), admitting.api.is_slow(read)) == (True, False)
 
 
 def test_a_webhook_may_refuse(admitting: Admitting, hook: Hook) -> None:
