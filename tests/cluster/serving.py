@@ -10,7 +10,8 @@ __all__ = ["http_pod", "read_url"]
 
 def http_pod(name: str, words: str = "it works", port: int = 8080) -> dict[str, Any]:
     """Serves *words* at ``/`` on *port*."""
-    script = f"busybox mkdir /tmp/www; echo '{words}' > /tmp/www/index.html; exec busybox httpd -f -p {port} -h /tmp/www"
+    page = f"busybox mkdir /tmp/www; echo '{words}' > /tmp/www/index.html"
+    script = f"{page}; exec busybox httpd -f -p {port} -h /tmp/www"
     container = {
         "name": "main",
         "image": "box:1",
