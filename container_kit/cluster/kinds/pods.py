@@ -4,16 +4,11 @@ Source: Kubernetes API reference v1.32, Pod; "Pod Quality of Service Classes"; r
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from container_kit.cluster.kinds.metadata import check_metadata_update
 from container_kit.cluster.kinds.strategy import Context, Strategy, UpdateCheck
-from container_kit.cluster.kinds.validation.pods import (
-    check_ephemeral_update,
-    check_pod,
-    check_pod_update,
-    check_resize,
-)
 from container_kit.cluster.meta import FieldError, Object, quantity
 
 __all__ = ["PodStrategy", "all_containers", "qos_class"]
@@ -45,21 +40,28 @@ class PodStrategy(Strategy):
                 _shortest_grace(new["spec"])
 
     def check(self, obj: Object) -> list[FieldError]:
+        from container_kit.cluster.kinds.validation.pods import check_pod
+
         return check_pod(obj)
 
     def validate_update(
         self, new: Object, old: Object, ctx: Context, subresource: str = ""
     ) -> list[FieldError]:
         errors = check_metadata_update(new, old)
-        check = _UPDATE_CHECKS.get(subresource)
+        check = _update_checks().get(subresource)
         return errors + (check(new, old) if check else [])
 
 
-_UPDATE_CHECKS: dict[str, UpdateCheck] = {
-    "": check_pod_update,
-    "ephemeralcontainers": check_ephemeral_update,
-    "resize": check_resize,
-}
+@cache
+def _update_checks() -> dict[str, UpdateCheck]:
+    """What may change through each subresource; imported when the first pod is changed."""
+    from container_kit.cluster.kinds.validation import pods
+
+    return {
+        "": pods.check_pod_update,
+        "ephemeralcontainers": pods.check_ephemeral_update,
+        "resize": pods.check_resize,
+    }
 
 
 def _shortest_grace(spec: Node) -> None:
