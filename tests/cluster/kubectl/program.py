@@ -80,4 +80,4 @@ class Kubectl:
         return [self.program, *own, "--namespace", self.namespace, *words]
 
     def _environment(self, editor: str) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "KUBE_EDITOR": editor}
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "KUBE_EDITOR": editor, "TERM": "dumb"}

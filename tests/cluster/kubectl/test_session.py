@@ -136,6 +136,7 @@ def test_objects_are_changed_in_place(kubectl: Kubectl) -> None:
     assert {one["name"] for one in container["env"]} == {"A", "B"}
     assert container["resources"]["limits"] == {"memory": "64Mi"}
     assert found["spec"]["replicas"] == 3 and "why" not in found["metadata"]["annotations"]
+    kubectl("rollout", "status", "deploy/web", "--timeout=30s")  # or its status changes under our hands
     found["spec"]["replicas"] = 1
     del found["metadata"]["resourceVersion"]  # whatever it has become meanwhile
     assert kubectl("replace", "-f", "-", input=json.dumps(found)) == "deployment.apps/web replaced\n"

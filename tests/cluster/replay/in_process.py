@@ -10,6 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import attrs
+
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import LineBody, Request, Response, User, WatchBody, WatchItem
 from container_kit.cluster.client import ApiNotFound
@@ -46,7 +48,8 @@ class InProcessTarget:
             every["authorization"] = f"Bearer {user}"
         query = parse_qs(parts.query, keep_blank_values=True)
         who = None if user is None else known.get(user)
-        return _answer(self.api.handle(Request(method, unquote(parts.path), query, every, body or b"", who)))
+        request = Request(method, unquote(parts.path), query, every, body or b"", who)
+        return attrs.evolve(_answer(self.api.handle(request)), path=path)
 
     def prepare(self, namespace: str, labels: Mapping[str, str]) -> None:
         obj = {

@@ -25,10 +25,10 @@ _PATTERNS = {
     "jwt": r"[\w-]+\.[\w-]+\.[\w-]+",
     "pem": r"-----BEGIN [\s\S]*?-----END [A-Z ]+-----\n?",
     "age": r"(?:<invalid>|<unknown>|(?:\d+[dhmsy])+)",
+    "commit": r"\S+",
+    "state": r"\S+",
     "rand": r"[a-z0-9]{5}",
     "hash": r"[a-z0-9]{4,10}",
-    "commit": r"\S+",
-    "state": r"\w+",
     "address": r"0x[0-9a-f]+",
 }
 _PLACEHOLDER = re.compile(rf"<({'|'.join(_PATTERNS)})(?:-(\d+))?>")
