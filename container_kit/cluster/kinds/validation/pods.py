@@ -81,14 +81,20 @@ def _seccomp_annotations(annotations: Node) -> Errors:
 
 def check_template(path: str, template: Node) -> Errors:
     """The problems of a template of pods."""
-    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
-    errors = check_labels(metadata.get("labels"), f"{path}.labels")
-    for key in metadata.get("annotations") or {}:
-        errors += problems(f"{path}.annotations", key, lambda text: qualified_name_problems(text.lower()))
-    errors += check_pod_spec(f"{path}.spec", spec)
+    spec = template.get("spec") or {}
+    errors = check_template_metadata(path, template) + check_pod_spec(f"{path}.spec", spec)
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         errors.append(FieldError.forbidden(f"{path}.spec.ephemeralContainers", detail))
+    return errors
+
+
+def check_template_metadata(path: str, template: Node) -> Errors:
+    """The problems of what its pods are called."""
+    metadata = template.get("metadata") or {}
+    errors = check_labels(metadata.get("labels"), f"{path}.labels")
+    for key in metadata.get("annotations") or {}:
+        errors += problems(f"{path}.annotations", key, lambda text: qualified_name_problems(text.lower()))
     return errors
 
 

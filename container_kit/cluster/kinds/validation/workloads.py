@@ -18,7 +18,7 @@ from container_kit.cluster.kinds.validation.common import (
     selector,
 )
 from container_kit.cluster.kinds.validation.cron import schedule_problem
-from container_kit.cluster.kinds.validation.pods import check_template
+from container_kit.cluster.kinds.validation.pods import check_template, check_template_metadata
 from container_kit.cluster.kinds.validation.storage import claim_spec
 from container_kit.cluster.meta import FieldError, Object
 from container_kit.cluster.meta.names import dns1123_label_problems
@@ -29,8 +29,8 @@ Node = dict[str, Any]
 _NO_MATCH = "`selector` does not match template `labels`"
 
 
-def _selector_and_template(spec: Node, word: str) -> Errors:
-    """A selector that is not empty and selects the template's pods; the template last."""
+def _selector_of_template(spec: Node, word: str) -> Errors:
+    """A selector that is not empty and selects the template's pods."""
     found, template = spec.get("selector"), spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels")
     errors: Errors = []
@@ -43,17 +43,21 @@ def _selector_and_template(spec: Node, word: str) -> Errors:
             errors.append(invalid_as("spec.selector", go_selector(found), detail))
     if found and not errors and not matches(found, labels):
         errors.append(invalid_as("spec.template.metadata.labels", go_map(labels or {}), _NO_MATCH))
-    return errors + check_template("spec.template", template)
+    return errors
 
 
-def _always(spec: Node) -> Errors:
+def _template(spec: Node) -> Errors:
+    return check_template("spec.template", spec.get("template") or {})
+
+
+def _always(spec: Node, kind: str = "ReplicaSet") -> Errors:
     """Pods that are kept running restart whatever they end with."""
     pod = (spec.get("template") or {}).get("spec") or {}
     errors: Errors = []
     if pod.get("restartPolicy") != "Always":
         errors += choice("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
-        detail = "activeDeadlineSeconds in ReplicaSet is not Supported"
+        detail = f"activeDeadlineSeconds in {kind} is not Supported"
         errors.append(FieldError.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
     return errors
 
@@ -61,7 +65,7 @@ def _always(spec: Node) -> Errors:
 def deployment(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
     errors = non_negative("spec.replicas", spec.get("replicas"))
-    errors += _selector_and_template(spec, "deployment") + _always(spec)
+    errors += _selector_of_template(spec, "deployment") + _template(spec) + _always(spec)
     errors += _deployment_strategy(spec.get("strategy") or {})
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     errors += non_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
@@ -112,7 +116,7 @@ def replica_set(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
     errors = non_negative("spec.replicas", spec.get("replicas"))
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-    return errors + _selector_and_template(spec, "deployment") + _always(spec)
+    return errors + _selector_of_template(spec, "deployment") + _template(spec) + _always(spec)
 
 
 def replication_controller(obj: Object) -> Errors:
@@ -147,10 +151,11 @@ def stateful_set(obj: Object) -> Errors:
     errors += non_negative("spec.replicas", spec.get("replicas"))
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     errors += non_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    errors += _selector_and_template(spec, "statefulset")
-    policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
-    if policy != "Always":
-        errors += choice("spec.template.spec.restartPolicy", policy, ("Always",))
+    errors += _selector_of_template(spec, "statefulset")
+    # What its containers mount may come from the claims: whether pods can be made of it shows when they are made.
+    template = spec.get("template") or {}
+    errors += check_template_metadata("spec.template", template)
+    errors += _always(spec, "StatefulSet")
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
         errors += claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
     return errors
@@ -174,7 +179,7 @@ def _stateful_strategy(strategy: Node) -> Errors:
 
 def daemon_set(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
-    errors = _selector_and_template(spec, "daemonset") + _always(spec)
+    errors = _selector_of_template(spec, "daemonset") + _template(spec) + _always(spec)
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     strategy = spec.get("updateStrategy") or {}
     kind = strategy.get("type") or ""

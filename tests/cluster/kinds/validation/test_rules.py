@@ -254,3 +254,30 @@ def test_a_rolling_update_must_be_able_to_move() -> None:
     assert [error.field for error in errors_of(obj)] == ["spec.strategy.rollingUpdate.maxUnavailable"]
     obj["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = 1
     assert deployment(obj) == []
+
+
+def test_containers_of_a_stateful_set_mount_volumes_of_its_claims() -> None:
+    """Its template names volumes that each pod gets from a claim of its own, so only what is sure is judged."""
+    mount = {"name": "data", "mountPath": "/data"}
+    obj: dict[str, Any] = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "a", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "i", "volumeMounts": [mount]}]},
+            },
+            "volumeClaimTemplates": [
+                {
+                    "metadata": {"name": "data"},
+                    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+                }
+            ],
+        },
+    }
+    assert not errors_of(obj)
+    obj["spec"]["template"]["spec"]["activeDeadlineSeconds"] = 5
+    (error,) = errors_of(obj)
+    assert error.detail == "activeDeadlineSeconds in StatefulSet is not Supported"
