@@ -152,7 +152,7 @@ def stateful_set(obj: Object) -> Errors:
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     errors += non_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
     errors += _selector_of_template(spec, "statefulset")
-    # What its containers mount may come from the claims: whether pods can be made of it shows when they are made.
+    # Its containers may mount what the claims bring: whether the template is right shows when pods are made.
     template = spec.get("template") or {}
     errors += check_template_metadata("spec.template", template)
     errors += _always(spec, "StatefulSet")
