@@ -12,6 +12,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 demo: setup
 	$(BIN)/python docs/tutorial/first_container.py
+	@echo "a shop on a cluster of its own: docs/tutorial/cluster.md as written"
+	$(BIN)/python -m tests.docs docs/tutorial/cluster.md
 
 test: setup
 	$(REQUIRE) $(BIN)/python -m pytest tests $(ARGS)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -38,11 +38,12 @@ for line in sys.stdin:
 
 @attrs.frozen
 class Reader:
-    """Who reads: below which directory, with which variables, and as whom (None: as we are)."""
+    """Who reads: below which directory, with which variables, as whom (None: as we are), and who listens."""
 
     home: Path
     variables: dict[str, str]
     user: OrdinaryUser | None = None
+    listener: Callable[[Example, str], None] = lambda example, printed: None
 
     @property
     def folder(self) -> Path:
@@ -56,6 +57,7 @@ class Reader:
             for example in read_examples(page):
                 where = f"{page.name}:{example.line}"
                 printed = self._do(example, interpreter, where)
+                self.listener(example, printed)
                 if example.output is not None:
                     assert matches(example.output, printed), (
                         f"{where} printed:\n{printed}\nnot:\n{example.output}"
