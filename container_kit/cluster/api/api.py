@@ -128,6 +128,7 @@ class Api:
         self.is_ready: Callable[[], bool] = lambda: True
         self.definitions = Definitions(self)
         self.aggregation = Aggregation(self)
+        self.definitions.sync()
 
     @property
     def admission(self) -> Admission:
@@ -144,13 +145,18 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         """Answer *request*; what it has done to custom resources is in force when this returns."""
+        answer = self.answer(request)
+        if self.definitions.is_behind:
+            self.definitions.sync()
+        if self.aggregation.is_behind and "/apiservices" in request.path:
+            self.aggregation.sync()
+        return answer
+
+    def answer(self, request: Request) -> Response:
+        """Answer *request* and no more: for who acts upon what was written."""
         route = route_of(request)
         answer = self._answer_safely(request, route)
         self.metrics.count(route, answer.status)
-        if self.definitions.is_behind:
-            self.definitions.sync()
-        if self.aggregation.is_behind:
-            self.aggregation.sync()
         return answer
 
     def _answer_safely(self, request: Request, route: Route) -> Response:

@@ -40,8 +40,9 @@ class Aggregation:
         self._changed = threading.Event()
         snapshot = api.store.list(API_SERVICES)
         api.store.watch(API_SERVICES, snapshot.revision, self._note)
-        if snapshot.records:
-            self._changed.set()
+        for record in snapshot.records:
+            if record.object["spec"].get("service"):
+                self._remotes[record.name] = self._remote(record.object["spec"])
 
     @property
     def is_behind(self) -> bool:
@@ -53,23 +54,21 @@ class Aggregation:
 
     def sync(self) -> None:
         """Bring what is served and the conditions in step with the stored APIServices."""
-        while self._changed.is_set() and self._lock.acquire(blocking=False):
-            try:
+        with self._lock:
+            while self._changed.is_set():
                 self._changed.clear()
                 found = {record.name: record.object for record in self._api.store.list(API_SERVICES).records}
                 for name in self._remotes.keys() - found.keys():
                     self._forget(self._remotes.pop(name))
                 for service in found.values():
                     self._settle(service)
-            finally:
-                self._lock.release()
 
     def find(self, path: str) -> bool:
         """Whether somebody else serves *path*."""
         return self._of(path) is not None
 
     def _of(self, path: str) -> Remote | None:
-        for remote in self._remotes.values():
+        for remote in tuple(self._remotes.values()):
             if path == remote.prefix or path.startswith(remote.prefix + "/"):
                 return remote
         return None
@@ -121,7 +120,7 @@ class Aggregation:
         condition = {"type": "Available", "status": status, "reason": reason, "message": text}
         set_condition(conditions, condition, self._api.clock.stamp())
         headers = {"user-agent": "kube-apiserver", "content-type": "application/json"}
-        self._api.handle(
+        self._api.answer(
             Request("PUT", f"{_PATH}/{name_of(service)}/status", {}, headers, made, user=_SERVER)
         )
 

@@ -50,7 +50,6 @@ class Definitions:
         self._store.watch(CRDS, snapshot.revision, self._note)
         if snapshot.records:
             self._changed.set()
-            self.sync()
 
     @property
     def is_behind(self) -> bool:
@@ -62,16 +61,14 @@ class Definitions:
 
     def sync(self) -> None:
         """Bring names, conditions, resources and deletions to where the stored definitions want them."""
-        while self._changed.is_set() and self._lock.acquire(blocking=False):
-            try:
+        with self._lock:
+            while self._changed.is_set():
                 self._changed.clear()
                 found = {record.name: record.object for record in self._store.list(CRDS).records}
                 for name in self._served.keys() - found.keys():
                     self._forget(name)
                 for definition in found.values():
                     self._settle(definition)
-            finally:
-                self._lock.release()
 
     def _settle(self, definition: Object) -> None:
         """One definition: accepted, served, or on its way out."""
@@ -164,7 +161,7 @@ class Definitions:
 
     def _send(self, method: str, path: str, body: Any, media_type: str = "application/json") -> None:
         headers = {**_AGENT, "content-type": media_type}
-        self._api.handle(Request(method, path, {}, headers, body, user=_SERVER))
+        self._api.answer(Request(method, path, {}, headers, body, user=_SERVER))
 
 
 def _is_served_alike(known: Object, definition: Object) -> bool:

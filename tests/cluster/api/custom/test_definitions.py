@@ -1,6 +1,7 @@
 """Definitions come and go, and so do the resources that they define."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -426,3 +427,37 @@ def test_the_openapi_document_of_a_definition() -> None:
         options = document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]
         del options["x-kubernetes-group-version-kind"]
     assert made == recorded
+
+
+def test_what_was_not_finished_before_a_restart_is_finished_after_it(server: _Server) -> None:
+    """A definition that was written by nobody's request is accepted and served by the next server."""
+    wanted = _definition([{"name": "v1", "served": True, "storage": True}])
+    wanted["metadata"] |= {"uid": "u", "generation": 1}
+    wanted["spec"]["names"] |= {"singular": "widget", "listKind": "WidgetList"}
+    store = MemoryStore()
+    store.create("customresourcedefinitions.apiextensions.k8s.io", "", "widgets.x.example.com", wanted)
+
+    api = Api(store)
+    assert api.handle(Request("GET", _WIDGETS, user=_ADMIN)).status == 200
+    record = store.get("customresourcedefinitions.apiextensions.k8s.io", "", "widgets.x.example.com")
+    assert record is not None and record.object["status"]["acceptedNames"]["kind"] == "Widget"
+
+
+def test_many_definitions_at_once(server: _Server) -> None:
+    """Whoever creates one finds it served with the next request, however many do so at the same time."""
+    seen: list[int] = []
+
+    def define(number: int) -> None:
+        wanted = _definition(
+            [{"name": "v1", "served": True, "storage": True}], group=f"g{number}.example.com"
+        )
+        wanted["metadata"]["name"] = f"widgets.g{number}.example.com"
+        server.ask("POST", _CRDS, wanted)
+        seen.append(server.ask("GET", f"/apis/g{number}.example.com/v1/namespaces/default/widgets")[0])
+
+    threads = [threading.Thread(target=define, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [200] * 16
