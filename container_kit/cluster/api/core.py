@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from container_kit.cluster.api.authorization.reviews import Judge
+from container_kit.cluster.api.expiry import Expiry
 from container_kit.cluster.api.messages import Request, User
 from container_kit.cluster.api.negotiation import Form, accepted_form
 from container_kit.cluster.api.nodes import NodeLinks
@@ -50,6 +51,7 @@ class Core:
     Attributes:
         admission: The plugins that every write passes.
         nodes: The ways to the nodes.
+        expiry: Removes old events.
         issuer: Signs tokens of service accounts; None: nobody does.
         review_token: The status of a TokenReview for a token and the audiences that are asked for.
         judge: Who decides about rights, for reviews of them; None: everybody may do everything.
@@ -59,6 +61,7 @@ class Core:
         self.store, self.clock, self.registry = store, clock, registry
         self.admission = Admission()
         self.nodes = NodeLinks()
+        self.expiry = Expiry(store, clock)
         self.issuer: TokenIssuer | None = None
         self.review_token: Callable[[str, Sequence[str]], Object] | None = None
         self.judge: Judge | None = None

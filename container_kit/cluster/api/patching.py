@@ -60,7 +60,7 @@ def _apply(call: Call, options: WriteOptions) -> Response:
         not route.subresource
         and call.core.store.get(resource.key, route.namespace_of_object, route.name) is None
     ):
-        config["metadata"].pop("resourceVersion", None)
+        config["metadata"].pop("resourceVersion", None)  # of what is not there
         obj = applied(call, None, config, options)
         return respond_with(call, store_new(call, obj, options, tracks=False), 201)
     _refuse_other_uid(call, config)

@@ -14,6 +14,7 @@ from container_kit.cluster.api.behaviour import creates_on_update, updates_uncon
 from container_kit.cluster.api.core import Call
 from container_kit.cluster.api.decoding import read_object
 from container_kit.cluster.api.encoding import encode, stored_form
+from container_kit.cluster.api.expiry import EVENTS
 from container_kit.cluster.api.messages import Response
 from container_kit.cluster.api.options import WriteOptions, write_options
 from container_kit.cluster.api.plugins import CREATE, UPDATE, Attributes
@@ -22,7 +23,7 @@ from container_kit.cluster.api.resources import Resource
 from container_kit.cluster.api.tracking import track
 from container_kit.cluster.kinds.strategy import Context
 from container_kit.cluster.meta.names import generated_name
-from container_kit.cluster.meta.objects import Object, new_uid
+from container_kit.cluster.meta.objects import Object, copy_of, new_uid
 from container_kit.cluster.meta.status import (
     FieldError,
     StatusError,
@@ -81,9 +82,9 @@ def store_new(call: Call, obj: Object, options: WriteOptions, *, tracks: bool = 
         _refuse(resource, obj, strategy.validate(obj, context))
         for warning in strategy.warnings(obj, None):
             call.warn(warning)
-        attributes.name = obj["metadata"]["name"]
+        given_name, attributes.name = attributes.name, obj["metadata"]["name"]
         call.core.admission.validate(attributes)
-        return _insert(call, obj, attributes)
+        return _insert(call, obj, attributes, is_generated=not given_name)
     except BaseException:
         attributes.take_back()
         raise
@@ -156,7 +157,7 @@ def _refuse(resource: Resource, obj: Object, errors: list[FieldError]) -> None:
         raise invalid(resource.kind, name, errors, resource.group)
 
 
-def _insert(call: Call, obj: Object, attributes: Attributes) -> Record:
+def _insert(call: Call, obj: Object, attributes: Attributes, *, is_generated: bool) -> Record:
     resource, store = call.resource, call.core.store
     metadata = obj["metadata"]
     namespace, name = metadata.get("namespace") or "", metadata["name"]
@@ -166,10 +167,20 @@ def _insert(call: Call, obj: Object, attributes: Attributes) -> Record:
             raise _exists(resource, known)
         attributes.take_back()
         return Record(resource.key, namespace, name, 0, encode(obj))
-    try:
-        return store.create(resource.key, namespace, name, obj)
-    except AlreadyThere as error:
-        raise _exists(resource, error.record) from None
+    for left in reversed(range(_TRIES if is_generated else 1)):
+        try:
+            return _noted(call, store.create(resource.key, namespace, metadata["name"], obj))
+        except AlreadyThere as error:
+            if not left:
+                raise _exists(resource, error.record) from None
+            metadata["name"] = generated_name(metadata["generateName"])
+    raise AssertionError("the last try returns or raises")
+
+
+def _noted(call: Call, record: Record) -> Record:
+    if record.resource == EVENTS:
+        call.core.expiry.written(record)
+    return record
 
 
 def _exists(resource: Resource, record: Record) -> StatusError:
@@ -188,7 +199,12 @@ def update(call: Call) -> Response:
     found = call.core.store.get(resource.key, call.route.namespace_of_object, call.route.name)
     if found is None and not call.route.subresource and creates_on_update(resource):
         return respond_new(call, store_new(call, obj, options))
-    return respond_with(call, change(call, lambda _: obj, options))
+    uid = metadata.get("uid")
+    if found is not None and uid and uid != found.object["metadata"]["uid"]:
+        stored = found.object["metadata"]["uid"]
+        problem = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}"
+        raise conflict(resource.plural, call.route.name, resource.group, problem)
+    return respond_with(call, change(call, lambda _: copy_of(obj), options))
 
 
 def check_name(call: Call, metadata: Object) -> None:
@@ -236,7 +252,7 @@ def _changed(
     resource, strategy = call.resource, call.resource.strategy
     old = record.object
     new = make(_current(resource, record))
-    _check_identity(call, new, old)
+    _check_version(call, new, old)
     _keep_system_fields(new["metadata"], old["metadata"])
     _default(resource, new)
     if tracks:
@@ -269,19 +285,15 @@ def _current(resource: Resource, record: Record) -> Object:
     return resource.convert(obj, resource.api_version)
 
 
-def _check_identity(call: Call, new: Object, old: Object) -> None:
-    """The object must be the one that the client means, and as it knows it."""
+def _check_version(call: Call, new: Object, old: Object) -> None:
+    """The object must be as the client knows it."""
     resource, name = call.resource, call.route.name
-    metadata, stored = new["metadata"], old["metadata"]
-    uid, version = metadata.get("uid"), metadata.get("resourceVersion")
-    if uid and uid != stored["uid"]:
-        problem = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored['uid']}"
-        raise conflict(resource.plural, name, resource.group, problem)
+    version = new["metadata"].get("resourceVersion")
     if not version or version == "0":
         if not updates_unconditionally(resource) and call.route.subresource != "scale":
             detail = FieldError("metadata.resourceVersion", "FieldValueInvalid", _MUST_BE_SPECIFIED)
             raise invalid(resource.plural, name, [detail], resource.group)
-    elif version != stored["resourceVersion"]:
+    elif version != old["metadata"]["resourceVersion"]:
         raise conflict(resource.plural, name, resource.group)
 
 
@@ -307,7 +319,7 @@ def _replace(call: Call, record: Record, new: Object, attributes: Attributes, co
         return Record(record.resource, record.namespace, record.name, record.revision, encode(new))
     if new == record.object:
         return record
-    return store.replace(record, new)
+    return _noted(call, store.replace(record, new))
 
 
 def is_finished(new: Object, old: Object) -> bool:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from container_kit.cluster.meta import Object
+from container_kit.cluster.store import Record
 from tests.cluster.api.conftest import MAPS, Asking, document
 
 
@@ -92,3 +96,49 @@ def test_appliers_share_an_object(server: Asking) -> None:
     taken = server.do("PATCH", path, config, content_type=kind)
     managers = {entry["manager"] for entry in taken["metadata"]["managedFields"]}
     assert taken["data"] == {"x": "2"} and managers == {"two"}
+
+
+def test_events_are_forgotten_after_an_hour(server: Asking) -> None:
+    """An event that is written again stays; the others go when the next one comes after their hour."""
+    path = "/api/v1/namespaces/default/events"
+
+    def event(name: str) -> None:
+        about = {"kind": "Pod", "namespace": "default", "name": "p"}
+        server.do("POST", path, {"metadata": {"name": name}, "involvedObject": about, "reason": "Test"})
+
+    event("old")
+    event("repeated")
+    server.clock.advance(1800)
+    kind = "application/merge-patch+json"
+    server.do("PATCH", f"{path}/repeated", {"count": 2}, content_type=kind)
+    server.clock.advance(1801)
+    event("new")
+    assert [item["metadata"]["name"] for item in server.do("GET", path)["items"]] == ["new", "repeated"]
+
+
+def test_generated_names_are_drawn_again(server: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is taken by chance costs another draw; one that was given is a conflict."""
+    drawn = iter(["g-aaaaa", "g-aaaaa", "g-aaaaa", "g-bbbbb"])
+    monkeypatch.setattr("container_kit.cluster.api.writing.generated_name", lambda _: next(drawn))
+    names = [server.do("POST", MAPS, {"metadata": {"generateName": "g-"}})["metadata"]["name"] for _ in "12"]
+    assert names == ["g-aaaaa", "g-bbbbb"]
+    body = {"metadata": {"generateName": "g-", "name": "g-aaaaa"}}
+    assert server.fail("POST", MAPS, body)[:2] == (409, "AlreadyExists")
+
+
+def test_an_unconditional_update_meets_a_faster_one(server: Asking) -> None:
+    """Who names no version wins in the end, whatever happens between its reading and its writing."""
+    server.config_map("a")
+    replace, interfered = server.store.replace, []
+
+    def interfering(record: Record, obj: Object) -> Record:
+        if not interfered:
+            interfered.append(True)
+            kind = "application/merge-patch+json"
+            server.do("PATCH", f"{MAPS}/a", {"data": {"other": "1"}}, content_type=kind)
+        return replace(record, obj)
+
+    server.store.replace = interfering  # type: ignore[method-assign]
+    assert server.do("PUT", f"{MAPS}/a", {"metadata": {"name": "a"}, "data": {"x": "1"}})["data"] == {
+        "x": "1"
+    }
