@@ -68,6 +68,7 @@ class World:
 
     def run_until(self, condition: Callable[[], Any], seconds: float = 120.0) -> None:
         """Let time go by until *condition* holds."""
+        self.settle()
         end_s = self.clock.monotonic() + seconds
         while not condition():
             assert self.clock.monotonic() < end_s, f"this does not come true in {seconds} s"

@@ -116,8 +116,6 @@ def deadline_in_s(view: View) -> float | None:
 
 def surplus(view: View) -> list[Object]:
     """Pods that are too many: of indexes that others have or nobody needs, then those missed least."""
-    if is_suspended(view.job):
-        return view.active
     excess = len(view.active) + _waiting(view) - _wanted(view)
     needless = _needless(view)
     if excess <= 0 and not needless:
@@ -213,6 +211,8 @@ def _restarted_too_often(view: View) -> bool:
 
 def _wanted(view: View) -> int:
     """How many pods should run."""
+    if is_suspended(view.job):
+        return 0
     parallelism, completions = view.job["spec"].get("parallelism", 1), completions_of(view.job)
     if completions is None:
         return len(view.active) if view.succeeded > 0 else int(parallelism)

@@ -21,7 +21,7 @@ def parse_indexes(text: str | None, below: int | None = None) -> set[int]:
 
 
 def format_indexes(indexes: Collection[int]) -> str:
-    """The text for *indexes*: the inverse of `parse_indexes`."""
+    """The text for *indexes*: the inverse of `parse_indexes`; two neighbours are no range."""
     return ",".join(_runs(sorted(indexes)))
 
 
@@ -29,6 +29,6 @@ def _runs(ordered: list[int]) -> Iterator[str]:
     start = 0
     for at in range(1, len(ordered) + 1):
         if at == len(ordered) or ordered[at] != ordered[at - 1] + 1:
-            first, last = ordered[start], ordered[at - 1]
-            yield str(first) if first == last else f"{first}-{last}"
+            run = ordered[start:at]
+            yield ",".join(map(str, run)) if len(run) <= 2 else f"{run[0]}-{run[-1]}"
             start = at
