@@ -7,6 +7,7 @@ Nothing is decided here. Each part reaches the others by the API only, as a user
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from container_kit.cluster.node.service_proxy import ServiceProxy
     from container_kit.containers.engine import Engine
     from container_kit.images import Image
+    from container_kit.native.namespaces import NetworkNamespace
 
 __all__ = ["ClusterOptions", "Embedded"]
 
@@ -190,18 +192,32 @@ class Embedded:
         from container_kit.containers.engine import Engine
 
         engine = self._engine or self._ends.enter_context(Engine())
-        proxy = ServiceProxy(self.client_of("system:kube-proxy", "system:masters"), dns_address=DNS_ADDRESS)
+        host = self._host_of(engine)
+        user = self.client_of("system:kube-proxy", "system:masters")
+        proxy = ServiceProxy(user, host, dns_address=DNS_ADDRESS)
         proxy.start()
         self._ends.callback(proxy.close)
-        self._lead_to_api(proxy)
+        self._lead_to_api(proxy, host)
         for number in range(1, self.options.nodes + 1):
             self._run_node(f"{self.options.name}-{number}", engine, proxy)
 
-    def _lead_to_api(self, proxy: ServiceProxy) -> None:
+    def _host_of(self, engine: Engine) -> NetworkNamespace:
+        """The namespace with the nodes' bridges; of an ordinary user it stays with the cluster."""
+        line = engine.networks.lifeline()
+        if line is not None:
+            self._ends.callback(line.connection.close)
+        return engine.networks.site.host
+
+    def _lead_to_api(self, proxy: ServiceProxy, place: NetworkNamespace) -> None:
         """Let pods reach the API server by its service, though it listens on this machine alone."""
         from container_kit.cluster.node.service_table import Backend, Target
 
         host, port = self._server.address
+        if not place.is_own:
+            listener = place.open_socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind(("127.0.0.1", 0))
+            self._server.listen_too(listener)
+            host, port = listener.getsockname()
         if port:
             backends = (Backend("127.0.0.1" if host in ("0.0.0.0", "::") else host, port),)  # noqa: S104
             proxy.lead(Target(addresses=(API_ADDRESS,), protocol="TCP", port=443, backends=backends))

@@ -105,8 +105,7 @@ class SharedWorld:
         if network is None:
             return socket.socket(family, kind)
         with contextlib.closing(NetworkNamespace.at(network.fileno(), enter_fd() or None)) as inside:
-            made = inside.socket(family, kind)
-            return socket.socket(family, kind, fileno=made.give_up())
+            return inside.open_socket(family, kind)
 
     def close(self) -> None:
         """Let go of them in this process; may be repeated."""

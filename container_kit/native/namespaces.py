@@ -10,10 +10,14 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from container_kit.errors import LimitExceeded, PermissionMissing
 from container_kit.native._binding import check, ffi, lib
 from container_kit.native.descriptors import Descriptor, duplicate, open_path
+
+if TYPE_CHECKING:
+    import socket as sockets
 
 __all__ = ["NetworkNamespace", "new_network", "shared_namespaces"]
 
@@ -89,6 +93,13 @@ class NetworkNamespace:
         result = lib.ck_net_socket(held._cell, *self._fds, family, kind, protocol)
         check(result, "cannot open a socket in a network namespace")
         return held
+
+    def open_socket(self, family: int, kind: int) -> sockets.socket:
+        """A socket of Python's inside of the namespace."""
+        import socket as sockets
+
+        made = self.socket(family, kind)
+        return sockets.socket(family, kind, fileno=made.give_up())
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Write settings of the kernel inside, such as ``{"net/ipv4/ip_forward": "1"}``.

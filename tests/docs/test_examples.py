@@ -23,6 +23,7 @@ NAMED_IMAGES = {"migrate.md": ("postgres", "nginx"), "test-with-containers.md": 
 FOR_EVERYONE = [
     "docs/tutorial/first-container.md",
     "docs/tutorial/web-application.md",
+    "docs/tutorial/cluster.md",
     "docs/how-to/ordinary-user.md",
 ]
 

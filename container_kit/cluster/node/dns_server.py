@@ -24,6 +24,7 @@ from container_kit.cluster.node.dns_message import (
     parse_question,
 )
 from container_kit.cluster.node.dns_names import ClusterNames
+from container_kit.native.namespaces import NetworkNamespace
 
 __all__ = ["DnsServer", "host_servers"]
 
@@ -49,16 +50,23 @@ class DnsServer:
     Args:
         selector: Polled by the owner; what is registered has a callable as its data.
         others: Addresses of servers for names that are not the cluster's; the first is asked.
+        place: Where it listens. Others are asked from this process' own network, whichever that is.
 
     Attributes:
-        port: On 127.0.0.1, the same for UDP and TCP.
+        port: On 127.0.0.1 of *place*, the same for UDP and TCP.
     """
 
-    def __init__(self, names: ClusterNames, selector: selectors.BaseSelector, others: list[str]) -> None:
+    def __init__(
+        self,
+        names: ClusterNames,
+        selector: selectors.BaseSelector,
+        others: list[str],
+        place: NetworkNamespace,
+    ) -> None:
         self._names, self._selector, self._others = names, selector, others
         self._asked: dict[socket.socket, _Asked] = {}
         self._talking: dict[socket.socket, tuple[float, bytearray]] = {}
-        self._udp, self._tcp = _bound_pair()
+        self._udp, self._tcp = _bound_pair(place)
         self.port: int = self._udp.getsockname()[1]
         self._watch(self._udp, self._on_datagram)
         self._watch(self._tcp, self._on_connection)
@@ -191,12 +199,12 @@ def _is_reverse(name: str) -> bool:
     return name.endswith(".in-addr.arpa")
 
 
-def _bound_pair() -> tuple[socket.socket, socket.socket]:
+def _bound_pair(place: NetworkNamespace) -> tuple[socket.socket, socket.socket]:
     """A UDP and a TCP socket on one free port."""
     while True:
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp = place.open_socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.bind((_LOOPBACK, 0))
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        tcp = place.open_socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             tcp.bind(udp.getsockname())
             tcp.listen()

@@ -100,7 +100,7 @@ class NodeNetwork:
             service_range=self._service_range,
             node_addresses=(self.address,),
         )
-        self._services.add_node(self._node, rules, self._engine.networks.site.host)
+        self._services.add_node(self._node, rules)
 
     def ensure(self) -> None:
         """Have the rules in place: a pod is coming, or has come."""

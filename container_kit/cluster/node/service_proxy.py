@@ -41,6 +41,7 @@ class ServiceProxy:
     """Leads the pods of a cluster to its services.
 
     Args:
+        host: The namespace with the nodes' bridges, whose loopback the DNS server listens on.
         dns_address: Of the cluster's DNS service; empty for none.
         others: Servers for names that are not the cluster's; None means those of this machine.
     """
@@ -48,19 +49,21 @@ class ServiceProxy:
     def __init__(
         self,
         client: Client,
+        host: NetworkNamespace,
         *,
         dns_address: str = "",
         domain: str = "cluster.local",
         others: list[str] | None = None,
     ) -> None:
-        self._client, self._dns_address = client, dns_address
+        self._client, self._host, self._dns_address = client, host, dns_address
         self._table = ServiceTable()
         self._incoming: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._selector = selectors.DefaultSelector()
         self._bell = new_event(0)
         self._names = ClusterNames(self._table, domain)
-        self._dns = DnsServer(self._names, self._selector, host_servers() if others is None else others)
-        self._nodes: dict[str, tuple[ServiceRules, NetworkNamespace]] = {}
+        others = host_servers() if others is None else others
+        self._dns = DnsServer(self._names, self._selector, others, host)
+        self._nodes: dict[str, ServiceRules] = {}
         self._made: set[str] = set()  # by this process: those of one before lead to where it listened
         self._subscriptions: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
@@ -87,8 +90,8 @@ class ServiceProxy:
         self._ring()
         self._thread.join()
         self._thread = None
-        for rules, host in self._nodes.values():
-            self._tell(host, rules.remove())
+        for rules in self._nodes.values():
+            self._tell(rules.remove())
         self._nodes = {}
         self._dns.close()
         self._selector.close()
@@ -100,9 +103,9 @@ class ServiceProxy:
             self._own = [one for one in self._own if one.addresses != target.addresses] + [target]
         self._ring()
 
-    def add_node(self, name: str, rules: ServiceRules, host: NetworkNamespace) -> None:
-        """A node whose rules go into the namespace *host*, as soon as its network is up."""
-        self._nodes[name] = (rules, host)
+    def add_node(self, name: str, rules: ServiceRules) -> None:
+        """A node whose rules are made as soon as its network is up."""
+        self._nodes[name] = rules
         self._made.discard(name)
 
     def drop_node(self, name: str) -> None:
@@ -116,10 +119,10 @@ class ServiceProxy:
             self._made.add(name)
 
     def _is_told(self, name: str) -> bool:
-        rules, host = self._nodes[name]
+        table = self._nodes[name].table
         try:
-            with netfilter_socket(host, again=True) as asked:
-                tell(asked, questions([rules.table.get()]), "")
+            with netfilter_socket(self._host, again=True) as asked:
+                tell(asked, questions([table.get()]), "")
         except KernelError:
             return False
         return True
@@ -167,9 +170,8 @@ class ServiceProxy:
     # The kernel
 
     def _tell_node(self, name: str) -> None:
-        rules, host = self._nodes[name]
         with self._told_lock:
-            self._tell(host, rules.make(self._targets()))
+            self._tell(self._nodes[name].make(self._targets()))
 
     def _targets(self) -> list[Target]:
         """All services, and the DNS of the cluster, whose server is this process."""
@@ -181,7 +183,7 @@ class ServiceProxy:
             found.append(Target(addresses=addresses, protocol=protocol, port=_DNS_PORT, backends=(backend,)))
         return found
 
-    def _tell(self, host: NetworkNamespace, messages: bytes) -> None:
+    def _tell(self, messages: bytes) -> None:
         """A host without a packet filter has no services; its pods work otherwise."""
-        with contextlib.suppress(ContainerKitError), netfilter_socket(host, again=True) as asked:
+        with contextlib.suppress(ContainerKitError), netfilter_socket(self._host, again=True) as asked:
             tell(asked, messages, "cannot make the rules of services")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import socket
 import ssl
@@ -81,7 +82,7 @@ class HttpServer:
         self._most_connections = 0  # since memory was given back
         self._is_sweeping = self._is_closed = False
         self._threads = 0  # with answers that wait for others
-        self._listener = _listen(address)
+        self._listeners = [_listen(address)]
         self._path = address if isinstance(address, str) else ""
         self.loop = Loop()
         self._thread = threading.Thread(target=self._run, name="ck-api-server", daemon=True)
@@ -89,13 +90,20 @@ class HttpServer:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port; of a Unix socket its path and 0."""
-        name = self._listener.getsockname()
+        name = self._listeners[0].getsockname()
         return (name, 0) if isinstance(name, str) else (name[0], name[1])
 
     @property
     def url(self) -> str:
         host, port = self.address
         return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def listen_too(self, listener: socket.socket) -> None:
+        """Serve also who comes to *listener*, which is the server's from now on."""
+        listener.setblocking(False)
+        listener.listen(_BACKLOG)
+        self._listeners.append(listener)
+        self.loop.call(lambda: self._hear(listener))
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
@@ -109,7 +117,8 @@ class HttpServer:
         if self._thread.is_alive():
             self.loop.stop()
             self._thread.join()
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         if self._path:
             os.unlink(self._path)
         self.loop.close()
@@ -165,21 +174,25 @@ class HttpServer:
         self._shaking.pop(connection, None)
 
     def _run(self) -> None:
-        self.loop.add(self._listener.fileno(), READ, self._accept)
+        self._hear(self._listeners[0])
         self.loop.run()
-        self.loop.remove(self._listener.fileno())
+        for listener in self._listeners:
+            self.loop.remove(listener.fileno())
         for connection in list(self._connections):
             connection.close()
 
-    def _accept(self, _: int = 0) -> None:
+    def _hear(self, listener: socket.socket) -> None:
+        self.loop.add(listener.fileno(), READ, functools.partial(self._accept, listener))
+
+    def _accept(self, listener: socket.socket, _: int = 0) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
             try:
-                sock, _address = self._listener.accept()
+                sock, _address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in _NO_DESCRIPTORS:
-                    self._wait_for_descriptors()
+                    self._wait_for_descriptors(listener)
                     return
                 continue  # it was reset before we came to it
             self._begin(sock)
@@ -222,12 +235,12 @@ class HttpServer:
                 break
             oldest.close()
 
-    def _wait_for_descriptors(self) -> None:
+    def _wait_for_descriptors(self, listener: socket.socket) -> None:
         """This process has as many files open as it may: give up an idle connection, and accept later."""
         for connection in [one for one in self._connections if one.is_idle][:_ACCEPT_AT_ONCE]:
             connection.close()
-        self.loop.change(self._listener.fileno(), 0)
-        self.loop.later(_WAIT_FOR_DESCRIPTORS_S, lambda: self.loop.change(self._listener.fileno(), READ))
+        self.loop.change(listener.fileno(), 0)
+        self.loop.later(_WAIT_FOR_DESCRIPTORS_S, lambda: self.loop.change(listener.fileno(), READ))
 
     def _sweep(self) -> None:
         """Close connections whose clients did not do in time what they had to; only while there are any."""

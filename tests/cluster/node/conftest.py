@@ -22,6 +22,7 @@ from container_kit.cluster.node.link import AgentLink
 from container_kit.cluster.node.service_proxy import ServiceProxy
 from container_kit.cluster.store import MemoryStore
 from container_kit.containers import Engine
+from container_kit.native.namespaces import NetworkNamespace
 from tests.pods.conftest import engine as engine
 from tests.pods.conftest import stocked_root as stocked_root
 
@@ -51,7 +52,7 @@ class Site:
         self._end = self.client.subscribe("pods", None, self._take)
 
     def _new_proxy(self) -> ServiceProxy:
-        made = ServiceProxy(self.client, dns_address=DNS, others=[])
+        made = ServiceProxy(self.client, NetworkNamespace.here(), dns_address=DNS, others=[])
         made.start()
         return made
 

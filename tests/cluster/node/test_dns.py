@@ -18,6 +18,7 @@ from container_kit.cluster.node.dns_message import TYPES, Record, answer, parse_
 from container_kit.cluster.node.dns_names import ClusterNames
 from container_kit.cluster.node.dns_server import DnsServer
 from container_kit.cluster.node.service_table import ServiceTable
+from container_kit.native.namespaces import NetworkNamespace
 
 
 def service(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def test_an_answer_that_is_too_long_says_so() -> None:
 def server(table: ServiceTable) -> Iterator[DnsServer]:
     """One that is polled by a thread until the end of the test."""
     with selectors.DefaultSelector() as selector:
-        made = DnsServer(ClusterNames(table), selector, [])
+        made = DnsServer(ClusterNames(table), selector, [], NetworkNamespace.here())
         ours, theirs = socket.socketpair()
         selector.register(ours, selectors.EVENT_READ, None)
         thread = threading.Thread(target=_poll, args=(selector,))
