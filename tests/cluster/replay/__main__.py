@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from tests.cluster.replay.exchanges import Outcome
 from tests.cluster.replay.running import TOPICS, outcomes, serving
@@ -13,16 +14,18 @@ def main(words: list[str]) -> int:
     is_wordy = "-v" in words
     chosen = [word for word in words if word != "-v"] or TOPICS
     failed = 0
-    with serving() as target:
-        for topic in chosen:
+    for topic in chosen:
+        begin_s = time.monotonic()
+        with serving() as target:
             found = list(outcomes(topic, target))
-            bad = [one for one in found if not one.is_passed]
-            failed += len(bad)
-            only_words = sum(not one.wrong for one in bad)
-            row = f"{topic:<32}{len(found) - len(bad):>5} passed{len(bad):>5} failed"
-            print(row + (f" ({only_words} only in words)" if only_words else ""), flush=True)
-            for one in bad if is_wordy else ():
-                _show(one)
+        bad = [one for one in found if not one.is_passed]
+        failed += len(bad)
+        only_words = sum(not one.wrong for one in bad)
+        row = f"{topic:<32}{len(found) - len(bad):>5} passed{len(bad):>5} failed"
+        row += f"{time.monotonic() - begin_s:>7.1f} s"
+        print(row + (f" ({only_words} only in words)" if only_words else ""), flush=True)
+        for one in bad if is_wordy else ():
+            _show(one)
     return 1 if failed else 0
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -28,8 +27,6 @@ _LIVELY = re.compile(
     "/(pods|deployments|replicasets|statefulsets|daemonsets|replicationcontrollers|jobs|poddisruptionbudgets)"
 )
 _UNHURRIED = ("deletion", "fieldvalidation", "lists", "subresources")
-_PATIENCE_S = 1.0
-_PAUSE_S = 0.02
 
 
 @attrs.frozen
@@ -64,8 +61,8 @@ class Target(Protocol):
     def revision(self) -> str:
         """The resourceVersion of now."""
 
-    def settle(self) -> None:
-        """Wait until nobody writes any more: the recording took its time between two requests."""
+    def settle(self, is_done: Callable[[], bool] = ...) -> None:
+        """Let controllers and nodes act until they have nothing to do, or *is_done*."""
 
 
 @attrs.frozen
@@ -108,17 +105,21 @@ def _play_step(
 ) -> list[tuple[str, bool]]:
     """What differs, each with whether it is only one of words.
 
-    What is only read is read again for a while: the recording took its time, and controllers act meanwhile.
+    What is only read is read again while controllers act: the recording took its time.
     """
     request, known = step["request"], dict(bindings.values)
     expected = _normalised(step["response"], request)
-    deadline = time.monotonic() + (_PATIENCE_S if request["method"] == "GET" else 0)
-    while True:
-        found = list(_compared(topic, expected, send(target, request, bindings), bindings))
-        if not any(not is_words for _, is_words in found) or time.monotonic() >= deadline:
-            return found
+    found: list[tuple[str, bool]] = []
+
+    def is_as_recorded() -> bool:
         bindings.values = dict(known)
-        time.sleep(_PAUSE_S)
+        found[:] = _compared(topic, expected, send(target, request, bindings), bindings)
+        return all(is_words for _, is_words in found)
+
+    if not is_as_recorded() and request["method"] == "GET":
+        target.settle(is_as_recorded)
+        is_as_recorded()
+    return found
 
 
 def _compared(

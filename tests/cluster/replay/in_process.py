@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -18,6 +18,7 @@ from container_kit.cluster.client import ApiNotFound
 from container_kit.cluster.node.simulated import SimulatedNodes
 from container_kit.cluster.node.simulated_node import NodeShape
 from tests.cluster.replay.exchanges import Answer
+from tests.cluster.replay.pace import Pace
 
 __all__ = ["ADMIN", "ALICE", "InProcessTarget"]
 
@@ -26,14 +27,13 @@ ALICE = User("alice", ("dev", "system:authenticated"))
 _AGENT = "rec"
 _PATIENCE_S = 10.0
 _WATCH_S = 0.2
-_QUIET_S = 0.08  # longer than a simulated pod takes to start
 
 
 class InProcessTarget:
     """Sends recorded requests to *api*, and lets simulated nodes do what the recorded ones did."""
 
     def __init__(self, api: Api, nodes: SimulatedNodes) -> None:
-        self.api, self._nodes = api, nodes
+        self.api, self._nodes, self.pace = api, nodes, Pace(api)
         self._joined: list[str] = []
 
     def send(
@@ -49,7 +49,7 @@ class InProcessTarget:
         query = parse_qs(parts.query, keep_blank_values=True)
         who = None if user is None else known.get(user)
         request = Request(method, unquote(parts.path), query, every, body or b"", who)
-        return attrs.evolve(_answer(self.api.handle(request)), path=path)
+        return attrs.evolve(_answer(self.pace.handle(request)), path=path)
 
     def prepare(self, namespace: str, labels: Mapping[str, str]) -> None:
         obj = {
@@ -89,13 +89,8 @@ class InProcessTarget:
             with contextlib.suppress(ApiNotFound):
                 self._nodes.remove(self._joined.pop())
 
-    def settle(self) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
-        seen, since = -1, time.monotonic()
-        while time.monotonic() < min(deadline, since + _QUIET_S):
-            if self.api.store.revision != seen:
-                seen, since = self.api.store.revision, time.monotonic()
-            time.sleep(0.005)
+    def settle(self, is_done: Callable[[], bool] = lambda: False) -> None:
+        self.pace.settle(is_done)
 
     def hide(self, namespace: str) -> None:
         """The recording server had one more ConfigMap in each namespace, which quotas counted."""

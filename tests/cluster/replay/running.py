@@ -63,8 +63,10 @@ def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
             yield play_history(case, target, places=topic in _PLACES_MATTER)
             target.leave()
         elif topic == "defaults":
-            yield play_default(case, target)
+            with target.pace.held():
+                yield play_default(case, target)
         else:
             for path, obj in _FOUND_THERE.get(case["id"], ()):
                 target.send("POST", path, "", {}, json.dumps(obj).encode())
-            yield play(topic.removeprefix("exchanges/"), case, target)
+            with target.pace.held():
+                yield play(topic.removeprefix("exchanges/"), case, target)
