@@ -81,7 +81,7 @@ class Embedded:
     def client_of(self, name: str, *groups: str) -> Client:
         """A client for a part of the cluster, as the user that it is."""
         user = User(name, (*groups, "system:authenticated"))
-        return Client(InProcess(self.api, user, agent=name.rpartition(":")[2]))
+        return Client(InProcess(self.api, user, agent=_program_of(name)))
 
     def kubeconfig(self, path: str | None) -> str:
         """The text, also written to *path*."""
@@ -253,3 +253,10 @@ def _address(listen: str) -> tuple[str, int] | str:
         words = "give host:port, such as 127.0.0.1:6443, or a path"
         raise InvalidInput(f"{listen!r} cannot be listened on: {words}")
     return host.strip("[]"), int(port)
+
+
+def _program_of(user: str) -> str:
+    """The program that acts as *user* in other clusters; it is who manages the fields that are written."""
+    if user.startswith("system:serviceaccount:kube-system:"):
+        return "kube-controller-manager"
+    return "kubelet" if user.startswith("system:node:") else user.removeprefix("system:")

@@ -22,6 +22,12 @@ from container_kit.cluster.schema.cellibrary import FUNCTIONS
 __all__ = ["Machine"]
 
 
+_OPERAND = (
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, "
+    "IDENTIFIER}"
+)
+
+
 class _Meter:
     """What an evaluation may still cost."""
 
@@ -66,7 +72,7 @@ class Machine:
         try:
             return self._environment.program(self._environment.compile(text), functions=FUNCTIONS)
         except (CELParseError, lark.exceptions.LarkError, RecursionError) as error:
-            raise CelError(f"ERROR: <input>:1:1: Syntax error: {error}".splitlines()[0]) from error
+            raise CelError(_syntax_error(text, error)) from error
 
     def evaluate(self, program: Any, variables: Mapping[str, Any], most_steps: int) -> Any:
         """See `container_kit.cluster.schema.cel.Program.evaluate`."""
@@ -78,6 +84,22 @@ class Machine:
             raise CelError(str(error.args[0]) if error.args else str(error)) from error
         except (TypeError, ValueError, KeyError, ArithmeticError, RecursionError, AttributeError) as error:
             raise CelError(f"{type(error).__name__}: {error}") from error
+
+
+def _syntax_error(text: str, error: Exception) -> str:
+    """Where *text* is no expression; in the words of the original when something is missing at its end."""
+    cause = error.__cause__ or error.__context__
+    token = getattr(cause, "token", None)
+    line, column, problem = getattr(error, "line", None) or 1, getattr(error, "column", None) or 1, ""
+    if token is not None and token.type == "$END":
+        lines = text.rstrip().splitlines() or [""]
+        line, column = len(lines), len(lines[-1]) + 1
+        problem = f"mismatched input '<EOF>' expecting {_OPERAND}"
+    elif token is not None:
+        problem = f"unexpected {str(token)!r}"
+    shown = text.splitlines()[line - 1 : line] or [text]
+    where = f" | {shown[0]}\n | {'.' * (column - 1)}^"
+    return f"ERROR: <input>:{line}:{column}: Syntax error: {problem or 'no expression'}\n{where}"
 
 
 def to_cel(value: Any) -> Any:

@@ -27,6 +27,9 @@ _LIVELY = re.compile(
     "/(pods|deployments|replicasets|statefulsets|daemonsets|replicationcontrollers|jobs|poddisruptionbudgets)"
 )
 _UNHURRIED = ("deletion", "fieldvalidation", "lists", "subresources")
+_HURRIED = ("apply", "fieldvalidation", "patches", "validation")
+_CONTROLLERS = "kube-controller-manager"
+_OF_THE_CONTROLLER = ("Available", "Progressing", "ReplicaFailure")
 
 
 @attrs.frozen
@@ -237,6 +240,8 @@ def _comparable(topic: str, body: Any) -> Any:
             _drop_rows_objects(body)
         for obj in _objects(body):
             _drop_untracked(topic, obj)
+            if obj.get("kind") == "Deployment" and topic in _HURRIED:
+                _drop_what_the_controller_writes(obj)
     return body
 
 
@@ -260,6 +265,20 @@ def _drop_untracked(topic: str, obj: dict[str, Any]) -> None:
         meta.pop("managedFields", None)
     for entry in meta.get("managedFields") or ():
         entry.pop("time", None)
+
+
+def _drop_what_the_controller_writes(deployment: dict[str, Any]) -> None:
+    """How far the controller was between two requests is luck, in the recording as well as here."""
+    meta, status = deployment.get("metadata") or {}, deployment.get("status") or {}
+    meta.pop("resourceVersion", None)
+    annotations = meta.pop("annotations", {})
+    annotations.pop("deployment.kubernetes.io/revision", None)
+    if annotations:
+        meta["annotations"] = annotations
+    if "managedFields" in meta:
+        meta["managedFields"] = [each for each in meta["managedFields"] if each["manager"] != _CONTROLLERS]
+    found = [each for each in status.get("conditions") or () if each["type"] not in _OF_THE_CONTROLLER]
+    deployment["status"] = {"conditions": found} if found else {}
 
 
 def _drop_rows_objects(table: dict[str, Any]) -> None:

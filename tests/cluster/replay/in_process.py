@@ -22,8 +22,8 @@ from tests.cluster.replay.pace import Pace
 
 __all__ = ["ADMIN", "ALICE", "InProcessTarget"]
 
-ADMIN = User("admin", ("system:masters", "system:authenticated"))
-ALICE = User("alice", ("dev", "system:authenticated"))
+ADMIN = User("admin", ("system:masters", "system:authenticated"), uid="u-admin")
+ALICE = User("alice", ("dev", "system:authenticated"), uid="u-alice")
 _AGENT = "rec"
 _PATIENCE_S = 10.0
 _WATCH_S = 0.2

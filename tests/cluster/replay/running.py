@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from container_kit.cluster import Cluster
+from container_kit.cluster.api.authentication.authenticator import Authenticator
+from container_kit.cluster.embedded import Embedded
 from container_kit.cluster.node.simulated import SimulatedNodes
 from tests.cluster.replay.defaults import play_default
 from tests.cluster.replay.exchanges import Outcome, play
 from tests.cluster.replay.histories import play_history
-from tests.cluster.replay.in_process import InProcessTarget, pool_node
+from tests.cluster.replay.in_process import ALICE, InProcessTarget, pool_node
 from tests.cluster.replay.recorded import cases, topics
 
 __all__ = ["TOPICS", "outcomes", "serving"]
@@ -25,14 +27,49 @@ TOPICS = [
 _PLACES_MATTER = {f"controllers/{name}" for name in ("daemonsets", "nodes", "preemption", "scheduler")}
 
 
-# What cases rely on and do not make themselves: the parameters of the policy were there before.
+_GADGETS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "gadgets.d.example.com"},
+    "spec": {
+        "group": "d.example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "gadgets", "kind": "Gadget"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "default": {},
+                                "properties": {
+                                    "size": {"type": "integer", "default": 3},
+                                    "mode": {"type": "string", "default": "auto"},
+                                },
+                            }
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
+# What cases rely on and do not make themselves: the parameters of the policy and the
+# definition of gadgets were there before.
 _FOUND_THERE = {
     "vap": [
         (
             "/api/v1/namespaces/x-admission-vap/configmaps",
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "params"}, "data": {"max": "1"}},
         )
-    ]
+    ],
+    "cr-empty": [("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _GADGETS)],
 }
 
 
@@ -42,9 +79,17 @@ def serving() -> Iterator[InProcessTarget]:
     with Cluster(nodes=0) as cluster, SimulatedNodes(cluster.client, 3) as nodes:
         assert cluster._embedded is not None
         cluster.client.delete("storageclasses.storage.k8s.io", "standard")
+        _know_by_token(cluster._embedded)
         for number in (51, 52):
             nodes.add(f"node-{number}", number=number, shape=pool_node("sch"))
         yield InProcessTarget(cluster._embedded.api, nodes)
+
+
+def _know_by_token(embedded: Embedded) -> None:
+    """The recorded server knew Alice by a token, too."""
+    issuer = embedded._identity.issuer
+    known = Authenticator(issuer, embedded._uid_of, static={"alice-token": ALICE})
+    embedded.api.use_tokens(issuer, known.review)
 
 
 def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
@@ -62,11 +107,11 @@ def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
                 target.hide(namespace)
             yield play_history(case, target, places=topic in _PLACES_MATTER)
             target.leave()
-        elif topic == "defaults":
-            with target.pace.held():
+            continue
+        for path, obj in _FOUND_THERE.get(case["id"], ()):
+            target.send("POST", path, "", {}, json.dumps(obj).encode())
+        with target.pace.held():
+            if topic == "defaults":
                 yield play_default(case, target)
-        else:
-            for path, obj in _FOUND_THERE.get(case["id"], ()):
-                target.send("POST", path, "", {}, json.dumps(obj).encode())
-            with target.pace.held():
+            else:
                 yield play(topic.removeprefix("exchanges/"), case, target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from container_kit.cluster.kinds.custom.go import go_versions
 from container_kit.cluster.kinds.strategy import Context, Strategy
 from container_kit.cluster.meta import FieldError, Object, copy_of, name_of, set_condition
 from container_kit.cluster.meta.names import dns1035_label_problems, dns1123_subdomain_problems
@@ -140,9 +141,9 @@ def _faults_of_group(group: str) -> Iterator[FieldError]:
 def _faults_of_storage(obj: Object, versions: list[Any]) -> Iterator[FieldError]:
     stored = (obj.get("status") or {}).get("storedVersions") or []
     if len(_storage_names(obj)) != 1:
-        yield FieldError.invalid(
-            "spec.versions", versions, "must have exactly one version marked as storage version"
-        )
+        problem = "must have exactly one version marked as storage version"
+        text = f"Invalid value: {go_versions(versions)}: {problem}"
+        yield FieldError("spec.versions", "FieldValueInvalid", text)
     if not stored:
         text = "Invalid value: []string(nil): must have at least one stored version"
         yield FieldError("status.storedVersions", "FieldValueInvalid", text)

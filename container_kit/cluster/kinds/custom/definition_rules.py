@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from container_kit.cluster.kinds.custom.go import go_rule
 from container_kit.cluster.meta import FieldError
-from container_kit.cluster.meta.status import go_quoted
 from container_kit.cluster.schema.cel import CelError, compile_expression
 
 __all__ = ["faults_of_rules"]
@@ -26,7 +26,7 @@ def faults_of_rules(schema: Mapping[str, Any], path: str) -> Iterator[FieldError
         problem = _problem(rule.get("rule") or "", schema)
         if problem:
             field = f"{path}.x-kubernetes-validations[{place}].rule"
-            yield FieldError(field, "FieldValueInvalid", f"Invalid value: {_go_rule(rule)}: {problem}")
+            yield FieldError(field, "FieldValueInvalid", f"Invalid value: {go_rule(rule)}: {problem}")
     for name in sorted(schema.get("properties") or ()):
         yield from faults_of_rules(schema["properties"][name], f"{path}.properties[{name}]")
     for key in ("items", "additionalProperties"):
@@ -63,18 +63,3 @@ def _unknown_field(text: str, schema: Mapping[str, Any]) -> tuple[str, int] | No
         if match[1] not in known and match[1] not in whole and not match[1].startswith("__"):
             return match[1], match.start(1) - 1
     return None
-
-
-def _go_rule(rule: Mapping[str, Any]) -> str:
-    """A rule as Go prints it."""
-    texts = {
-        name: go_quoted(rule.get(name.lower()[0] + name[1:], "")) for name in ("Message", "MessageExpression")
-    }
-    reason = (
-        "(*apiextensions.FieldValueErrorReason)(nil)" if not rule.get("reason") else go_quoted(rule["reason"])
-    )
-    return (
-        f"apiextensions.ValidationRule{{Rule:{go_quoted(rule.get('rule', ''))}, Message:{texts['Message']}, "
-        f"MessageExpression:{texts['MessageExpression']}, Reason:{reason}, "
-        f"FieldPath:{go_quoted(rule.get('fieldPath', ''))}, OptionalOldSelf:(*bool)(nil)}}"
-    )

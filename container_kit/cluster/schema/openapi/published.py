@@ -16,6 +16,14 @@ from container_kit.cluster.schema.openapi.types import META, REF, Json, type_v3
 
 __all__ = ["Named", "custom_document", "published_type"]
 
+_MARK = "x-kubernetes-group-version-kind"
+_OF_OTHER_SERVERS = (
+    "admission.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "imagepolicy.k8s.io",
+)
+
 
 class Named(Protocol):
     """A resource, as far as its types are named by it."""
@@ -62,7 +70,16 @@ def custom_document(resources: Iterable[Served], types: Json) -> Json:
         paths.update(_CustomOperations(resource).paths())
     made = document(paths, types)
     del made["components"]["securitySchemes"]
+    options = made["components"]["schemas"].get(META + "DeleteOptions")
+    if options is not None:
+        made["components"]["schemas"][META + "DeleteOptions"] = _known_to_its_server(options)
     return {**made, "info": {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}}
+
+
+def _known_to_its_server(options: Json) -> Json:
+    """Options of deletions, with the groups of which the part that serves custom resources knows."""
+    marks = [gvk for gvk in options[_MARK] if gvk["group"] not in _OF_OTHER_SERVERS]
+    return {**options, _MARK: marks}
 
 
 def published_type(resource: Named, spec: Any, selectable: Iterable[str] = ()) -> dict[str, Json]:
@@ -129,4 +146,4 @@ def _list_type(resource: Named, list_kind: str, name: str) -> Json:
 
 def _kind(resource: Named, kind: str) -> Json:
     gvk = {"group": resource.group, "kind": kind, "version": resource.version}
-    return {"x-kubernetes-group-version-kind": [gvk]}
+    return {_MARK: [gvk]}
