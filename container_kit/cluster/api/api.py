@@ -39,6 +39,7 @@ from container_kit.cluster.api.writing import create, update
 from container_kit.cluster.kinds import strategy_for
 from container_kit.cluster.meta.status import (
     StatusError,
+    bad_request,
     internal_error,
     method_not_allowed,
     not_found,
@@ -46,7 +47,7 @@ from container_kit.cluster.meta.status import (
     unauthorized,
 )
 from container_kit.cluster.meta.times import Clock
-from container_kit.cluster.store import Store
+from container_kit.cluster.store import Store, TooLarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ _HANDLERS: dict[str, Callable[[Call], Response]] = {
 }
 # What is found out when it is asked for, and never stored.
 _COMPUTED = COMPONENTS | USAGE
+_LONG_BODY, _LONG_YAML = 256 << 10, 16 << 10  # bytes
+_SHORT_BODY_DIGITS = 5
 # Which verbs need a name, and which must not have one.
 _OF_ONE = frozenset(("get", "update", "patch", "delete"))
 
@@ -139,9 +142,11 @@ class Api:
         """Find out who asks, for a carrier that has only the head yet; `handle` does not ask again.
 
         Raises:
-            StatusError: 401.
+            StatusError: 401; 403 for a stranger with a long body and no right, so that it is not read.
         """
         request.user = request.user or self._authenticate(request)
+        if request.user is ANONYMOUS and self.authorizer is not None and _brings_much(request):
+            self.authorizer.authorize(ANONYMOUS, route_of(request))
 
     def handle(self, request: Request) -> Response:
         """Answer *request*; what it has done to custom resources is in force when this returns."""
@@ -164,6 +169,10 @@ class Api:
             return self._answer(request, route)
         except StatusError as error:
             return _refusal(error, request)
+        except TooLarge as error:
+            return _refusal(StatusError(413, "RequestEntityTooLarge", str(error)), request)
+        except RecursionError:
+            return _refusal(bad_request("the object is nested too deep"), request)
         except Exception:
             # The client is told that it is our fault, not how we are made.
             _log.exception("%s %s failed", request.method, request.path)
@@ -213,6 +222,8 @@ class Api:
 
     def _answer_path(self, request: Request, user: User) -> Response:
         path = request.path.rstrip("/") or "/"
+        if not path.startswith("/"):
+            raise _NoSuchPath()  # such as the star of OPTIONS
         begins = [prefix for prefix in self.paths if path == prefix or path.startswith(prefix + "/")]
         if begins:
             return self.paths[max(begins, key=len)](request, user)
@@ -250,6 +261,8 @@ class Api:
         writes = route.is_resource and route.verb not in ("get", "list", "watch")
         if writes and route.resource == "apiservices":
             return True  # whoever it names is asked what it serves
+        if _is_long(request):
+            return True
         return writes and any(plugin.is_slow for plugin in self.admission.plugins)
 
     def use_tokens(self, issuer: TokenIssuer, review: Callable[[str, Sequence[str]], dict[str, Any]]) -> None:
@@ -279,6 +292,19 @@ def _refusal(error: StatusError, request: Request) -> Response:
     if error.retry_after_s:
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
+
+
+def _brings_much(request: Request) -> bool:
+    """Whether a body that is still to come is long, or of unknown length."""
+    length = request.headers.get("content-length", "0")
+    return "transfer-encoding" in request.headers or len(length) > _SHORT_BODY_DIGITS
+
+
+def _is_long(request: Request) -> bool:
+    """Whether to read the body, or to write the answer, takes so long that others should not wait for it."""
+    headers, size = request.headers, len(request.body)
+    is_yaml = "yaml" in headers.get("content-type", "")
+    return size > (_LONG_YAML if is_yaml else _LONG_BODY) or "yaml" in headers.get("accept", "")
 
 
 def _fits(route: Route, resource: Resource) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ __all__ = [
 
 encode = msgspec.json.Encoder().encode
 _JSON = "application/json"
+_WARNINGS, _WARNING = 4096, 256  # characters of all warnings, and of each of them if they are more
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 
 
@@ -62,8 +64,18 @@ def object_response(value: Any, form: Form, status: int = 200, warnings: Sequenc
 def _bytes_response(data: bytes, media_type: str, status: int, warnings: Sequence[str]) -> Response:
     headers: dict[str, str | list[str]] = {"Content-Type": media_type, "Cache-Control": "no-cache, private"}
     if warnings:
-        headers["Warning"] = [f"299 - {_quoted(text)}" for text in dict.fromkeys(warnings)]
+        headers["Warning"] = [f"299 - {_quoted(text)}" for text in _bounded(dict.fromkeys(warnings))]
     return Response(status, headers, data)
+
+
+def _bounded(texts: Iterable[str]) -> list[str]:
+    """As many as clients read in a head: where they are too long all are cut, and the last are left out."""
+    kept = list(texts)
+    if sum(map(len, kept)) <= _WARNINGS:
+        return kept
+    cut = [text[:_WARNING] for text in kept]
+    room = accumulate(map(len, cut))
+    return [text for text, used in zip(cut, room, strict=True) if used <= _WARNINGS]
 
 
 def _quoted(text: str) -> str:

@@ -76,7 +76,8 @@ def is_true(value: str) -> bool:
 
 def route_of(request: Request) -> Route:
     """What *request* asks for; whether such a thing exists is not looked at."""
-    place = _place(request.path)
+    path = request.path
+    place = (_place if len(path) < _LONG_PATH else _read_place)(path)
     if not place.is_resource:
         return Route(request.method.lower(), request.path)
     verb, name = _VERBS.get(request.method, request.method.lower()), place.name
@@ -116,8 +117,7 @@ def _selected_name(request: Request) -> str:
         return ""  # the handler refuses it
 
 
-@lru_cache(4096)
-def _place(path: str) -> _Place:
+def _read_place(path: str) -> _Place:
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) > 2:
         group, version, parts = "", parts[1], parts[2:]
@@ -133,3 +133,8 @@ def _place(path: str) -> _Place:
         parts = parts[2:]
     resource, name, subresource = (*parts[:3], "", "", "")[:3]
     return _Place(True, is_watch, group, version, namespace, resource, name, subresource, "/".join(parts[3:]))
+
+
+# Paths that strangers make up are remembered as well, so that only short ones are.
+_LONG_PATH = 500
+_place = lru_cache(4096)(_read_place)

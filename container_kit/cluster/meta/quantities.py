@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-__all__ = ["canonical_quantity", "format_quantity", "millis", "quantity", "whole"]
+__all__ = ["LONGEST_QUANTITY", "canonical_quantity", "format_quantity", "millis", "quantity", "whole"]
 
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([KMGTPE]i)|([numkMGTPE])?|[eE]([+-]?\d+))")
 _BINARY = {f"{letter}i": 10 * power for power, letter in enumerate("KMGTPE", 1)}
@@ -18,6 +18,7 @@ _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY_SUFFIX = {exponent: suffix for suffix, exponent in _BINARY.items()} | {0: ""}
 _NANO = 10**9
 _LIMIT = 2**63 - 1
+LONGEST_QUANTITY = 256  # characters; nobody counts as far
 _MAX_EXPONENT = 400  # what comes from outside must not make us compute with millions of digits
 _FORM = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 
@@ -25,7 +26,7 @@ _FORM = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 @lru_cache(4096)
 def _parsed(text: str) -> tuple[Fraction, str]:
     """The value, rounded up to nano as the original does, and its notation: binary, decimal or exponent."""
-    match = _QUANTITY.fullmatch(text)
+    match = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_QUANTITY else None
     if match is None:
         raise ValueError(f"quantities must match the regular expression '{_FORM}'")
     number, binary, decimal, exponent = match.groups()

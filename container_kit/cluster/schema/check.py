@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from container_kit.cluster.meta.quantities import LONGEST_QUANTITY
 from container_kit.cluster.schema.definitions import GroupVersionKind, schema_named, schema_of
 from container_kit.cluster.schema.nodes import Schema
 
@@ -26,7 +27,15 @@ _QUANTITY_FORM = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 # A kind that has nothing but metadata beside one field.
 _BARE_OBJECT = "io.k8s.api.core.v1.PodTemplate"
 _GO_SCALARS = {"string": "string", "boolean": "bool", "number": "float64", "quantity": "resource.Quantity"}
-_JSON_WORDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_JSON_WORDS: dict[type, str] = {
+    str: "string",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
 
 
 class Findings:
@@ -251,7 +260,11 @@ def _integer_checker(schema: Schema) -> _Checker:
 
 def _quantity_checker(_: Schema) -> _Checker:
     def check_quantity(value: Any) -> list[_Fault] | None:
-        if _QUANTITY.fullmatch(str(value)) and type(value) in (str, int, float):
+        if (
+            type(value) in (str, int, float)
+            and len(str(value)) <= LONGEST_QUANTITY
+            and _QUANTITY.fullmatch(str(value))
+        ):
             return None
         if re.fullmatch(_QUANTITY_FORM, str(value)):
             return [_Fault("unable to parse quantity's suffix")]

@@ -8,7 +8,7 @@ the original the last one counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ __all__ = ["PROTOBUF", "DecodeError", "decode_body", "strict_errors"]
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _DEEPEST = 10_000  # as encoding/json
+_MOST_FAULTS = 100  # that are told, as in the original
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # What may stand between a key and its colon, and a quote that is written as an escape.
@@ -57,16 +58,18 @@ def _decode_protobuf(data: bytes) -> Any:
         return protobuf.decode_envelope(data)
     except protobuf.WireError as error:
         raise DecodeError(str(error)) from error
+    except RecursionError as error:  # envelopes in envelopes
+        raise DecodeError("proto: exceeded max depth") from error
 
 
 def _decode_json_body(data: bytes) -> tuple[Any, list[str]]:
     try:
         obj = _decode_json(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(json_fault(data) or str(error)) from error
+        return obj, _duplicates(data) if _may_have_duplicates(data, obj) else []
     except RecursionError as error:
         raise DecodeError(f"exceeded max depth of {_DEEPEST}") from error
-    return obj, _duplicates(data) if _may_have_duplicates(data, obj) else []
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:  # also a number of thousands of digits
+        raise DecodeError(json_fault(data) or str(error)) from error
 
 
 def _may_have_duplicates(data: bytes, obj: Any) -> bool:
@@ -87,20 +90,32 @@ def _pairs(data: bytes) -> Any:
 
 
 def _duplicates(data: bytes) -> list[str]:
-    return [path for path, again in _walk(_pairs(data), []) if again]
+    found: list[str] = []
+
+    def take(parts: list[str | int], again: bool) -> None:
+        if again and len(found) < _MOST_FAULTS:
+            found.append(field_path(parts))
+
+    _walk(_pairs(data), [], take)
+    return found
 
 
-def _walk(node: Any, parts: list[str | int]) -> Iterator[tuple[str, bool]]:
-    """Every field of *node* as path, and whether it was there before, in the order of the document."""
-    if isinstance(node, _Pairs):
-        seen = set()
-        for key, value in node:
-            yield field_path([*parts, key]), key in seen
+def _walk(node: Any, parts: list[str | int], take: Callable[[list[str | int], bool], None]) -> None:
+    """Tells *take* the way to every field of *node*, in their order, and whether it was there before.
+
+    The way is the walk's own, so that it costs nothing for fields that nobody wants to know of.
+    """
+    seen = set()
+    is_object = isinstance(node, _Pairs)
+    for place, item in enumerate(node):
+        key, value = item if is_object else (place, item)
+        parts.append(key)
+        if is_object:
+            take(parts, key in seen)
             seen.add(key)
-            yield from _walk(value, [*parts, key])
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _walk(value, [*parts, index])
+        if isinstance(value, list):
+            _walk(value, parts, take)
+        parts.pop()
 
 
 def strict_errors(unknown_fields: list[str], duplicate_fields: list[str], data: bytes = b"") -> list[str]:
@@ -108,13 +123,27 @@ def strict_errors(unknown_fields: list[str], duplicate_fields: list[str], data: 
 
     Without *data* (a patch, where the two are found in different documents) duplicates come first.
     """
-    unknown = [(path, f'unknown field "{path}"') for path in unknown_fields]
+    unknown = [(path, f'unknown field "{path}"') for path in unknown_fields[:_MOST_FAULTS]]
     twice = [(path, f'duplicate field "{path}"') for path in duplicate_fields]
     if not (unknown and twice and data):
-        return [text for _, text in twice + unknown]
-    place: dict[tuple[str, bool], int] = {}
-    for number, (path, again) in enumerate(_walk(_pairs(data), [])):
-        place.setdefault((path, again), number)
+        return [text for _, text in twice + unknown][:_MOST_FAULTS]
+    place = _places(data, {path for path, _ in unknown + twice})
     ranked = [(place.get((path, False), 0), text) for path, text in unknown]
     ranked += [(place.get((path, True), 0), text) for path, text in twice]
-    return [text for _, text in sorted(ranked)]
+    return [text for _, text in sorted(ranked)][:_MOST_FAULTS]
+
+
+def _places(data: bytes, wanted: set[str]) -> dict[tuple[str, bool], int]:
+    """When each of these paths comes in the document, for the first time and again."""
+    deepest = max(map(len, wanted)) + 1
+    found: dict[tuple[str, bool], int] = {}
+
+    def take(parts: list[str | int], again: bool) -> None:
+        if len(parts) > deepest:
+            return
+        path = field_path(parts)
+        if path in wanted:
+            found.setdefault((path, again), len(found))
+
+    _walk(_pairs(data), [], take)
+    return found

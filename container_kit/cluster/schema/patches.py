@@ -19,6 +19,7 @@ __all__ = ["copied", "json_patch", "merge_patch", "read_patch"]
 
 _MOST_OPERATIONS = 10_000
 _MOST_COPIED_BYTES = 3 * 1024 * 1024
+_LONGEST_INDEX = 10  # digits
 _ANY_OBJECT = "map[string]interface {}"
 _OPERATIONS = "[]handlers.jsonPatchOp"
 _WORDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
@@ -203,7 +204,7 @@ def _value(operation: dict[str, Any]) -> Any:
 
 def _index(part: str, last: int) -> int:
     """A place in a list up to *last*; negative ones count from its end."""
-    if not (part.isascii() and part.removeprefix("-").isdigit()):
+    if len(part) > _LONGEST_INDEX or not (part.isascii() and part.removeprefix("-").isdigit()):
         raise _Refused(f"{part!r} is no index")
     index = int(part) + (last + 1 if part.startswith("-") else 0)
     if not 0 <= index <= last:

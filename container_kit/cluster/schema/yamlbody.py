@@ -7,6 +7,8 @@ gigabytes when they are written as JSON.
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
 from typing import Any
 
@@ -17,7 +19,9 @@ __all__ = ["decode_yaml"]
 _MOST_NODES = 200_000
 _DEEPEST = 1000
 _OPENERS = (b"[", b"{", b"- ", b"? ")
-_NOT_AS_IN_GO = (":timestamp", ":bool", ":float", ":value")
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONGEST_NUMBER = 400  # characters: no number of 64 bits, integer or float, needs as many
+_NOT_AS_IN_GO = (":timestamp", ":bool", ":float", ":int", ":value")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -27,6 +31,14 @@ class _Loader(_Base):  # type: ignore[misc]
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self.duplicates: list[str] = []
+        self._nodes = 0
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """The tag of a node that names none; counted here, so that composing ends when there are too many."""
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise yaml.YAMLError("document contains excessive aliasing")
+        return super().resolve(kind, value, implicit)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """A map with text as keys, as JSON wants them."""
@@ -47,10 +59,35 @@ def _as_key(value: Any) -> str:
     return str(value)
 
 
-def _construct_float(loader: Any, node: Any) -> int | float:
-    """Go writes a float without a fraction as an integer."""
-    value = float(yaml.SafeLoader.construct_yaml_float(loader, node))
+def _construct_int(loader: Any, node: Any) -> int | float | str:
+    """Go knows integers of 64 bits; larger ones are floats to it, or text when they are too large."""
+    text = loader.construct_scalar(node)
+    if len(text) > _LONGEST_NUMBER:
+        return str(text)
+    value = int(yaml.SafeLoader.construct_yaml_int(loader, node))
+    return value if -(1 << 63) <= value < 1 << 64 else _construct_float(loader, node)
+
+
+def _construct_float(loader: Any, node: Any) -> int | float | str:
+    """Go writes a float without a fraction as an integer, and leaves one without an end as text."""
+    text = loader.construct_scalar(node)
+    value = math.inf if len(text) > _LONGEST_NUMBER else float(text.replace("_", ""))
+    if not math.isfinite(value):
+        return str(text)
     return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+def _construct_binary(loader: Any, node: Any) -> str:
+    """The text that is written in base64."""
+    return bytes(yaml.SafeLoader.construct_yaml_binary(loader, node)).decode()
+
+
+def _construct_text(loader: Any, node: Any) -> str:
+    return str(loader.construct_scalar(node))
+
+
+def _construct_list(loader: Any, node: Any) -> list[Any]:
+    return list(loader.construct_sequence(node, deep=True))
 
 
 def _construct_map(loader: Any, node: Any) -> dict[Any, Any]:
@@ -71,10 +108,23 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
     list("-+0123456789."),
 )
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
 _Loader.bool_values = {**_Base.bool_values, "y": True, "n": False}
 _Loader.add_constructor("tag:yaml.org,2002:merge", yaml.SafeLoader.construct_scalar)
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+for _tags, _constructor in {
+    ("map", "set"): _construct_map,
+    ("seq", "omap", "pairs"): _construct_list,
+    ("timestamp",): _construct_text,
+    ("binary",): _construct_binary,
+    ("int",): _construct_int,
+    ("float",): _construct_float,
+}.items():
+    for _tag in _tags:
+        _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _constructor)
 
 
 def decode_yaml(data: bytes, error_type: type[Exception]) -> tuple[Any, list[str]]:
@@ -83,9 +133,11 @@ def decode_yaml(data: bytes, error_type: type[Exception]) -> tuple[Any, list[str
     Raises:
         error_type: It is no YAML, has nothing that JSON can say, or its aliases multiply too far.
     """
-    loader = _Loader(data)
+    loader = None
     try:
+        data = _narrow(data)
         _refuse_deep(data, error_type)
+        loader = _Loader(data)
         node = loader.get_node() if loader.check_node() else None
         if node is None:
             return None, []
@@ -95,8 +147,18 @@ def decode_yaml(data: bytes, error_type: type[Exception]) -> tuple[Any, list[str
         raise error_type(_go_message(error)) from error
     except RecursionError as error:
         raise error_type("yaml: exceeded max depth") from error
+    except error_type:
+        raise
+    except (ValueError, LookupError) as error:
+        raise error_type(f"yaml: a value is not what its tag says: {error}") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
+
+
+def _narrow(data: bytes) -> bytes:
+    """The same text in UTF-8, in which what is looked for in bytes is found."""
+    return data.decode("utf-16").encode() if data.startswith(_WIDE) else data
 
 
 def _refuse_deep(data: bytes, error_type: type[Exception]) -> None:

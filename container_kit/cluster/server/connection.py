@@ -75,6 +75,11 @@ class Connection:
         self.wire.start(opened=self._opened)
 
     @property
+    def is_asking(self) -> bool:
+        """A request has begun and is not whole yet."""
+        return self.is_open and not self._is_busy and not self._parser.is_between
+
+    @property
     def is_idle(self) -> bool:
         """Nothing is asked and nothing is answered."""
         return self.is_open and not self._is_busy and self._parser.is_between
@@ -90,13 +95,16 @@ class Connection:
             self._refuse(refusal)
             return
         if self._waiting:
-            self._serve_waiting(behind or b"")
+            self._waiting[-1].behind = behind or b""
+            self._serve_waiting()
         elif was_between and not self._is_busy:
             self._expect(self._service.budgets.head_s)
 
     def drained(self) -> None:
         if self._carrier is not None:
             self._carrier.drained()
+        else:
+            self._serve_waiting()
 
     def ended(self) -> None:
         self._waiting.clear()
@@ -132,12 +140,11 @@ class Connection:
         if self._is_busy and len(self._waiting) >= self._service.budgets.pipelined:
             self.wire.pause()
 
-    def _serve_waiting(self, behind: bytes = b"") -> None:
-        """Answer what can be answered now; *behind* is what came after the last, if that is an upgrade."""
-        while self._waiting and not self._is_busy and not self.wire.is_closed:
+    def _serve_waiting(self) -> None:
+        """Answer what can be answered now, unless the client leaves the answers before it unread."""
+        while self._waiting and not (self._is_busy or self.wire.is_closed or self.wire.is_behind):
             head = self._waiting.popleft()
             self._is_busy, self.deadline = True, None
-            head.behind = behind if not self._waiting else b""
             if self._service.is_slow(head):
                 self._service.answer_later(head, partial(self._deliver_late, head))
             else:

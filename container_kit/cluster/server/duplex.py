@@ -18,6 +18,7 @@ __all__ = ["CHANNELS", "ERROR", "RESIZE", "STDERR", "STDIN", "STDOUT", "ThreadDu
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 CHANNELS: Final = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
+_MESSAGE_BYTES: Final = 64  # that a message takes beside its data: there may be many empty ones
 
 
 class ThreadDuplex:
@@ -45,7 +46,7 @@ class ThreadDuplex:
                 return None
             channel, data = self._messages.popleft()
             was_full = self._waiting_bytes >= self._limit
-            self._waiting_bytes -= len(data)
+            self._waiting_bytes -= len(data) + _MESSAGE_BYTES
             has_room = was_full and self._waiting_bytes < self._limit
         if has_room:
             self._wire.loop.call(self._wire.resume)
@@ -63,7 +64,7 @@ class ThreadDuplex:
         """In the loop: a message of the client."""
         with self._news:
             self._messages.append((channel, data))
-            self._waiting_bytes += len(data)
+            self._waiting_bytes += len(data) + _MESSAGE_BYTES
             is_full = self._waiting_bytes >= self._limit
             self._news.notify_all()
         if is_full:

@@ -10,7 +10,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -215,13 +215,14 @@ class HttpServer:
             self.loop.later(_SWEEP_EVERY_S, self._sweep)
 
     def _make_room(self) -> bool:
-        """For one more connection: who shakes hands for long, or is idle for longest, has to go."""
+        """For one more connection: who shakes hands, is idle, or sends a request for longest has to go."""
         self._end_stalled_handshakes()
         if len(self._connections) < self.budgets.connections:
             return True
-        idle = (one for one in self._connections if one.is_idle)
-        longest = next(iter(self._shaking), None) or min(
-            idle, key=lambda one: one.deadline or 0.0, default=None
+        longest = (
+            next(iter(self._shaking), None)
+            or _longest(one for one in self._connections if one.is_idle)
+            or _longest(one for one in self._connections if one.is_asking)
         )
         if longest is not None:
             longest.close()
@@ -254,6 +255,11 @@ class HttpServer:
         self._is_sweeping = bool(self._connections)
         if self._is_sweeping:
             self.loop.later(_SWEEP_EVERY_S, self._sweep)
+
+
+def _longest(connections: Iterable[Connection]) -> Connection | None:
+    """The one that has been waited for longest."""
+    return min(connections, key=lambda one: one.deadline or 0.0, default=None)
 
 
 def _listen(address: tuple[str, int] | str) -> socket.socket:

@@ -121,6 +121,8 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value))
+        if self._head is not None:
+            return  # a trailer: who asks has been decided without it, and it could only make that untrue
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers = self._headers
         if key not in headers:

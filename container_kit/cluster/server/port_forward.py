@@ -47,15 +47,20 @@ class _Ends(Protocol):
 class _Relay:
     """One connection into the pod; the receiver of its socket."""
 
-    def __init__(self, client: Wire, limit_bytes: int, ends: _Ends) -> None:
-        self._client, self._limit, self._ends = client, limit_bytes, ends
-        self._early: list[bytes] = []
+    def __init__(self, client: Wire, limit_bytes: int, ends: _Ends, room: Callable[[], None]) -> None:
+        self._client, self._limit, self._ends, self._room = client, limit_bytes, ends, room
+        self._early = bytearray()
         self._pod: Wire | None = None
         self._is_finished = False
         self._is_closed = False
 
-    def begin(self, dial: Callable[[], socket.socket]) -> None:
-        """Connect, in a thread as it may take a while."""
+    @property
+    def is_full(self) -> bool:
+        """The pod does not read what has come for it already."""
+        return len(self._early) + (self._pod.backlog if self._pod is not None else 0) > self._limit
+
+    def begin(self, dial: Callable[[], socket.socket], dialled: Callable[[], None]) -> None:
+        """Connect, in a thread as it may take a while; *dialled* is called when that is over."""
 
         def connect() -> None:
             try:
@@ -65,6 +70,7 @@ class _Relay:
                 self._client.loop.call(lambda: self._failed(reason))
             else:
                 self._client.loop.call(lambda: self._connected(sock))
+            self._client.loop.call(dialled)
 
         threading.Thread(target=connect, name="ck-api-dial").start()
 
@@ -72,6 +78,7 @@ class _Relay:
         if not self._is_closed:
             self._is_closed = True
             self._ends.finish(reason)
+            self._room()
 
     def _connected(self, sock: socket.socket) -> None:
         if self._is_closed:
@@ -80,19 +87,19 @@ class _Relay:
         self._pod = Wire(self._client.loop, sock)
         self._pod.receiver = self
         self._pod.start(lambda: None)
-        for data in self._early:
-            self._pod.write(data)
+        self._pod.write(bytes(self._early))
         self._early.clear()
         if self._is_finished:
             self._pod.finish()
+        self._room()
 
     def write(self, data: bytes) -> None:
         """Of the client, for the pod; who sends faster than the pod reads has to wait."""
         if self._pod is None:
-            self._early.append(data)
-            return
-        self._pod.write(data)
-        if self._pod.backlog > self._limit:
+            self._early += data
+        else:
+            self._pod.write(data)
+        if self.is_full:
             self._client.pause()
 
     def finish(self) -> None:
@@ -116,13 +123,13 @@ class _Relay:
             self._pod.pause()
 
     def drained(self) -> None:
-        self._client.resume()
+        self._room()
 
     def ended(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._client.resume()
             self._ends.finish()
+            self._room()
 
 
 class _Forward:
@@ -132,11 +139,21 @@ class _Forward:
         assert upgrade.dial is not None
         self._wire, self._limit, self._dial, self._done = wire, budgets.stream_bytes, upgrade.dial, done
         self._relays: dict[int, _Relay] = {}
+        self._dialling = 0
         self._is_ended = False
 
     def _join(self, number: int, port: int, ends: _Ends) -> None:
-        relay = self._relays[number] = _Relay(self._wire, self._limit, ends)
-        relay.begin(lambda: self._dial(port))
+        relay = self._relays[number] = _Relay(self._wire, self._limit, ends, self._read_on)
+        self._dialling += 1
+        relay.begin(lambda: self._dial(port), self._dialled)
+
+    def _dialled(self) -> None:
+        self._dialling -= 1
+
+    def _read_on(self) -> None:
+        """One relay has room for more: the client is read from again, if all have."""
+        if not self._is_ended and not any(relay.is_full for relay in self._relays.values()):
+            self._wire.resume()
 
     def drained(self) -> None:
         for relay in self._relays.values():
@@ -247,6 +264,7 @@ class StreamForward(_Forward):
             relay = self._relays.pop(frame.stream, None)
             if relay is not None:
                 relay.close()
+                self._read_on()
 
     def _open(self, frame: Opened) -> None:
         kind, request = frame.headers.get("streamtype"), frame.headers.get("requestid", "")
@@ -259,7 +277,8 @@ class StreamForward(_Forward):
             self.send(self.framer.reply(frame.stream, {}))
             return
         error = self._errors.pop(request, None)
-        if error is None or len(self._relays) >= _MAX_CONNECTIONS:
+        # Who dials and gives up again and again has threads of ours that still dial.
+        if error is None or max(len(self._relays), self._dialling) >= _MAX_CONNECTIONS:
             self.send(self.framer.reset(frame.stream))
             return
         self.send(self.framer.reply(frame.stream, {}))

@@ -100,7 +100,11 @@ class WebSocketCommand(_Command):
     def received(self, data: bytes) -> None:
         for message in self._socket.decode(data):
             if self._is_base64:
-                message = bytes([message[0] - 48 & 255]) + base64.b64decode(message[1:]) if message else b""
+                try:
+                    message = _from_base64(message)
+                except ValueError:
+                    self._finish()
+                    return
             if self._has_ends and len(message) == 2 and message[0] == _END_OF_CHANNEL:
                 self.duplex.put(message[1], b"")
             elif len(message) > 1:
@@ -190,6 +194,10 @@ class SpdyCommand(_Command):
         if self._timer is not None:
             self._timer.cancel()
         super().close()
+
+
+def _from_base64(message: bytes) -> bytes:
+    return bytes([message[0] - 48 & 255]) + base64.b64decode(message[1:]) if message else b""
 
 
 def _plain_error(status: bytes) -> bytes:

@@ -79,7 +79,8 @@ class WebSocket:
     def _take(self, event: Event, messages: list[bytes]) -> None:
         if isinstance(event, BytesMessage | TextMessage):
             part = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
-            self._parts.append(part)
+            if part:  # a message may come in any number of empty parts
+                self._parts.append(part)
             self._size += len(part)
             if self._size > self._max_message:
                 self._end(CloseConnection(CloseReason.MESSAGE_TOO_BIG))

@@ -21,6 +21,7 @@ __all__ = ["NOBODY", "Receiver", "Wire"]
 _READ_AT_ONCE: Final = 1 << 16
 _DRAIN_S: Final = 30.0  # without a byte going out, before the rest of an answer is given up
 _LINGER_S: Final = 2.0
+_UNREAD_BYTES: Final = 2 << 20  # that a peer may leave unread, before nothing more is taken from it
 _ENDED: Final = select.EPOLLHUP | select.EPOLLERR
 
 
@@ -76,6 +77,11 @@ class Wire:
     def loop(self) -> Loop:
         return self._loop
 
+    @property
+    def is_behind(self) -> bool:
+        """The peer does not read what it asked for; it is not read from, either, until it has."""
+        return self.backlog > _UNREAD_BYTES
+
     def start(self, opened: Callable[[], None]) -> None:
         """Begin to read, after the handshake if there is TLS; *opened* is called between."""
         self._interest = READ
@@ -110,6 +116,9 @@ class Wire:
         if self._wants_reading or self.is_closed:
             return
         self._wants_reading = True
+        self._read_on()
+
+    def _read_on(self) -> None:
         self._set_interest()
         if self._tls is not None and self._tls.pending():
             self._loop.call(self._read)
@@ -216,7 +225,7 @@ class Wire:
             if events & WRITE:
                 self._flush()
             if events & (READ | _ENDED) and not self.is_closed:
-                if self._wants_reading:
+                if self._may_read:
                     self._read()
                 elif events & _ENDED:
                     self._break()
@@ -224,8 +233,12 @@ class Wire:
             self._break()  # whoever reads has failed, so nobody does from now on
             raise
 
+    @property
+    def _may_read(self) -> bool:
+        return self._wants_reading and not self.is_behind
+
     def _read(self) -> None:
-        while self._wants_reading and not self.is_closed:
+        while self._may_read and not self.is_closed:
             try:
                 data = self._sock.recv(_READ_AT_ONCE)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -267,7 +280,7 @@ class Wire:
                 self._be_patient()
                 return
             self._unsent.popleft()
-        self._set_interest()
+        self._read_on()
         if self._is_closing:
             self._part()
             return
@@ -285,7 +298,7 @@ class Wire:
 
     def _set_interest(self) -> None:
         if not self.is_closed and self._fd >= 0:
-            self._change((READ if self._wants_reading else 0) | (WRITE if self._unsent else 0))
+            self._change((READ if self._may_read else 0) | (WRITE if self._unsent else 0))
 
     def _change(self, interest: int) -> None:
         if interest != self._interest:

@@ -18,6 +18,7 @@ from container_kit.cluster.store.words import (
     Sink,
     Snapshot,
     Store,
+    TooLarge,
     WatchHandle,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "Snapshot",
     "SqliteStore",
     "Store",
+    "TooLarge",
     "WatchHandle",
 ]
 

@@ -14,7 +14,17 @@ import msgspec
 
 from container_kit.cluster.store.collection import Collection, Watcher
 from container_kit.cluster.store.heartbeats import HEARTBEAT_RESOURCES
-from container_kit.cluster.store.words import AlreadyThere, Changed, Event, EventType, Record, Sink, Snapshot
+from container_kit.cluster.store.words import (
+    LARGEST_OBJECT,
+    AlreadyThere,
+    Changed,
+    Event,
+    EventType,
+    Record,
+    Sink,
+    Snapshot,
+    TooLarge,
+)
 from container_kit.errors import WrongState
 
 if TYPE_CHECKING:
@@ -134,7 +144,10 @@ class MemoryStore:
             raise WrongState(f"{what} cannot be written: the store is closed; start the cluster again")
         revision = self.revision + 1
         obj["metadata"]["resourceVersion"] = str(revision)
-        record = Record(collection.resource, namespace, name, revision, _encode(obj))
+        raw = _encode(obj)
+        if len(raw) > LARGEST_OBJECT and type != "DELETED":
+            raise TooLarge(collection.resource, namespace, name, len(raw))
+        record = Record(collection.resource, namespace, name, revision, raw)
         event = Event(type, record, previous)
         if self._journal is not None:
             self._journal.append(event)

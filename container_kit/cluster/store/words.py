@@ -15,6 +15,7 @@ import msgspec
 from container_kit.errors import ContainerKitError
 
 __all__ = [
+    "LARGEST_OBJECT",
     "AlreadyThere",
     "Changed",
     "Event",
@@ -24,9 +25,11 @@ __all__ = [
     "Sink",
     "Snapshot",
     "Store",
+    "TooLarge",
     "WatchHandle",
 ]
 
+LARGEST_OBJECT: Final = 3 << 19  # bytes; a real cluster's store takes no more than that in one write
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 _decode = msgspec.json.Decoder().decode
 
@@ -139,6 +142,16 @@ class Expired(ContainerKitError):
         self.resource, self.revision, self.oldest = resource, revision, oldest
 
 
+class TooLarge(ContainerKitError):
+    """An object is longer than `LARGEST_OBJECT`."""
+
+    def __init__(self, resource: str, namespace: str, name: str, size_bytes: int) -> None:
+        super().__init__(
+            f"etcdserver: request is too large: {resource} {namespace}/{name} has {size_bytes} bytes, "
+            f"{LARGEST_OBJECT} are allowed"
+        )
+
+
 Sink = Callable[[Event], None]
 
 
@@ -178,6 +191,7 @@ class Store(Protocol):
 
         Raises:
             AlreadyThere: There is one of that name.
+            TooLarge: A real cluster's store would not take it.
         """
 
     def replace(self, record: Record, obj: dict[str, Any]) -> Record:
@@ -185,6 +199,7 @@ class Store(Protocol):
 
         Raises:
             Changed: *record* is not what is there now.
+            TooLarge: A real cluster's store would not take it.
         """
 
     def delete(self, record: Record, obj: dict[str, Any] | None = None) -> Record:

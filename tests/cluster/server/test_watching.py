@@ -138,6 +138,8 @@ def test_a_request_that_begins_behind_a_watch_ends_nothing(connect: Any) -> None
 def test_many_watchers_see_the_same(served: Served, connect: Any) -> None:
     """Each of a hundred watchers sees all events, once and in order, from several writers."""
     watchers = [Watching(connect(served.server)) for _ in range(100)]
+    served.create("first")  # a head is sent a moment before its watch begins: who has seen this has begun
+    assert {watching.names(1)[0] for watching in watchers} == {"first"}
 
     def write(writer: int) -> None:
         for number in range(20):
