@@ -19,12 +19,15 @@ from container_kit.cluster.controllers.tokens import Sign, TokenController
 __all__ = ["add_workload_controllers"]
 
 
-def add_workload_controllers(manager: Manager, certificate: str, sign: Sign) -> None:
+def add_workload_controllers(
+    manager: Manager, certificate: str, sign: Sign, *, namespace_delay_s: float = 0.0
+) -> None:
     """Let *manager* run them.
 
     Args:
         certificate: That of the server's authority, PEM; every namespace gets it.
         sign: Makes the token of an account (its first argument) for a Secret (the second).
+        namespace_delay_s: For how long a namespace that is to go keeps what is in it.
     """
     contents = Contents(manager)
     for controller in (
@@ -32,7 +35,7 @@ def add_workload_controllers(manager: Manager, certificate: str, sign: Sign) -> 
         ServiceAccountController(manager),
         RootCaPublisher(manager, certificate),
         TokenController(manager, certificate, sign),
-        NamespaceController(manager, contents),
+        NamespaceController(manager, contents, namespace_delay_s),
         GarbageCollector(manager, contents),
         DeploymentController(manager),
         ReplicaSetController(manager),

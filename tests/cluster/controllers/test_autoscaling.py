@@ -10,18 +10,10 @@ import pytest
 from container_kit.cluster.api.usage import usage_resources
 from container_kit.cluster.controllers.autoscaling.behavior import Past, limited
 from container_kit.cluster.controllers.autoscaling.usage import Sample, Target, propose
-from container_kit.cluster.controllers.framework import Manager
-from container_kit.cluster.controllers.infrastructure import add_infrastructure_controllers
-from container_kit.cluster.controllers.workloads import add_workload_controllers
 from container_kit.cluster.meta import Object
-from tests.cluster.controllers.world import CERTIFICATE, World, deployment
+from tests.cluster.controllers.world import World, deployment, every_controller
 
 _NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
-
-
-def _add(manager: Manager) -> None:
-    add_workload_controllers(manager, CERTIFICATE, lambda account, secret: "a.b.c")
-    add_infrastructure_controllers(manager, lambda request, usages, lifetime: b"", "/nonexistent")
 
 
 def _pod(
@@ -135,7 +127,7 @@ def _deployed(world: World, replicas: int, cpu: str) -> None:
 
 def test_a_deployment_grows_and_shrinks_with_its_load() -> None:
     """From what simulated pods use, through metrics.k8s.io and the scale of the Deployment, and back."""
-    world = World(3, _add)
+    world = World(3, every_controller)
     world.api.registry.add(usage_resources())
     _deployed(world, 1, "150m")
     world.client.create(_autoscaler())
@@ -156,7 +148,7 @@ _WHY = "New size: 3; reason: cpu resource utilization (percentage of request) ab
 
 
 def test_a_target_that_is_not_there_is_told() -> None:
-    world = World(1, _add)
+    world = World(1, every_controller)
     world.client.create(_autoscaler())
     world.run(20)
     (condition,) = world.get("horizontalpodautoscalers.autoscaling", "h")["status"]["conditions"]
@@ -170,7 +162,7 @@ def test_a_target_that_is_not_there_is_told() -> None:
 
 
 def test_a_container_without_a_request_has_no_utilization() -> None:
-    world = World(1, _add)
+    world = World(1, every_controller)
     world.api.registry.add(usage_resources())
     world.client.create(deployment(2))
     world.run(5)

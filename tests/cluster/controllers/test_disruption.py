@@ -7,15 +7,7 @@ from typing import Any
 import pytest
 
 from container_kit.cluster.controllers.disruption import budget_counts
-from container_kit.cluster.controllers.framework import Manager
-from container_kit.cluster.controllers.infrastructure import add_infrastructure_controllers
-from container_kit.cluster.controllers.workloads import add_workload_controllers
-from tests.cluster.controllers.world import CERTIFICATE, World, deployment
-
-
-def _add(manager: Manager) -> None:
-    add_workload_controllers(manager, CERTIFICATE, lambda account, secret: "a.b.c")
-    add_infrastructure_controllers(manager, lambda request, usages, lifetime: b"", "/nonexistent")
+from tests.cluster.controllers.world import World, deployment, every_controller
 
 
 def _budget(**spec: Any) -> dict[str, Any]:
@@ -48,7 +40,7 @@ def test_budgets_count_from_what_there_should_be(
 
 def test_a_budget_follows_its_pods() -> None:
     """Percentages are those of the Deployment's wish, through its ReplicaSet."""
-    world = World(3, _add)
+    world = World(3, every_controller)
     world.client.create(_budget(maxUnavailable="50%"))
     world.settle()
     assert ("NoPods", "No matching pods found") in world.events("PodDisruptionBudget/b")
@@ -71,7 +63,7 @@ _UNREADY = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
 
 def test_a_promised_eviction_that_does_not_happen_is_forgotten() -> None:
     """While an allowed eviction is on its way its pod counts as gone; after two minutes it counts again."""
-    world = World(3, _add)
+    world = World(3, every_controller)
     world.client.create(_budget(minAvailable=1))
     world.client.create(deployment(2))
     world.run(3)

@@ -7,22 +7,14 @@ from typing import Any
 
 import pytest
 
-from container_kit.cluster.controllers.framework import Manager
-from container_kit.cluster.controllers.infrastructure import add_infrastructure_controllers
 from container_kit.cluster.controllers.services.backends import backends_of
 from container_kit.cluster.controllers.services.endpoints import subsets_of
 from container_kit.cluster.controllers.services.slices import Group, plan
-from container_kit.cluster.controllers.workloads import add_workload_controllers
-from tests.cluster.controllers.world import CERTIFICATE, World
+from tests.cluster.controllers.world import World, every_controller
 
 Object = dict[str, Any]
 
 _SERVICES, _SLICES = "services", "endpointslices.discovery.k8s.io"
-
-
-def _add(manager: Manager) -> None:
-    add_workload_controllers(manager, CERTIFICATE, lambda account, secret: "a.b.c")
-    add_infrastructure_controllers(manager, lambda request, usages, lifetime: b"", "/nonexistent")
 
 
 def _pod(name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> Object:
@@ -47,7 +39,7 @@ def _slices(world: World) -> list[Object]:
 
 def test_a_service_leads_to_its_ready_pods() -> None:
     """Both forms name the same pods; one on its way out is told so in the slice and left out of Endpoints."""
-    world = World(3, _add)
+    world = World(3, every_controller)
     world.client.create(_service())
     world.settle()
     assert [each["endpoints"] for each in _slices(world)] == [None]
@@ -76,7 +68,7 @@ def test_a_service_leads_to_its_ready_pods() -> None:
 
 
 def test_endpoints_go_with_their_service_and_come_back_when_somebody_deletes_them() -> None:
-    world = World(1, _add)
+    world = World(1, every_controller)
     world.client.create(_service())
     world.settle()
     world.client.delete("endpoints", "svc")
@@ -93,7 +85,7 @@ def test_endpoints_go_with_their_service_and_come_back_when_somebody_deletes_the
 
 def test_endpoints_written_by_hand_are_mirrored() -> None:
     """For a service without a selector slices say what its Endpoints say, until it gets one."""
-    world = World(1, _add)
+    world = World(1, every_controller)
     service = _service()
     del service["spec"]["selector"]
     world.client.create(service)

@@ -7,24 +7,38 @@ test of ten minutes of back-off takes milliseconds, and ends the same way each t
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from container_kit.cluster.api.admission import default_plugins
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import User
 from container_kit.cluster.bootstrap import bootstrap
 from container_kit.cluster.client import Client
 from container_kit.cluster.client.in_process import InProcess
 from container_kit.cluster.controllers.framework import Manager
+from container_kit.cluster.controllers.infrastructure import add_infrastructure_controllers
 from container_kit.cluster.controllers.workloads import add_workload_controllers
 from container_kit.cluster.meta import FakeClock, Object
 from container_kit.cluster.node.simulated import SimulatedNodes
 from container_kit.cluster.scheduler.scheduler import Scheduler
 from container_kit.cluster.store import MemoryStore
 
-__all__ = ["CERTIFICATE", "World", "deployment", "template"]
+__all__ = ["CERTIFICATE", "World", "deployment", "every_controller", "template", "workload_controllers"]
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 _LONGEST_STEP_S = 0.5
+
+
+def workload_controllers(manager: Manager, **options: float) -> None:
+    """Those of workloads, and of what each namespace needs."""
+    add_workload_controllers(manager, CERTIFICATE, lambda account, secret: "a.b.c", **options)
+
+
+def every_controller(manager: Manager, **options: float) -> None:
+    """All that a cluster has."""
+    workload_controllers(manager, **options)
+    add_infrastructure_controllers(manager, lambda request, usages, lifetime: b"", "/nonexistent")
 
 
 class World:
@@ -32,19 +46,27 @@ class World:
 
     Args:
         nodes: How many nodes there are from the start.
-        add: Gives the manager its controllers; all of them by default.
+        add: Gives the manager its controllers.
+        start: The time at which it begins.
+        is_guarded: Whether the usual admission plugins judge what is written.
     """
 
-    def __init__(self, nodes: int = 3, add: Callable[[Manager], None] | None = None) -> None:
-        self.clock = FakeClock()
+    def __init__(
+        self,
+        nodes: int = 3,
+        add: Callable[[Manager], None] = workload_controllers,
+        *,
+        start: datetime = datetime(2026, 1, 1, tzinfo=UTC),
+        is_guarded: bool = False,
+    ) -> None:
+        self.clock = FakeClock(start)
         self.api = Api(MemoryStore(), clock=self.clock)
+        if is_guarded:
+            self.api.admission.use(default_plugins(self.api.core, lambda *_: True))
         self.client = self._client("admin", "system:masters")
         bootstrap(self.client)
         self.manager = Manager(self.client, client_of=self._controller, clock=self.clock)
-        if add is None:
-            add_workload_controllers(self.manager, CERTIFICATE, lambda account, secret: "a.b.c")
-        else:
-            add(self.manager)
+        add(self.manager)
         self.nodes = SimulatedNodes(self.client, nodes, manager=self.manager, links=self.api.nodes)
         self.scheduler = Scheduler(self._client("system:kube-scheduler"), clock=self.clock)
         self.settle()

@@ -7,16 +7,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import attrs
 
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import LineBody, Request, Response, User, WatchBody, WatchItem
-from container_kit.cluster.client import ApiNotFound
-from container_kit.cluster.node.simulated import SimulatedNodes
-from container_kit.cluster.node.simulated_node import NodeShape
 from tests.cluster.replay.exchanges import Answer
 from tests.cluster.replay.pace import Pace
 
@@ -30,11 +26,10 @@ _WATCH_S = 0.2
 
 
 class InProcessTarget:
-    """Sends recorded requests to *api*, and lets simulated nodes do what the recorded ones did."""
+    """Sends recorded requests to *api*."""
 
-    def __init__(self, api: Api, nodes: SimulatedNodes) -> None:
-        self.api, self._nodes, self.pace = api, nodes, Pace(api)
-        self._joined: list[str] = []
+    def __init__(self, api: Api) -> None:
+        self.api, self.pace = api, Pace(api)
 
     def send(
         self, method: str, path: str, user: str | None, headers: Mapping[str, str], body: bytes | None
@@ -68,56 +63,13 @@ class InProcessTarget:
     def compact(self) -> None:
         self.api.store.compact(self.api.store.revision)
 
-    def note(self, text: str) -> None:
-        """What happened to a node outside the API."""
-        name = text.split()[0]
-        if "stops renewing" in text:
-            self._nodes.silence(name)
-        elif text.endswith("is back"):
-            self._nodes.revive(name)
-
-    def join(self, node: Mapping[str, Any]) -> None:
-        """A node of the case's own has come to the recorded cluster."""
-        meta = node["metadata"]
-        name = meta["name"]
-        self._nodes.add(name, number=int(name.rpartition("-")[2]), shape=pool_node(meta["labels"]["pool"]))
-        self._joined.append(name)
-
-    def leave(self) -> None:
-        """The case is over, and so are its nodes."""
-        while self._joined:
-            with contextlib.suppress(ApiNotFound):
-                self._nodes.remove(self._joined.pop())
-
     def settle(self, is_done: Callable[[], bool] = lambda: False) -> None:
         self.pace.settle(is_done)
-
-    def hide(self, namespace: str) -> None:
-        """The recording server had one more ConfigMap in each namespace, which quotas counted."""
-        obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _HIDDEN}}
-        self.send("POST", f"/api/v1/namespaces/{namespace}/configmaps", "", {}, json.dumps(obj).encode())
 
     def revision(self) -> str:
         return str(self.api.store.revision)
 
-    def objects(self, resource: str, namespace: str) -> list[dict[str, Any]]:
-        """What there is of a resource: in *namespace*, or of the whole cluster when it belongs to none."""
-        info = next(
-            one for one in self.api.registry if one.plural == resource and one.group != "events.k8s.io"
-        )
-        place = f"/namespaces/{namespace}" if info.namespaced else ""
-        root = f"/apis/{info.group}/{info.version}" if info.group else f"/api/{info.version}"
-        found = self.send("GET", f"{root}{place}/{resource}", "", {}, None).body
-        kind = {"apiVersion": info.api_version, "kind": info.kind}
-        return [{**kind, **item} for item in found["items"] if item["metadata"]["name"] != _HIDDEN]
 
-
-def pool_node(pool: str) -> NodeShape:
-    """A node that only pods which ask for its pool come to."""
-    return NodeShape(labels={"pool": pool}, taints=({"key": "pool", "value": pool, "effect": "NoSchedule"},))
-
-
-_HIDDEN = "service-ca.crt"
 _NEEDED = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 from container_kit.cluster import Cluster
 from container_kit.cluster.api.authentication.authenticator import Authenticator
@@ -13,10 +15,11 @@ from container_kit.cluster.node.simulated import SimulatedNodes
 from tests.cluster.replay.defaults import play_default
 from tests.cluster.replay.exchanges import Outcome, play
 from tests.cluster.replay.histories import play_history
-from tests.cluster.replay.in_process import ALICE, InProcessTarget, pool_node
+from tests.cluster.replay.in_process import ALICE, InProcessTarget
 from tests.cluster.replay.recorded import cases, topics
+from tests.cluster.replay.stepped import SteppedTarget
 
-__all__ = ["TOPICS", "outcomes", "serving"]
+__all__ = ["TOPICS", "outcomes", "play_recorded", "serving"]
 
 TOPICS = [
     "defaults",
@@ -24,7 +27,9 @@ TOPICS = [
     *(f"controllers/{name}" for name in topics("controllers")),
 ]
 
-_PLACES_MATTER = {f"controllers/{name}" for name in ("daemonsets", "nodes", "preemption", "scheduler")}
+# Two and a half seconds before the minute that is in the names of recorded Jobs of CronJobs.
+_RECORDED = datetime.fromtimestamp(29_923_951 * 60 - 2.5, UTC)
+_PLACES_MATTER = ("daemonsets", "nodes", "preemption", "scheduler")
 
 
 _GADGETS = {
@@ -75,14 +80,12 @@ _FOUND_THERE = {
 
 @contextmanager
 def serving() -> Iterator[InProcessTarget]:
-    """A cluster with the simulated nodes of the recorded one, and like it without a default storage class."""
-    with Cluster(nodes=0) as cluster, SimulatedNodes(cluster.client, 3) as nodes:
+    """A cluster for exchanges, with simulated nodes; as the recorded one without a default storage class."""
+    with Cluster(nodes=0) as cluster, SimulatedNodes(cluster.client, 3):
         assert cluster._embedded is not None
         cluster.client.delete("storageclasses.storage.k8s.io", "standard")
         _know_by_token(cluster._embedded)
-        for number in (51, 52):
-            nodes.add(f"node-{number}", number=number, shape=pool_node("sch"))
-        yield InProcessTarget(cluster._embedded.api, nodes)
+        yield InProcessTarget(cluster._embedded.api)
 
 
 def _know_by_token(embedded: Embedded) -> None:
@@ -93,21 +96,16 @@ def _know_by_token(embedded: Embedded) -> None:
 
 
 def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
-    """Play all cases of a topic, in their order."""
+    """Play all cases of a topic, in their order; *target* is for those of one exchange after another."""
+    if topic.startswith("controllers/"):
+        yield from (play_recorded(topic.removeprefix("controllers/"), case) for case in cases(topic))
+        return
     prepared: set[str] = set()
     for case in cases(topic):
         namespace = case.get("namespace", "defaults" if topic == "defaults" else "")
-        is_history = topic.startswith("controllers/")
-        if namespace and namespace not in prepared and not is_history:
+        if namespace and namespace not in prepared:
             target.prepare(namespace, case.get("namespaceLabels") or {})
             prepared.add(namespace)
-        if is_history:
-            target.prepare(namespace, {})
-            if topic == "controllers/quota":
-                target.hide(namespace)
-            yield play_history(case, target, places=topic in _PLACES_MATTER)
-            target.leave()
-            continue
         for path, obj in _FOUND_THERE.get(case["id"], ()):
             target.send("POST", path, "", {}, json.dumps(obj).encode())
         with target.pace.held():
@@ -115,3 +113,12 @@ def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
                 yield play_default(case, target)
             else:
                 yield play(topic.removeprefix("exchanges/"), case, target)
+
+
+def play_recorded(topic: str, case: dict[str, Any]) -> Outcome:
+    """Play one case of ``controllers/TOPIC`` on a cluster of its own, at the recorded time."""
+    target = SteppedTarget(_RECORDED)
+    target.prepare(case["namespace"], {})
+    if topic == "quota":
+        target.hide(case["namespace"])
+    return play_history(case, target, places=topic in _PLACES_MATTER)

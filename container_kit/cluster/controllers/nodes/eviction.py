@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from container_kit.cluster.controllers.framework import Manager, Mapper
-from container_kit.cluster.meta import Key, Object, is_deleting, key_of, name_of, namespace_of, uid_of
+from container_kit.cluster.meta import Key, Object, key_of, name_of, namespace_of, uid_of
 from container_kit.cluster.meta.placement import tolerates
 
 __all__ = ["TaintEvictionController", "stay_s"]
@@ -57,7 +57,7 @@ class TaintEvictionController:
     def reconcile(self, key: Key) -> float | None:
         pod = self._pods.get(key.namespace, key.name)
         node = self._nodes.get("", pod["spec"].get("nodeName") or "") if pod else None
-        if pod is None or is_deleting(pod):
+        if pod is None:
             self._since_s.pop(key, None)
             return None
         limit_s = self._limit_s(pod, node)
