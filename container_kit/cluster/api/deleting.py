@@ -42,11 +42,14 @@ def delete(call: Call) -> Response:
     """Remove an object, or mark it to go."""
     options = _options(call)
     record = remove(call, options)
-    is_gone = record.name and call.core.store.get(record.resource, record.namespace, record.name) is None
-    if returns_deleted(call.resource) or not (is_gone or options.dry_run):
+    metadata = record.object["metadata"]
+    if options.dry_run:
+        is_gone = not metadata.get("deletionTimestamp")  # only what waits for something is marked
+    else:
+        is_gone = call.core.store.get(record.resource, record.namespace, record.name) is None
+    if returns_deleted(call.resource) or not is_gone:
         status = 202 if not is_gone and options.orphan_dependents is False else 200
         return respond_with(call, record, status)
-    metadata = record.object["metadata"]
     details = {
         "name": record.name,
         "group": call.resource.group,

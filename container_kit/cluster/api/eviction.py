@@ -41,11 +41,14 @@ _TWO_BUDGETS = (
 
 def evict(call: Call) -> Response:
     """Delete the pod if its budget allows it."""
-    write_options(call.request, "CreateOptions")
+    asked = write_options(call.request, "CreateOptions")
     eviction = _read(call)
     if (eviction.get("metadata") or {}).get("name") not in (None, "", call.route.name):
         raise bad_request("name in URL does not match name in Eviction object")
-    options = delete_options(call.request, eviction.get("deleteOptions") or {"kind": "DeleteOptions"})
+    given = eviction.get("deleteOptions") or {"kind": "DeleteOptions"}
+    if asked.dry_run and not given.get("dryRun"):
+        given = {**given, "dryRun": ["All"]}
+    options = delete_options(call.request, given)
     record = call.record()
     if _needs_budget(record.object):
         _spend(call, record.object, options.dry_run)

@@ -29,7 +29,8 @@ def included_part(request: Request) -> str:
     """
     wanted = request.parameter("includeObject")
     if wanted not in _PARTS:
-        message = f'TableOptions.meta.k8s.io "" is invalid: includeObject: Unsupported value: "{wanted}"'
+        problem = f"""Invalid value: "{wanted}": must be 'Metadata', 'Object', 'None', or empty"""
+        message = f"Unable to convert to Table as requested: includeObject: {problem}"
         raise StatusError(400, "BadRequest", message)
     return wanted or "Metadata"
 

@@ -139,13 +139,14 @@ def ended_status(pod: Object, ending: Ending, now: str) -> Object:
 
 
 def _conditions(pod: Object, now: str, unready: Object | None, *, ended: bool = False) -> list[Object]:
-    """All that a node agent writes, and after them whatever others wrote (who placed the pod, say)."""
+    """All that a node agent writes, and after them whatever others wrote (a readiness gate, say)."""
     readiness = _condition("True", now) if unready is None else _condition("False", now) | unready
     own = {
         "PodReadyToStartContainers": _condition("False" if ended else "True", now),
         "Initialized": _condition("True", now),
         "Ready": readiness,
         "ContainersReady": readiness,
+        "PodScheduled": _condition("True", now),
     }
     before = {condition["type"]: condition for condition in pod.get("status", {}).get("conditions") or ()}
     for kind, condition in own.items():

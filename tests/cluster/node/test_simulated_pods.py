@@ -74,7 +74,7 @@ def test_a_running_pod_is_ready_and_keeps_the_conditions_of_others() -> None:
         "ContainersReady": "True",
         "PodScheduled": "True",
     }
-    assert status["conditions"][-1] == scheduled
+    assert status["conditions"][-1] == scheduled | {"lastProbeTime": None}
     assert status["podIPs"] == [{"ip": "192.0.2.2"}]
     assert status["containerStatuses"][0]["state"] == {"running": {"startedAt": _LATER}}
 
