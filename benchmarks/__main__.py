@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
-    api,
     build,
     exec,
     fixtures,
@@ -18,12 +17,12 @@ from benchmarks import (
     program,
     registry,
     registry_server,
-    scheduling,
     snapshot,
     start,
     teardown,
     throughput,
 )
+from benchmarks.cluster import case
 from benchmarks.stage import enter_private_host, stage
 
 CASES = {
@@ -43,8 +42,7 @@ CASES = {
     "pod": pod.run,
     "snapshot": snapshot.run,
     "fixtures": fixtures.run,
-    "api": api.run,
-    "scheduling": scheduling.run,
+    "cluster": case.run,
 }
 
 

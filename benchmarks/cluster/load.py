@@ -1,4 +1,4 @@
-"""A load generator for any API server: ``python -m benchmarks.api_client KUBECONFIG VERB COUNT CLIENTS``.
+"""Load for any API server: ``python -m benchmarks.cluster.load KUBECONFIG VERB COUNT CLIENTS``.
 
 As many connections as clients, each with one request on its way; prints the seconds that all took and the
 latency of each request, as JSON.  It does as little as it can, as it shares the machine with the server.

@@ -1,4 +1,4 @@
-"""What a pod adds to a process: ``python -m benchmarks.api_memory stored`` or ``... known``; prints kB.
+"""What a pod adds to a process: ``python -m benchmarks.cluster.memory stored`` or ``... known``; prints kB.
 
 In a process of its own, as memory that was used before would be used again and not counted.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks.api_client import NAMESPACE, pod
+from benchmarks.cluster.load import NAMESPACE, pod
 from container_kit.cluster.api.messages import User
 from container_kit.cluster.client.client import Client
 

@@ -1,4 +1,4 @@
-"""Many watchers of one namespace: ``python -m benchmarks.api_watchers KUBECONFIG WATCHERS EVENTS``.
+"""Many watchers of one namespace: ``python -m benchmarks.cluster.watchers KUBECONFIG WATCHERS EVENTS``.
 
 Creates one ConfigMap after the other and waits until every watcher has seen it; prints, as JSON, how long
 after the request was sent each of the events arrived.
@@ -12,7 +12,7 @@ import select
 import sys
 import time
 
-from benchmarks.api_client import NAMESPACE, Connection, config_map
+from benchmarks.cluster.load import NAMESPACE, Connection, config_map
 from container_kit.cluster.client.kubeconfig import Access, read_access
 
 _PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
