@@ -22,7 +22,7 @@ from container_kit.cluster.schema import schema_of
 from container_kit.cluster.schema.definitions import schema_named
 from container_kit.cluster.schema.nodes import Schema
 
-__all__ = ["canonical", "has_status"]
+__all__ = ["canonical", "canonical_part", "has_status"]
 
 Node = dict[str, Any]
 Fixer = Callable[[Node], None]
@@ -42,6 +42,16 @@ def canonical(obj: Object) -> None:
         _fixer(schema.name)(obj)
 
 
+def canonical_part(obj: Object, key: str) -> None:
+    """The same for one field of an object that is in canonical form but for it."""
+    part = {name: obj[name] for name in ("apiVersion", "kind", key) if name in obj}
+    canonical(part)
+    if key in part:
+        obj[key] = part[key]
+    else:
+        obj.pop(key, None)
+
+
 def has_status(group: str, kind: str) -> bool:
     """Whether a kind has a status; kinds that are not known are said to have one."""
     found = [schema for version in _VERSIONS if (schema := schema_of((group, version, kind))) is not None]
@@ -52,31 +62,35 @@ def has_status(group: str, kind: str) -> bool:
 def _fixer(type_name: str) -> Fixer:
     """The compiled rules of one struct, its fields sorted by what must be done to them."""
     schema = schema_named(type_name)
-    absent: list[tuple[str, Callable[[], Any]]] = []  # appear when they are missing
-    empty: list[str] = []  # vanish when they have their zero value
-    present: list[tuple[str, Look]] = []  # are looked into
+    absent: list[tuple[str, Callable[[], Any], Look]] = []  # appear when they are missing
+    rules: dict[str, tuple[bool, Look]] = {}  # whether they vanish with their zero value, and what is in them
     for key, child in schema.properties.items():
+        look = _look(child) or _as_it_is
         if (make := _when_absent(schema, key, child)) is not None:
-            absent.append((key, make))
-        if child.spec.get("x-omit-zero") or child.type in ("array", "map"):
-            empty.append(key)
-        if (look := _look(child)) is not None:
-            present.append((key, look))
+            absent.append((key, make, look))
+        vanishes = bool(child.spec.get("x-omit-zero")) or child.type in ("array", "map")
+        if vanishes or look is not _as_it_is:
+            rules[key] = vanishes, look
 
     def fix(node: Node) -> None:
-        for key in [key for key, value in node.items() if value is None]:
-            del node[key]
-        for key in empty:
-            if key in node and not node[key]:
+        for key, value in list(node.items()):
+            vanishes, look = rules.get(key, _NO_RULE)
+            if value is None or (vanishes and not value):
                 del node[key]
-        for key, make in absent:
+            elif look is not _as_it_is:
+                node[key] = look(value)
+        for key, make, look in absent:
             if key not in node:
-                node[key] = make()
-        for key, look in present:
-            if key in node:
-                node[key] = look(node[key])
+                node[key] = look(make())
 
     return fix
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_NO_RULE = (False, _as_it_is)
 
 
 def _when_absent(schema: Schema, key: str, child: Schema) -> Callable[[], Any] | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from container_kit.cluster.kinds.metadata import NameRule, check_metadata, check_metadata_update
-from container_kit.cluster.kinds.shape import canonical
+from container_kit.cluster.kinds.shape import canonical, canonical_part
 from container_kit.cluster.kinds.tables import Columns, columns_for
 from container_kit.cluster.meta import FieldError, Object, name_of, namespace_of
 from container_kit.cluster.meta.names import dns1123_subdomain_problems
@@ -206,7 +206,7 @@ class Strategy:
         obj.pop("status", None)
         if self._first_status is not None:
             obj["status"] = dict(self._first_status)
-        canonical(obj)
+        canonical_part(obj, "status")
 
     def _keep_all_but_status(self, new: Object, old: Object) -> None:
         for key in {*new, *old} - {"metadata", "status", "apiVersion", "kind"}:
