@@ -22,7 +22,7 @@ from container_kit.cluster.bootstrap import API_ADDRESS, DNS_ADDRESS, bootstrap
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.in_process import InProcess
 from container_kit.cluster.identity import Identity
-from container_kit.cluster.store import MemoryStore, SqliteStore, Store
+from container_kit.cluster.store import MemoryStore, Store
 from container_kit.cluster.workplace import workplace
 from container_kit.errors import InvalidInput
 
@@ -130,8 +130,12 @@ class Embedded:
         self.api.admission.use([*plugins, NoEscalation(rights)])
 
     def _opened_store(self) -> Store:
-        kept = bool(self.options.path)
-        store: Store = SqliteStore(f"{self._folder}/objects.db") if kept else MemoryStore()
+        if self.options.path:
+            from container_kit.cluster.store import SqliteStore
+
+            store: Store = SqliteStore(f"{self._folder}/objects.db")
+        else:
+            store = MemoryStore()
         self._ends.callback(store.close)
         return store
 

@@ -1,4 +1,7 @@
-"""The containers of a root directory: where each one's directory is, and how it is found by name or id."""
+"""The containers of a root directory: where each one's directory is, and how it is found by name or id.
+
+What a record consists of is imported with the first one that is read: a root may well be empty.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from container_kit.containers import names
 from container_kit.containers.events import parse_time
-from container_kit.containers.record import Record, read_record, record_version
-from container_kit.containers.results import ContainerInfo
 from container_kit.containers.state_file import read_state
 from container_kit.errors import CorruptData, InvalidInput, NotFound
 from container_kit.native.descriptors import open_path
+
+if TYPE_CHECKING:
+    from container_kit.containers.record import Record
+    from container_kit.containers.results import ContainerInfo
 
 __all__ = ["GONE_PREFIX", "Catalogue", "describe"]
 
@@ -64,6 +70,8 @@ class Catalogue:
             NotFound: It has been removed.
             CorruptData: Its record cannot be read.
         """
+        from container_kit.containers.record import read_record, record_version
+
         directory = self.directory(container_id)
         known, version = self._records.get(container_id), record_version(directory)
         if known is not None and version is not None and known[0] == version:
@@ -78,6 +86,8 @@ class Catalogue:
 
     def cgroup_path(self, container_id: str) -> str:
         """Where the container's cgroup is, below that of all; also of one whose removal has begun."""
+        from container_kit.containers.record import read_record
+
         with contextlib.suppress(NotFound, CorruptData):
             return self.record(container_id).options.cgroup
         with contextlib.suppress(CorruptData):
@@ -103,6 +113,8 @@ class Catalogue:
         return self._by_prefix(name)
 
     def _by_generated_name(self, name: str) -> str | None:
+        from container_kit.containers.record import read_record
+
         digits = names.id_digits(name)
         for candidate in self.ids() if digits else ():
             if candidate.startswith(digits):
@@ -140,6 +152,7 @@ class Catalogue:
 
 def describe(record: Record, directory: str) -> ContainerInfo:
     """What the container of *record* is, with its state at this moment."""
+    from container_kit.containers.results import ContainerInfo
 
     state = read_state(directory)
     return ContainerInfo(

@@ -24,7 +24,7 @@ from container_kit.containers.options import ContainerOptions, as_command
 from container_kit.containers.pod_places import note_member
 from container_kit.containers.preparing import check_startable
 from container_kit.containers.record import Record, write_record
-from container_kit.containers.removal import root_name, undo
+from container_kit.containers.removal import undo
 from container_kit.containers.state_file import HeldLock, make_locked
 from container_kit.containers.volume_mounts import named_or_own, wanted_mounts
 from container_kit.containers.volume_users import (
@@ -123,7 +123,7 @@ class _Draft:
             engine.guardian.add(record.id, directory, name_file=engine.name_file(record.options.name))
         if record.image_digest:
             held = [Digest.parse(record.image_digest), *digests_of(record.mounts)]
-            engine.store.add_root(root_name(record.id), held)
+            engine.store.add_root(names.root_name(record.id), held)
         prepare(directory)
         self._take_volumes()
         write_record(directory, record)

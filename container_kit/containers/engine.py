@@ -294,6 +294,11 @@ class Engine:
         return found
 
     @property
+    def has_volumes(self) -> bool:
+        """Whether any volume was ever used here; looking does not make any."""
+        return "volumes" in self._lazy or os.path.isdir(os.path.join(self.root, "volumes"))
+
+    @property
     def kept_layers(self) -> KeptLayers:
         """Mounts of layers, kept between foreground containers."""
 

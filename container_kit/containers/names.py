@@ -25,6 +25,7 @@ __all__ = [
     "new_id",
     "release",
     "release_stale",
+    "root_name",
 ]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z")
@@ -154,3 +155,8 @@ def release(names_fd: int, name: str, container_id: str) -> None:
     if holder(names_fd, name) == container_id:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=names_fd)
+
+
+def root_name(container_id: str) -> str:
+    """What the store calls the hold of a container on its image."""
+    return f"container:{container_id}"

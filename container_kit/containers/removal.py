@@ -139,16 +139,11 @@ def clear_away(engine: Engine, record: Record, *, volumes: bool = False) -> None
 def forget(engine: Engine, record: Record) -> None:
     """Give back the name and the hold on the image."""
     names.release(engine.catalogue.names_fd, record.name, record.id)
-    engine.store.remove_root(root_name(record.id))
+    engine.store.remove_root(names.root_name(record.id))
     release_volumes(engine, record.id, record.mounts)
     if record.options.pod:
         forget_member(engine, record.options.pod, record.id)
     engine.disown(record.id)
-
-
-def root_name(container_id: str) -> str:
-    """What the store calls the hold of a container on its image."""
-    return f"container:{container_id}"
 
 
 def _clear(engine: Engine, container_id: str) -> bool:

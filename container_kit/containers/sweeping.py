@@ -1,6 +1,7 @@
 """Sweeping a root when it is opened: what processes that crashed, or a loss of power, have left behind.
 
-Everything here may be done by several processes at once, and is safe to be cut off at any point.
+Everything here may be done by several processes at once, and is safe to be cut off at any point.  Mostly
+nothing is left: what removes containers is imported when there is one to remove.
 """
 
 from __future__ import annotations
@@ -11,21 +12,12 @@ import re
 from typing import TYPE_CHECKING
 
 from container_kit.containers import names
+from container_kit.containers.catalogue import GONE_PREFIX
 from container_kit.containers.ownership import dead_owners
 from container_kit.containers.pod_places import POD_CGROUP, PodPlaces, is_pod_alive
 from container_kit.containers.pod_sweeping import sweep_pods
-from container_kit.containers.record import Record, read_record
-from container_kit.containers.removal import (
-    GONE_PREFIX,
-    WITH_VOLUMES,
-    end_all,
-    remove_container,
-    remove_directory,
-    root_name,
-)
-from container_kit.containers.state_file import is_held, nobody_makes, read_state
-from container_kit.containers.volume_users import remove_anonymous, remove_unfinished
-from container_kit.errors import ContainerKitError, CorruptData
+from container_kit.containers.state_file import is_held, read_state
+from container_kit.errors import ContainerKitError
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
@@ -42,19 +34,17 @@ def sweep(engine: Engine) -> None:
     with os.scandir(catalogue.containers) as entries:
         found = [entry.name for entry in entries]
     for name in found:
-        if name.startswith(GONE_PREFIX):
-            _sweep_gone(engine, name)
-        elif not os.path.exists(f"{catalogue.containers}/{name}/record.json"):
-            _sweep_unfinished(engine, name)
-        elif dead:
-            _sweep_owned(engine, name, dead)
+        is_gone = name.startswith(GONE_PREFIX)
+        if is_gone or dead or not os.path.exists(f"{catalogue.containers}/{name}/record.json"):
+            _sweep_container(engine, name, dead)
     for token in dead:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(catalogue.owners, token))
     sweep_pods(engine, dead)
     _sweep_holds(engine)
     _sweep_cgroups(engine)
-    engine.volumes.sweep()
+    if engine.has_volumes:
+        engine.volumes.sweep()
     if engine.has_networks:
         with contextlib.suppress(ContainerKitError, OSError):
             engine.networks.sweep(_Alive(engine))
@@ -78,46 +68,13 @@ def sweep_removed(engine: Engine) -> None:
     """Finish the removals that were cut off."""
     for name in os.listdir(engine.catalogue.containers):
         if name.startswith(GONE_PREFIX):
-            _sweep_gone(engine, name)
+            _sweep_container(engine, name, set())
 
 
-def _sweep_gone(engine: Engine, name: str) -> None:
-    """Finish a removal; another process may be at it, and then does the rest."""
-    container_id = name.removeprefix(GONE_PREFIX)
-    with contextlib.suppress(ContainerKitError, OSError):
-        group = engine.cgroup_of(container_id)
-        if group.exists():
-            group.kill()
-            group.try_remove(1.0)
-        if os.path.exists(f"{engine.catalogue.containers}/{name}/{WITH_VOLUMES}"):
-            record = _record(engine, name)
-            remove_anonymous(engine, () if record is None else record.mounts)
-        remove_directory(engine.catalogue.containers, name)
+def _sweep_container(engine: Engine, name: str, dead: set[str]) -> None:
+    from container_kit.containers.left_behind import clear_left
 
-
-def _sweep_unfinished(engine: Engine, name: str) -> None:
-    directory = engine.catalogue.directory(name)
-    with contextlib.suppress(OSError, ContainerKitError):
-        # Its record is written before the lock is let go, so it is looked for last.
-        is_left = nobody_makes(engine.catalogue.containers) and not is_held(directory)
-        if is_left and not os.path.exists(f"{directory}/record.json"):
-            end_all(engine, name)
-            remove_unfinished(engine, directory)
-            remove_directory(engine.catalogue.containers, name)
-
-
-def _sweep_owned(engine: Engine, name: str, dead: set[str]) -> None:
-    record = _record(engine, name)
-    if record is not None and record.owner in dead:
-        with contextlib.suppress(ContainerKitError, OSError):
-            remove_container(engine, record, force=True)
-
-
-def _record(engine: Engine, name: str) -> Record | None:
-    try:
-        return read_record(engine.catalogue.directory(name))
-    except CorruptData:
-        return None
+    clear_left(engine, name, dead)
 
 
 def _sweep_holds(engine: Engine) -> None:
@@ -127,7 +84,7 @@ def _sweep_holds(engine: Engine) -> None:
         holder = names.holder(catalogue.names_fd, name)
         if holder and not os.path.exists(catalogue.directory(holder)):
             names.release_stale(catalogue.names_fd, name, catalogue.containers)
-    prefix = root_name("")
+    prefix = names.root_name("")
     for owner in engine.store.roots():
         if owner.startswith(prefix) and not os.path.exists(catalogue.directory(owner[len(prefix) :])):
             engine.store.remove_root(owner)

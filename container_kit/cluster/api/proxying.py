@@ -7,10 +7,9 @@ Source: Kubernetes, "Access Services Running on Clusters" (proxy URLs).
 
 from __future__ import annotations
 
-import http.client
 import re
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from container_kit.cluster.api.core import Call
@@ -20,6 +19,9 @@ from container_kit.cluster.api.messages import Response
 from container_kit.cluster.api.pod_streams import connect, link_of
 from container_kit.cluster.meta.objects import Object
 from container_kit.cluster.meta.status import StatusError, bad_request, not_found, resource_not_found
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 __all__ = ["proxy_to_node", "proxy_to_pod", "proxy_to_service"]
 
@@ -117,12 +119,14 @@ def proxy_to_node(call: Call) -> Response:
 
 
 def _forward(call: Call, pod: Object, port: int) -> Response:
+    from http.client import HTTPException  # with the first request: a twentieth of a cluster's start
+
     link = link_of(call, pod)
     connect(call, pod)
     try:
         with _Connection(link.port_forward(pod, port)) as connection:
             return connection.ask(call)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         raise StatusError(503, "ServiceUnavailable", f"error trying to reach service: {error}") from error
 
 
@@ -130,9 +134,11 @@ class _Connection:
     """One HTTP request over a socket that is connected already."""
 
     def __init__(self, sock: socket.socket) -> None:
+        from http.client import HTTPConnection
+
         self._sock = sock
         sock.settimeout(_TIMEOUT_S)
-        self._http = http.client.HTTPConnection("pod")
+        self._http = HTTPConnection("pod")
         self._http.sock = sock
 
     def __enter__(self) -> _Connection:
@@ -152,7 +158,7 @@ class _Connection:
         return _response(self._http.getresponse())
 
 
-def _response(answer: http.client.HTTPResponse) -> Response:
+def _response(answer: HTTPResponse) -> Response:
     data = answer.read(_LARGEST_ANSWER + 1)
     if len(data) > _LARGEST_ANSWER:
         raise StatusError(502, "BadGateway", f"the answer is longer than {_LARGEST_ANSWER} bytes")

@@ -1,19 +1,26 @@
 """Calls of webhooks: to an address or to a service of the cluster, over HTTPS, with an end in time and size.
 
+HTTP is imported with the first call: it would be a twentieth of a cluster's start.
+
 Source: Kubernetes API reference, admissionregistration.k8s.io/v1 WebhookClientConfig.
 """
 
-import base64
-import http.client
-import socket
+from __future__ import annotations
+
 import ssl
-from typing import Any
+from functools import partial
+from socket import create_connection
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from container_kit.cluster.kinds.strategy import World
 from container_kit.cluster.meta import labels_of
+from container_kit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 __all__ = ["CallFailed", "post"]
 
@@ -37,10 +44,16 @@ def post(world: World, hook: Node, document: Any) -> Any:
     Raises:
         CallFailed: It does not answer, or with something else than JSON and 200.
     """
+    from http.client import HTTPException
+
+    from container_kit.cluster.api.outgoing import SecureConnection
+
     config, timeout_s = hook.get("clientConfig") or {}, hook.get("timeoutSeconds") or _TIMEOUT_S
     host, port, name, path = _place(world, config)
     url = f"https://{name}:{port}{path}" if config.get("url") is None else config["url"]
-    connection = _Connection(host, port, name, timeout_s, _context(config.get("caBundle")))
+    dial = partial(create_connection, (host, port), timeout_s)  # the certificate is the name's
+    context = _trusted(config.get("caBundle"))
+    connection = SecureConnection(name, port, timeout=timeout_s, context=context, dial=dial)
     try:
         query = f"{'&' if '?' in path else '?'}timeout={timeout_s}s"
         body = msgspec.json.encode(document)
@@ -50,13 +63,13 @@ def post(world: World, hook: Node, document: Any) -> Any:
         return _answer(connection.getresponse())
     except OSError as error:
         raise CallFailed(f'Post "{url}?timeout={timeout_s}s": {_words(error, host, port)}') from None
-    except (http.client.HTTPException, msgspec.DecodeError) as error:
+    except (HTTPException, msgspec.DecodeError) as error:
         raise CallFailed(f'Post "{url}?timeout={timeout_s}s": {error}') from None
     finally:
         connection.close()
 
 
-def _answer(response: http.client.HTTPResponse) -> Any:
+def _answer(response: HTTPResponse) -> Any:
     data = response.read(_LIMIT_BYTES + 1)
     if len(data) > _LIMIT_BYTES:
         raise CallFailed(f"the answer is longer than {_LIMIT_BYTES} bytes")
@@ -65,29 +78,13 @@ def _answer(response: http.client.HTTPResponse) -> Any:
     return msgspec.json.decode(data)
 
 
-class _Connection(http.client.HTTPSConnection):
-    """A connection to an address whose certificate is for another name: that of the service."""
+def _trusted(bundle: str | None) -> ssl.SSLContext:
+    """What the configuration names, or else what this machine trusts."""
+    from container_kit.cluster.api.outgoing import trusting
 
-    def __init__(self, host: str, port: int, name: str, timeout_s: float, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=timeout_s, context=context)
-        self._name, self._ssl = name, context
-
-    def connect(self) -> None:
-        plain = socket.create_connection((self.host, self.port), self.timeout)
-        try:
-            self.sock = self._ssl.wrap_socket(plain, server_hostname=self._name)
-        except BaseException:
-            plain.close()
-            raise
-
-
-def _context(bundle: str | None) -> ssl.SSLContext:
-    """Trusts what the configuration names, or else what this machine trusts."""
-    if not bundle:
-        return ssl.create_default_context()
     try:
-        return ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
-    except (ValueError, ssl.SSLError) as error:
+        return trusting(bundle)
+    except InvalidInput as error:
         raise CallFailed(f"unable to load root certificates: {error}") from None
 
 
