@@ -9,6 +9,7 @@ import pytest
 from container_kit.cluster import Cluster
 from container_kit.containers import Engine
 from container_kit.images import Image
+from tests.cluster.manifests import pod
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,12 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def real_cluster(stocked: Engine) -> Iterator[Cluster]:
-    """One node with real containers."""
+    """One node with real containers, which has run some: what serves them all is there before the tests."""
     with Cluster(engine=stocked) as started:
+        first = [pod(f"first-{number}") for number in range(4)]
+        started.apply(first)
+        for one in first:
+            started.wait(one, "Ready", timeout=60)
+            started.exec(one, ["sh", "-c", "true"])
+        started.delete(first)
         yield started

@@ -136,10 +136,9 @@ def check_shape(
     found = check_against(obj, call.resource.schema) if is_own else check(obj, kind)
     if found.errors:
         raise _unfit(kind, found.errors[0])
-    if not found.unknown_fields and not duplicates:
-        return
-    report(call, found.unknown_fields, duplicates or [], validation, body, kind)
-    found.drop_unknown(obj)
+    if found.unknown_fields or duplicates:
+        report(call, found.unknown_fields, duplicates or [], validation, body, kind)
+    found.clean(obj)
 
 
 def _unfit(kind: tuple[str, str, str], reason: str) -> StatusError:

@@ -167,6 +167,7 @@ def _check_patched(
     """
     found = _findings(patched, gvk, schema)
     if not (found.errors or found.unknown_fields or duplicates):
+        found.clean(patched)
         return
     shown = encode(patched).decode() if kind != "strategic" else _go_map(body)
     if found.errors:
@@ -181,7 +182,7 @@ def _check_patched(
     if options.validation == "Warn":
         for problem in problems:
             call.warn(problem)
-    found.drop_unknown(patched)
+    found.clean(patched)
 
 
 def _findings(patched: Any, gvk: tuple[str, str, str], schema: Any) -> Findings:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from container_kit.cluster.meta.quantities import LONGEST_QUANTITY
 from container_kit.cluster.schema.definitions import GroupVersionKind, schema_named, schema_of
@@ -22,6 +23,7 @@ __all__ = ["Findings", "check", "check_against", "field_path"]
 _INT_RANGES = {"int32": (-(2**31), 2**31 - 1)}
 _INT64 = (-(2**63), 2**63 - 1)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_MICRO_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _QUANTITY_FORM = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 # A kind that has nothing but metadata beside one field.
@@ -46,34 +48,48 @@ class Findings:
         unknown_fields: Paths such as ``spec.containers[0].bogus`` of fields that the type does not have.
     """
 
-    __slots__ = ("_unknown", "errors", "unknown_fields")
+    __slots__ = ("_times", "_unknown", "errors", "unknown_fields")
 
     def __init__(self) -> None:
         self.errors: list[str] = []
         self.unknown_fields: list[str] = []
         self._unknown: list[list[str | int]] = []
+        self._times: list[tuple[list[str | int], str]] = []
 
     def add_unknown(self, parts: list[str | int]) -> None:
         """Remember a field that the type does not have."""
         self._unknown.append(parts)
         self.unknown_fields.append(field_path(parts))
 
-    def drop_unknown(self, obj: Any) -> None:
-        """Take the unknown fields out of *obj*, the object that was checked."""
+    def add_time(self, parts: list[str | int], text: str) -> None:
+        """Remember a time that is well-formed, but which the server writes as *text*."""
+        self._times.append((parts, text))
+
+    def clean(self, obj: Any) -> None:
+        """Of *obj*, the object that was checked, drop unknown fields, and write times as the server does."""
         for parts in self._unknown:
-            parent = obj
-            for part in parts[:-1]:
-                parent = parent[part]
-            del parent[parts[-1]]
+            del _parent(obj, parts)[parts[-1]]
+        for parts, text in self._times:
+            _parent(obj, parts)[parts[-1]] = text
+
+    def take_times(self, other: Findings) -> None:
+        """Clean also the times that *other*, of a part of the same object, has found."""
+        self._times += other._times
+
+
+def _parent(obj: Any, parts: list[str | int]) -> Any:
+    for part in parts[:-1]:
+        obj = obj[part]
+    return obj
 
 
 class _Fault:
-    """One fault, and the way to it, innermost part first."""
+    """One fault, and the way to it, innermost part first; ``text_of_time`` when it is only a time's form."""
 
-    __slots__ = ("message", "parts", "struct")
+    __slots__ = ("message", "parts", "struct", "text_of_time")
 
-    def __init__(self, message: str) -> None:
-        self.message, self.struct = message, ""
+    def __init__(self, message: str, text_of_time: str = "") -> None:
+        self.message, self.struct, self.text_of_time = message, "", text_of_time
         self.parts: list[tuple[str | int, bool]] = []  # and whether it is the field of a struct
 
     def text(self) -> str:
@@ -100,10 +116,13 @@ def check_against(obj: Any, schema: Schema) -> Findings:
     if not schema.name:
         return _check_custom(obj, schema, findings)
     for fault in _checker(schema)(obj) or ():
+        parts = [part for part, _ in reversed(fault.parts)]
         if fault.message:
             findings.errors.append(fault.text())
+        elif fault.text_of_time:
+            findings.add_time(parts, fault.text_of_time)
         else:
-            findings.add_unknown([part for part, _ in reversed(fault.parts)])
+            findings.add_unknown(parts)
     return findings
 
 
@@ -114,6 +133,7 @@ def _check_custom(obj: Any, schema: Schema, findings: Findings) -> Findings:
         plain = {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj}
         common = check_against(plain, schema_named(_BARE_OBJECT))
         findings.errors += common.errors
+        findings.take_times(common)
     for parts in unknown_fields(obj, schema):
         findings.add_unknown(list(parts))
     return findings
@@ -215,6 +235,8 @@ def _inside(check_item: _Checker, entries: Any) -> list[_Fault] | None:
 
 
 def _string_checker(schema: Schema) -> _Checker:
+    if schema.format == "date-time":
+        return _time_checker("microseconds" if schema.name == _MICRO_TIME else "seconds")
     well_formed = _FORMATS.get(schema.format)
 
     def check_string(value: Any) -> list[_Fault] | None:
@@ -227,10 +249,29 @@ def _string_checker(schema: Schema) -> _Checker:
     return check_string
 
 
-def _time_fault(value: str) -> str:
-    if _TIME.fullmatch(value):
-        return ""
-    return f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"'
+def _time_checker(unit: Literal["seconds", "microseconds"]) -> _Checker:
+    """RFC 3339 is read, UTC to the *unit* is kept: clients send their own form of a time back."""
+    kept = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d" + (r"\.\d{6}Z" if unit == "microseconds" else "Z"))
+
+    def check_time(value: Any) -> list[_Fault] | None:
+        if type(value) is not str:
+            return [_mismatch(value, "string")]
+        if kept.fullmatch(value):
+            return None
+        try:
+            return [_Fault("", text_of_time=_time_text(value, unit))]
+        except (ValueError, OverflowError):
+            form = "2006-01-02T15:04:05Z07:00"
+            return [_Fault(f'parsing time "{value}" as "{form}": cannot parse "{value}" as "2006"')]
+
+    return check_time
+
+
+def _time_text(value: str, unit: Literal["seconds", "microseconds"]) -> str:
+    if not _TIME.fullmatch(value):
+        raise ValueError(value)
+    moment = datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec=unit) + "Z"
 
 
 def _base64_fault(value: str) -> str:
@@ -243,7 +284,7 @@ def _base64_fault(value: str) -> str:
     return ""
 
 
-_FORMATS = {"date-time": _time_fault, "byte": _base64_fault}
+_FORMATS = {"byte": _base64_fault}
 
 
 def _integer_checker(schema: Schema) -> _Checker:

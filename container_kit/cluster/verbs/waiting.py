@@ -141,4 +141,4 @@ def _state(obj: Object | None) -> str:
 
 def _because(condition: Mapping[str, Any]) -> str:
     why = condition.get("message") or condition.get("reason")
-    return f" ({why})" if why and condition["status"] != "True" else ""
+    return f" ({why})" if why else ""

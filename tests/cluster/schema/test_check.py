@@ -82,7 +82,7 @@ def test_unknown_fields_are_found_and_dropped() -> None:
 
     findings = check(pod, POD)
     assert findings.unknown_fields == ["metadata.nope", "spec.containers[1].bogus", "extra"]
-    findings.drop_unknown(pod)
+    findings.clean(pod)
     assert pod == _pod({"image": "i"})
     assert check(pod, POD).unknown_fields == []
 
@@ -108,3 +108,26 @@ def test_types_that_hold_themselves_can_be_checked() -> None:
 
     found = check(crd, ("apiextensions.k8s.io", "v1", "CustomResourceDefinition")).unknown_fields
     assert found == ["spec.versions[0].schema.openAPIV3Schema" + ".properties.a" * 20 + ".bogus"]
+
+
+def test_times_are_written_as_the_server_does() -> None:
+    """What clients send back in their own form is the same time; a Lease has microseconds."""
+    lease = {
+        "metadata": {"name": "l", "creationTimestamp": "2026-11-24T02:09:14+00:00"},
+        "spec": {"renewTime": "2026-11-24T04:09:14.5+02:00", "acquireTime": "2026-11-24T02:09:14.000000Z"},
+    }
+    found = check(lease, ("coordination.k8s.io", "v1", "Lease"))
+    assert (found.errors, found.unknown_fields) == ([], [])
+    found.clean(lease)
+    assert lease["metadata"]["creationTimestamp"] == "2026-11-24T02:09:14Z"
+    assert lease["spec"] == {
+        "renewTime": "2026-11-24T02:09:14.500000Z",
+        "acquireTime": "2026-11-24T02:09:14.000000Z",
+    }
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01T00:00:00Z+1", "0001-01-01T00:00:00+09:00", ""])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Also when only the calendar, or its edge, is against it."""
+    found = check({"metadata": {"creationTimestamp": text}}, POD)
+    assert found.errors and "parsing time" in found.errors[0]

@@ -77,10 +77,10 @@ class Definitions:
             self._finalize(definition)
             return
         accepted = self._accepted(definition)
+        if condition_of(accepted, "Established"):
+            self._serve(accepted)  # before it says so: whoever waits for that finds its resources
         if accepted["status"] != definition.get("status"):
             self._write("PUT", f"{_PATH}/{name_of(definition)}/status", accepted)
-        if condition_of(accepted, "Established"):
-            self._serve(accepted)
 
     def _accepted(self, definition: Object) -> Object:
         """*definition* with its names accepted and established, unless another one has them."""
@@ -146,6 +146,8 @@ class Definitions:
             self._tell_waiting(definition)
             return
         left = [each for each in definition["metadata"]["finalizers"] if each != FINALIZER]
+        if not left:
+            self._forget(name)  # before it goes: whoever sees that finds its resources gone
         patch = {"metadata": {"finalizers": left, "uid": definition["metadata"]["uid"]}}
         self._write("PATCH", f"{_PATH}/{name}", patch, "application/merge-patch+json")
 

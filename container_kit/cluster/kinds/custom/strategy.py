@@ -119,7 +119,7 @@ class CustomStrategy(Strategy):
         obj["apiVersion"] = api_version
         schema = self._schemas.get(api_version)
         if schema is not None:
-            check_against(obj, schema).drop_unknown(obj)
+            check_against(obj, schema).clean(obj)
         return obj
 
     def _judge(self, new: Object, old: Object | None) -> list[FieldError]:

@@ -8,7 +8,7 @@ import pytest
 
 from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import Request, User
-from container_kit.cluster.store import MemoryStore
+from container_kit.cluster.store import Event, MemoryStore
 from tests.cluster.api.webhook import serving_webhook
 from tests.cluster.schema.recorded import read_recorded
 
@@ -102,6 +102,26 @@ def test_a_definition_is_served_with_the_next_request(server: _Server) -> None:
     assert "com.example.x.v1.Widget" in document["components"]["schemas"]
     status, made = server.create("w", {})
     assert (status, made["spec"]) == (201, {"size": 3})
+
+
+def test_what_is_told_of_a_definition_is_so_already(server: _Server) -> None:
+    """Whoever sees that it is established finds its resources; whoever sees it gone finds them gone."""
+    seen = []
+
+    def note(event: Event) -> None:
+        conditions = event.record.object.get("status", {}).get("conditions") or ()
+        is_told = any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+        is_there = event.type != "DELETED" and is_told
+        is_served = any(resource.plural == "widgets" for resource in server.api.registry)
+        seen.append((event.type, is_told, is_there == is_served))
+
+    crds = "customresourcedefinitions.apiextensions.k8s.io"
+    handle = server.store.watch(crds, server.store.revision, note)
+    server.define()
+    server.ask("DELETE", f"{_CRDS}/widgets.x.example.com")
+    handle.close()
+
+    assert ("MODIFIED", True, True) in seen and seen[-1] == ("DELETED", True, True)
 
 
 def test_a_stored_definition_is_served_after_a_restart(server: _Server) -> None:
