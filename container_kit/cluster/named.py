@@ -12,7 +12,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -154,7 +153,11 @@ class NamedClusters:
         info = self.get(name)
         if info.pid:
             raise WrongState(f"cluster {name} runs (process {info.pid}): stop it first")
-        shutil.rmtree(info.folder)
+        from container_kit.native.descriptors import open_path
+        from container_kit.native.trees import remove_tree
+
+        with open_path(os.path.dirname(info.folder), os.O_RDONLY | os.O_DIRECTORY) as parent:
+            remove_tree(parent.fileno(), os.path.basename(info.folder))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 
 from container_kit.store.layout import default_root
@@ -36,7 +35,7 @@ def workplace(path: str, root: str | None) -> Iterator[str]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder)
         if lock is not None:
             os.close(lock)
 
@@ -46,8 +45,14 @@ def _sweep(parent: str) -> None:
         for name in os.listdir(parent):
             lock = _try_lock(f"{parent}/{name}")
             if lock is not None:
-                shutil.rmtree(f"{parent}/{name}", ignore_errors=True)
+                _discard(f"{parent}/{name}")
                 os.close(lock)
+
+
+def _discard(folder: str) -> None:
+    from container_kit.native.trees import discard_tree  # at the end of a cluster, not at its start
+
+    discard_tree(folder)
 
 
 @contextlib.contextmanager

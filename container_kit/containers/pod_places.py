@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING
 
 from container_kit.containers.state_file import is_held, read_state
 from container_kit.native.descriptors import open_path
+from container_kit.native.user_namespace import within
+from container_kit.native.walking import everything_below
 
 if TYPE_CHECKING:
     from container_kit.containers.engine import Engine
 
-__all__ = ["POD_CGROUP", "PodPlaces", "forget_member", "is_pod_alive", "member_ids", "note_member"]
+__all__ = [
+    "POD_CGROUP",
+    "PodPlaces",
+    "forget_member",
+    "is_pod_alive",
+    "member_ids",
+    "note_member",
+    "pod_disk_bytes",
+]
 
 # What the name of a pod's cgroup begins with.
 POD_CGROUP = "pod-"
@@ -51,6 +61,22 @@ def member_ids(engine: Engine, pod_id: str) -> Iterator[str]:
     """The ids of the pod's containers, in no order."""
     with contextlib.suppress(FileNotFoundError):
         yield from os.listdir(PodPlaces(engine.root, pod_id).members)
+
+
+def pod_disk_bytes(engine: Engine, pod_id: str) -> int:
+    """What the pod takes of the disk beside its volumes: its files in ``/etc``, logs, what was written."""
+    own = PodPlaces(engine.root, pod_id).directory
+    return sum(map(_disk_bytes, [own, *map(engine.catalogue.directory, member_ids(engine, pod_id))]))
+
+
+def _disk_bytes(path: str) -> int:
+    def measure() -> int:
+        with open_path(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+            return sum(info.st_blocks * 512 for info in everything_below(folder.fileno()))
+
+    with contextlib.suppress(OSError):
+        return within(measure)
+    return 0
 
 
 def is_pod_alive(engine: Engine, pod_id: str) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
 
 from container_kit.native import own_ids
 from container_kit.native._binding import check, ffi, lib
+from container_kit.native.descriptors import open_path
 from container_kit.native.user_namespace import within
 
-__all__ = ["copy_tree", "kernel_file_system", "mkdirs_beneath", "open_beneath", "remove_tree"]
+__all__ = ["copy_tree", "discard_tree", "kernel_file_system", "mkdirs_beneath", "open_beneath", "remove_tree"]
 
 # File systems whose files are switches of the kernel and no storage.
 # Source: linux/magic.h; mqueue and rpc_pipefs from their own files.
@@ -89,6 +91,13 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
     """
     entry = os.fsencode(name)
     check(_tried(lib.ck_remove_tree, parent_fd, entry), f"cannot remove {_shown(entry)}", _shown(entry))
+
+
+def discard_tree(path: str) -> None:
+    """Remove the directory *path* with everything in it, of any depth, as far as that can be done."""
+    parent, name = os.path.split(os.path.abspath(path))
+    with contextlib.suppress(OSError), open_path(parent, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        remove_tree(folder.fileno(), name)
 
 
 def copy_tree(from_fd: int, to_fd: int, *, keep_owner: bool | None = None, ids: range = range(0)) -> None:

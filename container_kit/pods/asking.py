@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "Done", "execute", "request_of"]
 
 _MOST_OUTPUT = 10 * 1024  # what is kept of a command's output; the rest is read and dropped
+_LOOK_UP_S = 0.25
 Done: TypeAlias = Callable[[bool, str], object]
 
 
@@ -139,7 +140,9 @@ class Asking:
 
     def _execute(self, container: Container) -> None:
         try:
-            code, output = execute(container, self._handler.command, self._timeout_s)
+            code, output = execute(
+                container, self._handler.command, self._timeout_s, is_wanted=lambda: not self._has_ended
+            )
             words = output if code is not None else f"command timed out after {self._timeout_s:g} s"
         except ContainerKitError as error:
             code, words = 1, str(error)
@@ -186,11 +189,18 @@ def _tls() -> ssl.SSLContext:
 
 
 def execute(
-    container: Container, command: tuple[str, ...], timeout_s: float | None
+    container: Container,
+    command: tuple[str, ...],
+    timeout_s: float | None,
+    *,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> tuple[int | None, str]:
     """Run *command* in the container; its exit code (None when it was killed for its time) and output.
 
     However much it writes, little is kept.
+
+    Args:
+        is_wanted: Asked from time to time; when nobody wants to know any more, it is killed.
 
     Raises:
         ContainerKitError: It could not be started.
@@ -206,9 +216,10 @@ def execute(
         poller.register(process.fileno(), select.POLLIN)
         while process.poll() is None:
             left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            if (left is not None and left <= 0) or not is_wanted():
                 return None, _text(kept)
-            ready = {fd for fd, _ in poller.poll(None if left is None else left * 1000)}
+            patience_s = _LOOK_UP_S if left is None else min(left, _LOOK_UP_S)
+            ready = {fd for fd, _ in poller.poll(patience_s * 1000)}
             if output in ready and not _keep(kept, os.read(output, 1 << 16)):
                 poller.unregister(output)
         _rest(output, kept)

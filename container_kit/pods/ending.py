@@ -56,7 +56,7 @@ def _signal(runner: Runner, member: Member, grace_s: float) -> None:
         return
     if grace_s > 0:
         number = _stop_signal(runner, member)
-        runner.talking.submit(lambda: _kill(container, number))
+        runner.signalling.submit(lambda: _kill(container, number))
     hasten(runner, member, grace_s)
 
 
@@ -68,7 +68,7 @@ def hasten(runner: Runner, member: Member, grace_s: float) -> None:
 
     def kill() -> None:
         if member.note.id == life and member.stage == "live":
-            runner.talking.submit(lambda: _kill(container, "KILL"))
+            runner.signalling.submit(lambda: _kill(container, "KILL"))
 
     if grace_s <= 0:
         kill()
@@ -120,7 +120,7 @@ def _run_hook(runner: Runner, member: Member, handler: Handler, timeout_s: float
         hook = partial(_execute_hook, runner, container, handler, timeout_s, done)
         threading.Thread(target=hook, name="container-kit-hook", daemon=True).start()
     elif shared is not None:
-        asking = Asking(runner.loop, runner.talking, handler, timeout_s or runner.spec.grace_s, done)
+        asking = Asking(runner.loop, runner.probing, handler, timeout_s or runner.spec.grace_s, done)
         asking.begin(container, shared, runner.address)
 
 

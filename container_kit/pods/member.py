@@ -176,7 +176,7 @@ class Member:
             if self._is_asked(runner):
                 self._take(runner, look, is_well, words)
 
-        asking = Asking(runner.loop, runner.talking, probe.handler, probe.timeout_s, done)
+        asking = Asking(runner.loop, runner.probing, probe.handler, probe.timeout_s, done)
         self.askings.append(asking)
         assert self.container is not None and runner.shared is not None
         asking.begin(self.container, runner.shared, runner.address)

@@ -19,6 +19,7 @@ from container_kit.containers.state_file import read_state
 from container_kit.errors import NotFound
 from container_kit.pods import ending, starting
 from container_kit.pods.deciding import Steps, next_steps
+from container_kit.pods.loop import Workers
 from container_kit.pods.making import PodWorld
 from container_kit.pods.member import Member, open_link
 from container_kit.pods.record import ContainerNote, write_pod_record
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from container_kit.pods.supervisor import Supervisor
 
 __all__ = ["Runner"]
+
+_PROBES_AT_ONCE = 8  # that are commands, of one pod
 
 
 class Runner:
@@ -49,7 +52,12 @@ class Runner:
         self.record, self.spec = record, spec = world.record, world.spec
         self.provider, self.times, self._observer = handling.provider, handling.times, handling.observer
         self.engine: Engine = pod.engine
-        self.loop, self.talking, self._starting = supervisor.loop, supervisor.talking, supervisor.starting
+        self.loop, self.signalling, self._starting = (
+            supervisor.loop,
+            supervisor.signalling,
+            supervisor.starting,
+        )
+        self.probing = Workers("container-kit-probe", _PROBES_AT_ONCE)
         notes = record.containers
         self.members = {
             one.name: Member(one, notes.get(one.name, ContainerNote())) for one in spec.containers
@@ -250,7 +258,7 @@ class Runner:
 
     def end_remains(self, container: Container) -> None:
         """Kill what a container has left that lost its monitor."""
-        self.talking.submit(lambda: end_all(self.engine, container.id))
+        self.signalling.submit(lambda: end_all(self.engine, container.id))
 
     def on_unwell(self, member: Member, kind: ProbeKind) -> None:
         """Its startup or liveness probe says that it is to be started again."""
@@ -344,3 +352,4 @@ class Runner:
         """Return when no worker is at work on it any more; after `let_go`."""
         with self.changed:
             self.changed.wait_for(lambda: self._at_work == 0)
+        self.probing.close()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor", "supervisor_of"]
 
 _STARTING = max(2, min(8, 2 * (os.cpu_count() or 1)))
-_TALKING = 64
 
 
 class Supervisor:
@@ -25,13 +24,14 @@ class Supervisor:
 
     Attributes:
         starting: Who makes containers: few, as each keeps a processor busy.
-        talking: Who executes in containers and signals them: many, as they mostly wait.
+        signalling: Who signals containers.  What pods make us wait for (probes) is done by workers of each
+            pod's own, so that no pod's end has to wait for another's probe.
     """
 
     def __init__(self) -> None:
         self.loop = Loop("container-kit-pods")
         self.starting = Workers("container-kit-start", _STARTING)
-        self.talking = Workers("container-kit-probe", _TALKING)
+        self.signalling = Workers("container-kit-signal", _STARTING)
         self._runners: dict[str, Runner] = {}
         self._mutex = threading.Lock()
         self._process = os.getpid()
@@ -61,7 +61,7 @@ class Supervisor:
             with contextlib.suppress(ContainerKitError):
                 runner.pod.close()
         self.starting.close()
-        self.talking.close()
+        self.signalling.close()
         self.loop.close()
 
     def abandon(self) -> None:

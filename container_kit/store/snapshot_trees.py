@@ -11,6 +11,8 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from container_kit.errors import CorruptData
+from container_kit.native.descriptors import open_path
+from container_kit.native.walking import everything_below
 from container_kit.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -49,13 +51,9 @@ def measure(path: str) -> tuple[int, int]:
     """Bytes of the regular files below *path*, and inodes; a file with several names counts once."""
     seen: set[int] = set()
     size = 0
-    for _, _, names, fd in os.fwalk(path):
-        seen.add(os.fstat(fd).st_ino)
-        for name in names:
-            try:
-                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # a container that runs removed it
+    with open_path(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        seen.add(os.fstat(folder.fileno()).st_ino)
+        for info in everything_below(folder.fileno()):
             if info.st_ino not in seen:
                 seen.add(info.st_ino)
                 size += info.st_size if stat.S_ISREG(info.st_mode) else 0

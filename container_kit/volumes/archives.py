@@ -13,6 +13,7 @@ from container_kit.errors import InvalidInput, KernelError, NotFound
 from container_kit.native.descriptors import as_file, memory_file, open_path
 from container_kit.native.layers import pack, unpack
 from container_kit.native.user_namespace import within
+from container_kit.native.walking import everything_below
 
 __all__ = ["measured", "pack_volume", "unpacked"]
 
@@ -127,13 +128,8 @@ def measured(content: int) -> int:
 def _measure(content: int) -> int:
     seen: set[int] = set()
     size = 0
-    for _, _, names, folder in os.fwalk(".", dir_fd=content):
-        for name in names:
-            try:
-                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            if stat.S_ISREG(info.st_mode) and info.st_ino not in seen:
-                seen.add(info.st_ino)
-                size += info.st_blocks * 512
+    for info in everything_below(content):
+        if stat.S_ISREG(info.st_mode) and info.st_ino not in seen:
+            seen.add(info.st_ino)
+            size += info.st_blocks * 512
     return size

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from container_kit.cluster.node.registration import Registration
 from container_kit.cluster.node.static_pods import StaticPods
 from container_kit.cluster.node.volumes import Volumes
 from container_kit.cluster.node.workers import KeyedWorkers
+from container_kit.native.trees import discard_tree
 
 if TYPE_CHECKING:
     from container_kit.cluster.node.service_proxy import ServiceProxy
@@ -191,7 +191,7 @@ class NodeAgent:
             list(several.map(lambda one: one.close(remove=ends), pods))
         self._net.close(remove=ends)
         if ends:
-            shutil.rmtree(self.volumes.memory, ignore_errors=True)
+            discard_tree(self.volumes.memory)
         self._guard(False)
 
     def _guard(self, wanted: bool) -> None:

@@ -94,11 +94,12 @@ def first_to_go(signal: Signal, pods: Iterable[Usage]) -> Object | None:
     return min(candidates, key=rank).pod
 
 
-def excess(pod: Object, volumes: Mapping[str, int]) -> str:
+def excess(pod: Object, volumes: Mapping[str, int], own: int = 0) -> str:
     """Why *pod* has to go by itself: it uses more of the disk than its limits allow; empty when it does not.
 
     Args:
         volumes: Bytes that each of its emptyDirs takes.
+        own: Bytes that it takes besides: its containers' files, their logs, its ``/etc/hosts``.
     """
     for volume in pod["spec"].get("volumes") or ():
         limit = (volume.get("emptyDir") or {}).get("sizeLimit")
@@ -106,7 +107,7 @@ def excess(pod: Object, volumes: Mapping[str, int]) -> str:
             return f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". '
     limits = [_amount(one, "limits", "ephemeral-storage") for one in pod["spec"]["containers"]]
     known = [one for one in limits if one is not None]
-    if known and len(known) == len(limits) and sum(volumes.values()) > sum(known):
+    if known and len(known) == len(limits) and sum(volumes.values()) + own > sum(known):
         return f"Pod ephemeral local storage usage exceeds the total limit of containers {sum(known)}. "
     return ""
 

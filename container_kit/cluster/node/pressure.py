@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from container_kit.cluster.node.eviction import Usage, excess, first_to_go, low_signals
 from container_kit.cluster.node.node_pod import NodePod
 from container_kit.cluster.node.volumes import Volumes
+from container_kit.containers.pod_places import pod_disk_bytes
 from container_kit.errors import ContainerKitError
 
 __all__ = ["Pressure", "memory_bytes"]
@@ -37,7 +38,7 @@ class Pressure:
         """
         running = [one for one in pods if one.pod is not None and one.failed is None]
         for one in running:
-            if _has_limits(one) and (why := excess(one.last, self._volumes.used_bytes(one.last))):
+            if _has_limits(one) and (why := excess(one.last, self._volumes.used_bytes(one.last), _own(one))):
                 one.fail(_EVICTED, why)
         low = low_signals(self._available(), self._capacity(), self._thresholds)
         for signal in low:
@@ -50,7 +51,7 @@ class Pressure:
 
     def _used(self, one: NodePod, resource: str) -> int:
         if resource != "memory":
-            return sum(self._volumes.used_bytes(one.last).values())
+            return sum(self._volumes.used_bytes(one.last).values()) + _own(one)
         return memory_bytes(one)
 
     def _available(self) -> dict[str, int]:
@@ -63,6 +64,11 @@ class Pressure:
     def _capacity(self) -> dict[str, int]:
         disk = os.statvfs(self._directory)
         return {"memory.available": _meminfo()["MemTotal"], "nodefs.available": disk.f_blocks * disk.f_frsize}
+
+
+def _own(one: NodePod) -> int:
+    """What a pod takes of the disk beside its volumes."""
+    return 0 if one.pod is None else pod_disk_bytes(one.pod.engine, one.pod.id)
 
 
 def memory_bytes(one: NodePod) -> int:

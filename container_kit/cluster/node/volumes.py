@@ -7,7 +7,6 @@ memory.  A claim leads to the path of its persistent volume, an image to its fil
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -16,6 +15,9 @@ from container_kit._values import frozen
 from container_kit.cluster.node.errors import VolumeNotReady
 from container_kit.cluster.node.payload_writer import write_payload
 from container_kit.cluster.node.projection import PROJECTED, Projector
+from container_kit.native.descriptors import open_path
+from container_kit.native.trees import discard_tree
+from container_kit.native.walking import everything_below
 
 __all__ = ["Claims", "Volumes"]
 
@@ -103,7 +105,7 @@ class Volumes:
     def remove(self, uid: str) -> None:
         """Take away all that the pod with this uid has here; may be repeated."""
         for place in (self.directory, self.memory):
-            shutil.rmtree(os.path.join(place, uid), ignore_errors=True)
+            discard_tree(os.path.join(place, uid))
 
     def used_bytes(self, pod: Object) -> Mapping[str, int]:
         """What each emptyDir of *pod* takes."""
@@ -201,11 +203,8 @@ def _make(path: str, kind: str) -> None:
 
 def _size(path: str) -> int:
     """Bytes on the disk below *path*; what vanishes meanwhile counts as nothing."""
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
+    try:
+        with open_path(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+            return sum(info.st_blocks * 512 for info in everything_below(folder.fileno()))
+    except OSError:
+        return 0  # it is not there yet

@@ -85,9 +85,12 @@ def test_a_pod_beyond_its_limits_is_evicted(site: Site) -> None:
 def test_a_node_that_shuts_down_ends_its_pods_in_good_order(site: Site) -> None:
     """The node takes no more pods, and those there are end as their signal lets them."""
     agent = site.start_node()
-    polite = "trap 'exit 0' TERM; while :; do sleep 0.02; done"
+    polite = "trap 'exit 0' TERM; echo >/tmp/polite; while :; do sleep 0.02; done"
     spec = {"terminationGracePeriodSeconds": 30}
-    site.client.create(pod_on("node-0", "p", "sh", "-c", polite, spec=spec))
+    probe = {
+        "exec": {"command": ["cat", "/tmp/polite"]}
+    }  # a shell that knows no better yet ignores its signal
+    site.client.create(pod_on("node-0", "p", "sh", "-c", polite, spec=spec, readinessProbe=probe))
     site.wait_ready("p")
     agent.shutdown(40, 10)
     found = site.client.get("pods", "p")

@@ -9,7 +9,6 @@ Source: kubernetes.io, "Dynamic Volume Provisioning", "Storage Classes" (reclaim
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 
 from container_kit.cluster.client import ApiExists
@@ -83,7 +82,9 @@ class LocalProvisioner:
             or is_deleting(volume)
         ):
             return
-        shutil.rmtree(os.path.join(self._directory, name_of(volume)), ignore_errors=True)
+        from container_kit.native.trees import discard_tree  # only who has nodes makes volumes
+
+        discard_tree(os.path.join(self._directory, name_of(volume)))
         self._client.delete(_VOLUMES, name_of(volume), uid=uid_of(volume))
 
 
