@@ -35,7 +35,13 @@ from container_kit.cluster.meta import (
     namespace_of,
 )
 
-__all__ = ["REPLICATION_CONTROLLERS", "REPLICA_SETS", "ReplicaKind", "ReplicaSetController"]
+__all__ = [
+    "REPLICATION_CONTROLLERS",
+    "REPLICA_SETS",
+    "ReplicaKind",
+    "ReplicaSetController",
+    "replication_controllers",
+]
 
 _MOST_AT_ONCE = 500
 
@@ -183,6 +189,11 @@ class ReplicaSetController:
 
     def _selector_of(self, wish: Object) -> LabelSelector:
         return self._kind.selector_of(wish["spec"].get("selector"))
+
+
+def replication_controllers(manager: Manager) -> ReplicaSetController:
+    """The same for ReplicationControllers."""
+    return ReplicaSetController(manager, REPLICATION_CONTROLLERS)
 
 
 @frozen

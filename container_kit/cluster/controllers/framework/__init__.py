@@ -7,7 +7,15 @@ it on one thread that sleeps when there is nothing to do (`Manager`), and tellin
 
 from container_kit.cluster.controllers.framework.events import EventRecorder, EventType
 from container_kit.cluster.controllers.framework.informer import Informer, Listener
-from container_kit.cluster.controllers.framework.manager import Controller, Manager, Mapper, keys_of, nobody
+from container_kit.cluster.controllers.framework.manager import (
+    Controller,
+    Manager,
+    Mapper,
+    Waker,
+    anything,
+    keys_of,
+    nobody,
+)
 from container_kit.cluster.controllers.framework.queue import WorkQueue
 
 __all__ = [
@@ -18,7 +26,9 @@ __all__ = [
     "Listener",
     "Manager",
     "Mapper",
+    "Waker",
     "WorkQueue",
+    "anything",
     "keys_of",
     "nobody",
 ]

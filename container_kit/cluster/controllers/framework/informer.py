@@ -71,6 +71,10 @@ class Informer:
         for obj in self:
             listener(None, obj)
 
+    def ignore(self, listener: Listener) -> None:
+        """Tell *listener* of nothing more."""
+        self._listeners = [one for one in self._listeners if one != listener]
+
     def apply(self, event: WatchEvent) -> None:
         """Take over one change."""
         if event.type == "DELETED":

@@ -25,10 +25,13 @@ from container_kit.cluster.controllers.framework.queue import WorkQueue
 from container_kit.cluster.meta import Clock, Key, Object
 from container_kit.errors import ContainerKitError
 
-__all__ = ["Controller", "Manager", "Mapper", "keys_of", "nobody"]
+__all__ = ["Controller", "Manager", "Mapper", "Waker", "anything", "keys_of", "nobody"]
 
 Mapper = Callable[["Object | None", "Object | None"], Iterable[Key]]
 """From a change (the object before and after it) to the keys that are to be looked at again."""
+
+Waker = Callable[[Object], bool]
+"""Whether a controller that sleeps is needed for an object."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +79,11 @@ def keys_of(key_of: Callable[[Object], Iterable[Key]]) -> Mapper:
 def nobody(old: Object | None, new: Object | None) -> Iterable[Key]:
     """The mapper of a resource that is looked at, but whose changes are no reason to act."""
     return ()
+
+
+def anything(obj: Object) -> bool:
+    """The waker of a controller that is needed for whatever object of a resource."""
+    return True
 
 
 class Manager:
@@ -139,6 +147,17 @@ class Manager:
         self._needed[controller] = [self.informer(resource) for resource in watches]
         for resource, mapper in watches.items():
             self.informer(resource).listen(self._listener(controller, mapper))
+
+    def add_when(self, wakers: Mapping[str, Waker], make: Callable[[], Controller]) -> None:
+        """Let the controller that *make* returns act as soon as there is something for it to do.
+
+        Many controllers have nothing to do in most clusters.  One that sleeps costs neither the import of its
+        modules nor a look at each change of the pods.
+
+        Args:
+            wakers: By resource, which of its objects the controller is needed for.
+        """
+        _Sleeper(self, wakers, make)
 
     def enqueue(self, controller: Controller, key: Key, after_s: float = 0.0) -> None:
         """Let *controller* look at *key*; only on the manager's own thread (see `call`)."""
@@ -283,6 +302,29 @@ class Manager:
         closer = self._closers.pop(resource, None)
         if closer is not None:
             closer()
+
+
+class _Sleeper:
+    """A controller that is made with the first object that it is needed for."""
+
+    def __init__(self, manager: Manager, wakers: Mapping[str, Waker], make: Callable[[], Controller]) -> None:
+        self._manager, self._make, self._is_awake = manager, make, False
+        self._listeners = {resource: self._listener(waker) for resource, waker in wakers.items()}
+        for resource, listener in self._listeners.items():
+            manager.informer(resource).listen(listener)
+
+    def _listener(self, is_needed: Waker) -> Callable[[Object | None, Object | None], None]:
+        def changed(old: Object | None, new: Object | None) -> None:
+            if new is not None and not self._is_awake and is_needed(new):
+                self._is_awake = True
+                self._manager.call(self._wake)  # later: listeners are just being told
+
+        return changed
+
+    def _wake(self) -> None:
+        for resource, listener in self._listeners.items():
+            self._manager.informer(resource).ignore(listener)
+        self._manager.add(self._make())
 
 
 _Task = tuple[Controller, Key]
