@@ -12,7 +12,7 @@ from container_kit.images import Image
 from tests.cluster.manifests import pod
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Has ``box:1``: busybox, as a shell and everything else."""
     with Engine(tmp_path_factory.mktemp("cluster")) as engine:

@@ -98,11 +98,12 @@ class OrdinaryUser:
         return json.loads(lines[-1].removeprefix("REPORT")) if lines else None
 
     def begin(self, code: str) -> subprocess.Popen[str]:
-        """Start *code*; what it writes can be read while it runs."""
+        """Start *code*; what it writes can be read while it runs, and what it reads does not come."""
         return subprocess.Popen(
             self.command(sys.executable, "-c", code),
             env=self.environment(),
             cwd=self.home,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )

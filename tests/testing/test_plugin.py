@@ -25,7 +25,7 @@ SLEEPER = """
 
 
 def test_importing_it_loads_next_to_nothing() -> None:
-    """In a process that has pytest, only the plugin's own two modules and those that import lazily."""
+    """In a process that has pytest, only the plugin's own three modules and those that import lazily."""
     program = (
         "import pytest, sys; before = set(sys.modules); import container_kit.testing.plugin; "
         "print(*set(sys.modules) - before)"
@@ -40,6 +40,7 @@ def test_importing_it_loads_next_to_nothing() -> None:
         "container_kit._lazy",
         "container_kit._version",
         "container_kit.testing",
+        "container_kit.testing.clusters",
         "container_kit.testing.fixtures",
         "container_kit.testing.plugin",
     }
