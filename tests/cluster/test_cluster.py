@@ -12,6 +12,7 @@ import pytest
 from container_kit.cluster import ApiConflict, ApiError, ApiInvalid, ApiNotFound, Cluster
 from container_kit.errors import CommandFailed, Conflict, InvalidInput, NotFound, TimedOut, WrongState
 from tests.cluster.serving import http_pod, read_url
+from tests.pods.conftest import until
 
 pytestmark = [pytest.mark.root]
 
@@ -61,7 +62,7 @@ def test_a_pod_runs_from_apply_to_delete(cluster: Cluster) -> None:
     assert [obj["metadata"]["name"] for obj in made] == ["one"]
     ready = cluster.wait("pod/one", "Ready")
     assert ready is not None and ready["status"]["phase"] == "Running"
-    assert cluster.logs("pod/one") == "hello\n"
+    until(lambda: cluster.logs("pod/one") == "hello\n", "the log")
     done = cluster.exec("pod/one", ["sh", "-c", "cat; echo $HOSTNAME >&2; exit 3"], input="in")
     assert (done.exit_code, done.stdout, done.stderr) == (3, "in", "one\n")
     with pytest.raises(CommandFailed, match="exit code 3"):
@@ -72,6 +73,10 @@ def test_a_pod_runs_from_apply_to_delete(cluster: Cluster) -> None:
     cluster.delete("pod/one", missing_ok=True)
 
 
+def _without_marks(log: str) -> list[str]:
+    return [line.partition("] ")[2] for line in log.splitlines()]
+
+
 def test_a_deployment_grows_changes_and_goes_back(cluster: Cluster) -> None:
     """scale, a new template, history, undo, restart; logs of all its pods at once."""
     cluster.apply(deployment("web", "echo one; sleep 1000"))
@@ -79,10 +84,7 @@ def test_a_deployment_grows_changes_and_goes_back(cluster: Cluster) -> None:
     cluster.scale("deployment/web", 3)
     cluster.rollout("deployment/web").wait()
     assert len(cluster.pods("deployment/web")) == 3
-    assert (
-        sorted(line.partition("] ")[2] for line in cluster.logs("deployment/web", tail=1).splitlines())
-        == ["one"] * 3
-    )
+    until(lambda: _without_marks(cluster.logs("deployment/web", tail=1)) == ["one"] * 3, "the logs")
 
     cluster.apply(deployment("web", "echo two; sleep 1000", replicas=1), force=True)  # scaling took a field
     cluster.rollout("deployment/web").wait()
