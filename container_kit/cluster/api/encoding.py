@@ -94,11 +94,14 @@ def as_yaml(value: Any) -> bytes:
 
 @functools.cache
 def _yaml_dumper() -> Any:
-    """Writes texts of several lines as such."""
+    """Writes texts of several lines as such, and with double quotes what would be no text without them."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        pass
+        def choose_scalar_style(self) -> Any:
+            event = self.event
+            is_text = isinstance(event, yaml.ScalarEvent) and not event.style and not event.implicit[0]
+            return '"' if is_text else super().choose_scalar_style()
 
     def represent(dumper: Any, text: str) -> Any:
         style = "|" if "\n" in text else None

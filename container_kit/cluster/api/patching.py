@@ -21,6 +21,7 @@ from container_kit.cluster.meta.status import FieldError, StatusError, bad_reque
 from container_kit.cluster.schema import (
     DecodeError,
     Findings,
+    as_conversion,
     check,
     check_against,
     decode_body,
@@ -171,7 +172,8 @@ def _check_patched(
         return
     shown = encode(patched).decode() if kind != "strategic" else _go_map(body)
     if found.errors:
-        raise invalid("", "", [FieldError.invalid("patch", shown, found.errors[0])])
+        problem = found.errors[0] if kind != "strategic" else as_conversion(found.errors[0])
+        raise invalid("", "", [FieldError.invalid("patch", shown, problem)])
     prefix = "json patch " if kind == "json" else ""
     twice = [f'{prefix}duplicate field "{path}"' for path in duplicates]
     # The original decodes what came out with its keys in order.
@@ -191,8 +193,21 @@ def _findings(patched: Any, gvk: tuple[str, str, str], schema: Any) -> Findings:
     found = check_against(patched, schema) if schema is not None else check(patched, gvk)
     given = (patched.get("apiVersion"), patched.get("kind")) if isinstance(patched, dict) else ("", "")
     if isinstance(patched, dict) and given != (expected, name):
-        found.errors.insert(0, f"the object is now {given[1]} in {given[0]}, not {name} in {expected}")
+        found.errors[:0] = _of_other_kind(patched, (expected, name))
     return found
+
+
+def _of_other_kind(patched: Object, expected: tuple[str, str]) -> list[str]:
+    """What is wrong with a patch that changes the kind: it is decoded as one of the new kind first."""
+    version, kind = patched.get("apiVersion"), patched.get("kind")
+    group, _, short = str(version).rpartition("/")
+    if schema_of((group, short, str(kind))) is None:
+        return [f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"']
+    changed = f"the object is now {kind} in {version}, not {expected[1]} in {expected[0]}"
+    return [*check(patched, (group, short, str(kind))).errors, changed]
+
+
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
 def _go_map(value: Any) -> str:

@@ -14,6 +14,7 @@ from container_kit.cluster.schema.decode import decode_body as decode_body
 from container_kit.cluster.schema.decode import strict_errors as strict_errors
 from container_kit.cluster.schema.definitions import GroupVersionKind as GroupVersionKind
 from container_kit.cluster.schema.definitions import schema_of as schema_of
+from container_kit.cluster.schema.goconvert import as_conversion as as_conversion
 from container_kit.cluster.schema.goform import empty_form as empty_form
 from container_kit.cluster.schema.goform import go_form as go_form
 from container_kit.cluster.schema.goformat import go_format as go_format
@@ -30,6 +31,7 @@ __all__ = [
     "GroupVersionKind",
     "Schema",
     "Tracker",
+    "as_conversion",
     "check",
     "check_against",
     "decode_body",

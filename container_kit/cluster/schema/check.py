@@ -279,8 +279,10 @@ def _base64_fault(value: str) -> str:
     try:
         binascii.a2b_base64(text.encode(), strict_mode=True)
     except ValueError:
-        good = re.match(r"[A-Za-z0-9+/]*", text)
-        return f"illegal base64 data at input byte {good.end() if good else 0}"
+        found = re.match(r"[A-Za-z0-9+/]*", text)
+        good = found.end() if found else 0
+        is_cut = good == len(text)  # then it is the group of four that is wrong
+        return f"illegal base64 data at input byte {good - good % 4 if is_cut else good}"
     return ""
 
 

@@ -43,6 +43,10 @@ def _refused(message: str) -> StatusError:
     return StatusError(500, "", message)
 
 
+def _unknown(patch: Map) -> StatusError:
+    return _refused(f"unknown patch type: {go_format(patch[_DIRECTIVE])} in map: {go_format(patch)}")
+
+
 def _merge_map(original: Map, patch: Map, schema: Schema | None) -> Map:
     if _DIRECTIVE in patch:
         return _directed(patch)
@@ -66,7 +70,7 @@ def _directed(patch: Map) -> Map:
         return {key: value for key, value in patch.items() if key != _DIRECTIVE}
     if patch[_DIRECTIVE] == "delete":
         return {}
-    raise _refused(f"unknown patch type: {go_format(patch[_DIRECTIVE])}")
+    raise _unknown(patch)
 
 
 def _child(schema: Schema | None, key: str) -> Schema | None:
@@ -180,7 +184,7 @@ def _special_items(
             gone = _key_of(item, merge_key)
             original = [other for other in original if other.get(merge_key) != gone]
         else:
-            raise _refused(f"unknown patch type: {go_format(directive)}")
+            raise _unknown(item)
     return original, items, replaced
 
 

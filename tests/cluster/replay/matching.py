@@ -30,6 +30,7 @@ _PATTERNS = {
     "rand": r"[a-z0-9]{5}",
     "hash": r"[a-z0-9]{4,10}",
     "address": r"0x[0-9a-f]+",
+    "rest": r"[\s\S]*",
 }
 _PLACEHOLDER = re.compile(rf"<({'|'.join(_PATTERNS)})(?:-(\d+))?>")
 

@@ -65,13 +65,19 @@ _GADGETS = {
     },
 }
 
-# What cases rely on and do not make themselves: the parameters of the policy and the
-# definition of gadgets were there before.
+# What cases rely on and do not make themselves: the parameters of the policy, the definition of gadgets and
+# a ConfigMap of the recording server's own were there before.
 _FOUND_THERE = {
     "vap": [
         (
             "/api/v1/namespaces/x-admission-vap/configmaps",
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "params"}, "data": {"max": "1"}},
+        )
+    ],
+    "shapes": [
+        (
+            "/api/v1/namespaces/x-tables-shapes/configmaps",
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "service-ca.crt"}},
         )
     ],
     "cr-empty": [("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _GADGETS)],
