@@ -223,10 +223,13 @@ class Runner:
         """It could not be made, or its program not be executed."""
         if self.is_gone:
             return
-        reason = error.reason if isinstance(error, NotReady) else "CreateContainerError"
+        reason = "CreateContainerError"
+        if isinstance(error, NotReady):
+            reason = error.reason  # whoever raised it has told
+        else:
+            self.tell("Warning", "Failed", f"Error: {error}", member.spec.name)
         member.stage = "idle"
         member.backoff = member.backoff.after_start(self.times)
-        self.tell("Warning", "Failed", f"Error: {error}", member.spec.name)
         self.wait_for(member, member.backoff.wait_s, reason, str(error))
         self.settle()
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from container_kit._values import frozen
 from container_kit.cluster.client import ApiExists, ApiNotFound, Client
 from container_kit.cluster.controllers.claims import Claims
@@ -112,6 +114,8 @@ class Histories:
 
     def _revision(self, owner: Object, data: Object, number: int, collisions: int) -> Object:
         digest = template_hash(data, collisions or None)
+        # kubectl compares it byte by byte with its own encoding, whose keys are sorted.
+        data = msgspec.json.decode(msgspec.json.encode(data, order="sorted"))
         labels = labels_of(owner["spec"]["template"]) | {self._hash_label: digest}
         return {
             "apiVersion": "apps/v1",

@@ -49,9 +49,17 @@ class ImageSource:
         Raises:
             NotReady: It cannot be had now; with the reason and the words of the kubelet.
         """
+        try:
+            return self._get(pod, container, tell)
+        except NotReady as error:
+            tell("Warning", "Failed", f"Error: {error.reason}")
+            raise
+
+    def _get(self, pod: Object, container: Object, tell: Tell) -> Image:
         name = container["image"]
         if not is_image_name(name):
             words = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}"'
+            tell("Warning", "InspectFailed", f"{words}: invalid reference format")
             raise NotReady("InvalidImageName", f"{words}: invalid reference format")
         present = self._present(name)
         policy = container.get("imagePullPolicy") or "IfNotPresent"
@@ -88,7 +96,6 @@ class ImageSource:
         problem = self._back_off.waiting(key, self._clock.monotonic())
         if problem is not None:
             tell("Normal", "BackOff", f'Back-off pulling image "{name}"')
-            tell("Warning", "Failed", "Error: ImagePullBackOff")
             raise NotReady("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {problem}')
         tell("Normal", "Pulling", f'Pulling image "{name}"')
         began = self._clock.monotonic()
@@ -98,7 +105,6 @@ class ImageSource:
             except ContainerKitError as error:
                 self._back_off.failed(key, str(error), self._clock.monotonic())
                 tell("Warning", "Failed", f'Failed to pull image "{name}": {error}')
-                tell("Warning", "Failed", "Error: ErrImagePull")
                 raise NotReady("ErrImagePull", str(error)) from error
         self._back_off.succeeded(key)
         took = f"{self._clock.monotonic() - began:.3f}s"

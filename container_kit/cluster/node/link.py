@@ -64,6 +64,16 @@ class AgentLink:
         except (NotFound, WrongState) as error:
             raise self._why_not(pod, name, previous) from error
 
+    def _running(self, pod: Object, name: str, absent: str) -> Container:
+        """One that streams can be opened to; for a kubelet, one that has ended is as one that never was."""
+        try:
+            found = self._pod(pod).container(name)
+        except (NotFound, WrongState):
+            found = None
+        if found is None or found.status != "running":
+            raise internal_error(f"Internal error occurred: unable to upgrade connection: {absent}")
+        return found
+
     def _pod(self, pod: Object) -> Pod:
         one = self._agent.find(pod["metadata"]["uid"])
         if one is None:
@@ -105,7 +115,7 @@ class AgentLink:
         def stream(name: str) -> int:
             return subprocess.PIPE if io.wants(name) and not io.tty else subprocess.DEVNULL
 
-        found = self._container(pod, container)
+        found = self._running(pod, container, f'container not found ("{container}")')
         try:
             return found.popen(
                 list(command),
@@ -116,13 +126,14 @@ class AgentLink:
                 tty=io.tty,
             )
         except ContainerKitError as error:
-            raise internal_error(f"error executing command in container: {error}") from error
+            words = f"Internal error occurred: error executing command in container: {error}"
+            raise internal_error(words) from error
 
     def attach(self, pod: Object, container: str, options: StreamOptions, streams: Duplex) -> int:
         """See `NodeLink`."""
-        found = self._container(pod, container)
-        if found.status != "running":
-            raise self._why_not(pod, container, False)
+        metadata = pod["metadata"]
+        absent = f"container {container} not found in pod {metadata['name']}_{metadata['namespace']}"
+        found = self._running(pod, container, absent)
         io, interrupt = PodIO(streams, options), interrupts.Interrupt()
         with found.attach(stdin=options.stdin, stdout=options.stdout, stderr=options.stderr) as attached:
             Reader(io, AttachedEnd(found, attached, interrupt)).start()

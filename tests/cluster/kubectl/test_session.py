@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.cluster.kubectl.program import Kubectl
+from tests.cluster.kubectl.program import Kubectl, in_every_version
 
 pytestmark = pytest.mark.tool("kubectl")
 
@@ -25,13 +25,22 @@ spec:
       containers: [{name: main, image: "web:1"}]
 """
 
+_PREFERRED = """tolerations: [{key: kubectl, operator: Exists}]
+      affinity:
+        nodeAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+          - weight: 100
+            preference: {matchExpressions: [{key: kubectl, operator: In, values: ["%s"]}]}
+      containers:"""
+
 
 def web(kubectl: Kubectl) -> None:
     """A deployment of two that are there."""
     kubectl("apply", "-f", "-", input=WEB)
-    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 
 
+@in_every_version
 def test_what_the_server_is_and_has(kubectl: Kubectl) -> None:
     """version, api-resources, api-versions, cluster-info, get --raw."""
     version = json.loads(kubectl("version", "-o", "json"))
@@ -43,6 +52,7 @@ def test_what_the_server_is_and_has(kubectl: Kubectl) -> None:
     assert kubectl("get", "--raw", "/readyz") == "ok"
 
 
+@in_every_version
 def test_explain_reads_the_published_schema(kubectl: Kubectl) -> None:
     """With the field's type and its description."""
     words = kubectl("explain", "deployment.spec.replicas")
@@ -50,6 +60,7 @@ def test_explain_reads_the_published_schema(kubectl: Kubectl) -> None:
     assert "Number of desired pods" in words
 
 
+@in_every_version
 def test_objects_are_created_read_and_deleted(kubectl: Kubectl) -> None:
     """create of several kinds (in protobuf from 1.32 on), get in several forms, delete."""
     assert kubectl("create", "configmap", "c", "--from-literal=a=b") == "configmap/c created\n"
@@ -76,6 +87,7 @@ def test_objects_are_created_read_and_deleted(kubectl: Kubectl) -> None:
     assert 'configmaps "c" not found' in kubectl.fails("get", "configmap", "c")
 
 
+@in_every_version
 def test_apply_changes_only_what_is_written(kubectl: Kubectl) -> None:
     """apply three ways, diff, server side, conflicts, prune of a field."""
     assert kubectl("apply", "-f", "-", input=WEB) == "deployment.apps/web created\n"
@@ -95,6 +107,7 @@ def test_apply_changes_only_what_is_written(kubectl: Kubectl) -> None:
     assert 'conflict with "kubectl"' in other and ".spec.template.spec.containers" in other
 
 
+@in_every_version
 def test_bad_input_is_refused_with_the_field(kubectl: Kubectl) -> None:
     """An unknown field, a wrong value, a name that cannot be."""
     assert 'unknown field "spec.replicaz"' in kubectl.fails(
@@ -106,6 +119,7 @@ def test_bad_input_is_refused_with_the_field(kubectl: Kubectl) -> None:
     assert "the server doesn't have a resource type" in kubectl.fails("get", "widgets")
 
 
+@in_every_version
 def test_objects_are_changed_in_place(kubectl: Kubectl) -> None:
     """label, annotate, patch in three ways, set, edit, replace."""
     web(kubectl)
@@ -136,36 +150,38 @@ def test_objects_are_changed_in_place(kubectl: Kubectl) -> None:
     assert {one["name"] for one in container["env"]} == {"A", "B"}
     assert container["resources"]["limits"] == {"memory": "64Mi"}
     assert found["spec"]["replicas"] == 3 and "why" not in found["metadata"]["annotations"]
-    kubectl("rollout", "status", "deploy/web", "--timeout=30s")  # or its status changes under our hands
+    kubectl("rollout", "status", "deploy/web", "--timeout=60s")  # nobody else writes it from here on
     found["spec"]["replicas"] = 1
-    del found["metadata"]["resourceVersion"]  # whatever it has become meanwhile
+    del found["metadata"]["resourceVersion"]
     assert kubectl("replace", "-f", "-", input=json.dumps(found)) == "deployment.apps/web replaced\n"
 
 
+@in_every_version
 def test_a_rollout_is_followed_and_undone(kubectl: Kubectl) -> None:
     """rollout status, history, undo, pause, resume, restart; scale, autoscale, expose."""
     web(kubectl)
     kubectl("set", "image", "deploy/web", "main=web:2")
     assert 'deployment "web" successfully rolled out' in kubectl(
-        "rollout", "status", "deploy/web", "--timeout=30s"
+        "rollout", "status", "deploy/web", "--timeout=60s"
     )
     assert [row[0] for row in kubectl.table("rollout", "history", "deploy/web")[2:]] == ["1", "2"]
     assert "web:1" in kubectl("rollout", "history", "deploy/web", "--revision=1")
     assert kubectl("rollout", "undo", "deploy/web") == "deployment.apps/web rolled back\n"
-    kubectl("rollout", "status", "deploy/web", "--timeout=30s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=60s")
     assert kubectl("get", "deploy", "web", "-o", "jsonpath={..image}") == "web:1"
     assert kubectl("rollout", "pause", "deploy/web") == "deployment.apps/web paused\n"
     assert kubectl("rollout", "resume", "deploy/web") == "deployment.apps/web resumed\n"
     assert kubectl("rollout", "restart", "deploy/web") == "deployment.apps/web restarted\n"
-    kubectl("rollout", "status", "deploy/web", "--timeout=30s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=60s")
     assert kubectl("scale", "deploy/web", "--replicas=3") == "deployment.apps/web scaled\n"
-    kubectl("wait", "deploy/web", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=30s")
+    kubectl("wait", "deploy/web", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=60s")
     kubectl("autoscale", "deploy", "web", "--max=5")
     assert kubectl("get", "hpa", "web", "-o", "jsonpath={.spec.maxReplicas}") == "5"
     assert kubectl("expose", "deploy", "web", "--port=80") == "service/web exposed\n"
     assert kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].port}") == "80"
 
 
+@in_every_version
 def test_tables_show_what_is_going_on(kubectl: Kubectl) -> None:
     """get all, wide, sorted, over all namespaces, with labels; describe; events."""
     web(kubectl)
@@ -195,6 +211,7 @@ def test_tables_show_what_is_going_on(kubectl: Kubectl) -> None:
     assert "Scheduled" in kubectl("events")
 
 
+@in_every_version
 def test_what_happens_is_watched_and_waited_for(kubectl: Kubectl) -> None:
     """get --watch, wait for conditions and for deletion."""
     watching = kubectl.start("get", "configmaps", "--watch", "--output-watch-events", "--no-headers")
@@ -209,17 +226,18 @@ def test_what_happens_is_watched_and_waited_for(kubectl: Kubectl) -> None:
         watching.send_signal(signal.SIGINT)
         watching.communicate(timeout=30)
     web(kubectl)
-    assert "condition met" in kubectl("wait", "deploy/web", "--for=condition=Available", "--timeout=30s")
+    assert "condition met" in kubectl("wait", "deploy/web", "--for=condition=Available", "--timeout=60s")
     assert "condition met" in kubectl(
-        "wait", "pods", "-l", "app=web", "--for=condition=Ready", "--timeout=30s"
+        "wait", "pods", "-l", "app=web", "--for=condition=Ready", "--timeout=60s"
     )
     kubectl("delete", "deploy", "web", "--wait=false")
-    kubectl("wait", "deploy/web", "--for=delete", "--timeout=30s")
+    kubectl("wait", "deploy/web", "--for=delete", "--timeout=60s")
 
 
+@in_every_version
 def test_who_may_do_what(kubectl: Kubectl) -> None:
     """auth whoami, can-i, --list, as another; a role that gives a right; a token."""
-    if not kubectl.program.endswith("1.27"):
+    if kubectl.version != "1.27":
         assert "kubernetes-admin" in kubectl("auth", "whoami")
     assert kubectl("auth", "can-i", "create", "pods") == "yes\n"
     account = f"system:serviceaccount:{kubectl.namespace}:default"
@@ -237,26 +255,31 @@ def test_who_may_do_what(kubectl: Kubectl) -> None:
     assert kubectl("create", "token", "default").count(".") == 2
 
 
+@in_every_version
 def test_nodes_are_taken_out_of_use(kubectl: Kubectl) -> None:
-    """cordon, drain, uncordon, taint; pods go elsewhere."""
-    web(kubectl)
-    node = kubectl("get", "pods", "-o", "jsonpath={.items[0].spec.nodeName}")
-    try:
-        assert kubectl("cordon", node) == f"node/{node} cordoned\n"
-        assert re.search(rf"^{node} +Ready,SchedulingDisabled", kubectl("get", "nodes"), re.MULTILINE)
-        assert f"node/{node} drained" in kubectl(
-            "drain", node, "--ignore-daemonsets", "--force", "--timeout=60s"
-        )
-        kubectl("rollout", "status", "deploy/web", "--timeout=30s")
-        assert (
-            node not in kubectl("get", "pods", "-o", "wide", "--field-selector=status.phase=Running").split()
-        )
-    finally:
-        assert kubectl("uncordon", node) == f"node/{node} uncordoned\n"
-    assert kubectl("taint", "nodes", node, "a=b:NoSchedule") == f"node/{node} tainted\n"
-    assert kubectl("taint", "nodes", node, "a-") == f"node/{node} untainted\n"
+    """cordon, drain within a budget, uncordon, taint; pods go elsewhere."""
+    node = kubectl("get", "nodes", "-l", f"kubectl={kubectl.version}", "-o", "name").strip()
+    name = node.removeprefix("node/")
+    kubectl("apply", "-f", "-", input=WEB.replace("containers:", _PREFERRED % kubectl.version))
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    assert name in kubectl("get", "pods", "-o", "wide")
+    assert kubectl("cordon", name) == f"{node} cordoned\n"
+    assert re.search(rf"^{name} +Ready,SchedulingDisabled", kubectl("get", "nodes"), re.MULTILINE)
+    kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
+    kubectl("wait", "pdb/web", "--for=jsonpath={.status.expectedPods}=2", "--timeout=60s")
+    refused = kubectl.fails("drain", name, "--ignore-daemonsets", "--timeout=2s")
+    assert "Cannot evict pod as it would violate the pod's disruption budget." in refused
+    kubectl("delete", "pdb", "web")
+    assert f"{node} drained" in kubectl("drain", name, "--ignore-daemonsets", "--timeout=60s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=60s")
+    assert name not in kubectl("get", "pods", "-o", "wide", "--field-selector=status.phase=Running").split()
+    assert kubectl("uncordon", name) == f"{node} uncordoned\n"
+    assert kubectl("taint", "nodes", name, "a=b:NoSchedule") == f"{node} tainted\n"
+    assert "a=b:NoSchedule" in kubectl("describe", "node", name)
+    assert kubectl("taint", "nodes", name, "a-") == f"{node} untainted\n"
 
 
+@in_every_version
 def test_a_custom_resource_is_like_any_other(kubectl: Kubectl) -> None:
     """A definition, an object of it, its columns, explain, validation."""
     group = f"{kubectl.namespace}.example.com"
@@ -294,7 +317,7 @@ def test_a_custom_resource_is_like_any_other(kubectl: Kubectl) -> None:
         },
     }
     kubectl("apply", "-f", "-", input=json.dumps(definition))
-    kubectl("wait", f"crd/widgets.{group}", "--for=condition=Established", "--timeout=30s")
+    kubectl("wait", f"crd/widgets.{group}", "--for=condition=Established", "--timeout=60s")
     widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 3}}
     kubectl("apply", "-f", "-", input=json.dumps(widget))
     assert kubectl.table("get", f"widgets.{group}")[1][:2] == ["w", "3"]
@@ -306,6 +329,7 @@ def test_a_custom_resource_is_like_any_other(kubectl: Kubectl) -> None:
     kubectl("delete", "crd", f"widgets.{group}")
 
 
+@in_every_version
 def test_many_objects_go_at_once(kubectl: Kubectl) -> None:
     """delete by label, all of a kind, a namespace with everything in it."""
     for name in ("a", "b", "c"):
