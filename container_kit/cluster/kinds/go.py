@@ -16,17 +16,29 @@ __all__ = [
     "go_list",
     "go_map",
     "go_owners",
+    "go_pointer",
     "go_quantity",
     "go_resources",
     "go_security_context",
     "go_selector",
+    "go_strategy",
+    "go_toleration",
+    "go_typed_list",
     "invalid_as",
+    "unsupported_as",
 ]
 
 
 def invalid_as(field: str, shown: str, detail: str) -> FieldError:
     """An invalid field whose value is already in Go's notation."""
     return FieldError(field, "FieldValueInvalid", f"Invalid value: {shown}: {detail}")
+
+
+def unsupported_as(field: str, shown: str, supported: Sequence[str]) -> FieldError:
+    """An unsupported value that is already in Go's notation."""
+    listed = ", ".join(map(go_quoted, supported))
+    message = f"Unsupported value: {shown}: supported values: {listed}"
+    return FieldError(field, "FieldValueNotSupported", message)
 
 
 def go_map(texts: Mapping[str, str] | None) -> str:
@@ -39,9 +51,14 @@ def go_map(texts: Mapping[str, str] | None) -> str:
 
 def go_list(texts: Sequence[str] | None) -> str:
     """``[]string{"a", "b"}``; nothing is ``[]string(nil)``."""
+    return go_typed_list("string", texts)
+
+
+def go_typed_list(kind: str, texts: Sequence[str] | None) -> str:
+    """A list of texts that have a type of their own, such as ``core.ResourceQuotaScope``."""
     if texts is None:
-        return "[]string(nil)"
-    return f"[]string{{{', '.join(map(go_quoted, texts))}}}"
+        return f"[]{kind}(nil)"
+    return f"[]{kind}{{{', '.join(map(go_quoted, texts))}}}"
 
 
 def go_selector(selector: Mapping[str, Any] | None) -> str:
@@ -90,9 +107,23 @@ def go_resources(amounts: Mapping[str, Any]) -> str:
 _ADDRESS = "0xc000000000"
 
 
-def _pointer(type_name: str, value: Any) -> str:
+def go_pointer(type_name: str, value: Any) -> str:
     """A pointer, of which only can be seen whether it is nil."""
     return f"(*{type_name})({'nil' if value is None else _ADDRESS})"
+
+
+def go_strategy(name: str, parameters: str, strategy: Mapping[str, Any]) -> str:
+    """How a workload is updated: a type, and what a rolling update may do."""
+    shown = go_pointer(f"apps.{parameters}", strategy.get("rollingUpdate"))
+    return f"apps.{name}{{Type:{go_quoted(strategy.get('type') or '')}, RollingUpdate:{shown}}}"
+
+
+def go_toleration(toleration: Mapping[str, Any]) -> str:
+    """A toleration with all of its fields."""
+    words = (("Key", "key"), ("Operator", "operator"), ("Value", "value"), ("Effect", "effect"))
+    texts = [f"{word}:{go_quoted(toleration.get(key) or '')}" for word, key in words]
+    seconds = go_pointer("int64", toleration.get("tolerationSeconds"))
+    return f"core.Toleration{{{', '.join(texts)}, TolerationSeconds:{seconds}}}"
 
 
 def go_owners(references: Sequence[Mapping[str, Any]]) -> str:
@@ -104,7 +135,7 @@ def _owner(reference: Mapping[str, Any]) -> str:
     words = (("APIVersion", "apiVersion"), ("Kind", "kind"), ("Name", "name"), ("UID", "uid"))
     texts = [f"{word}:{go_quoted(reference.get(key) or '')}" for word, key in words]
     flags = (("Controller", "controller"), ("BlockOwnerDeletion", "blockOwnerDeletion"))
-    texts += [f"{word}:{_pointer('bool', reference.get(key))}" for word, key in flags]
+    texts += [f"{word}:{go_pointer('bool', reference.get(key))}" for word, key in flags]
     return f"v1.OwnerReference{{{', '.join(texts)}}}"
 
 
@@ -134,7 +165,7 @@ _BUDGET = {
 def _pointers(name: str, fields: Mapping[str, str], node: Mapping[str, Any]) -> str:
     """A struct of nothing but pointers."""
     known = {key.lower(): value for key, value in node.items()}
-    parts = [f"{field}:{_pointer(kind, known.get(field.lower()))}" for field, kind in fields.items()]
+    parts = [f"{field}:{go_pointer(kind, known.get(field.lower()))}" for field, kind in fields.items()]
     return f"{name}{{{', '.join(parts)}}}"
 
 

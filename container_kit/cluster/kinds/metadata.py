@@ -14,7 +14,14 @@ from container_kit.cluster.meta.names import (
     qualified_name_problems,
 )
 
-__all__ = ["NameRule", "check_labels", "check_metadata", "check_metadata_update", "immutable"]
+__all__ = [
+    "NameRule",
+    "check_annotations",
+    "check_labels",
+    "check_metadata",
+    "check_metadata_update",
+    "immutable",
+]
 
 NameRule = Callable[[str], list[str]]
 Metadata = dict[str, Any]
@@ -107,7 +114,7 @@ def _changing_parts(metadata: Metadata) -> list[FieldError]:
     """Labels, annotations and owners, which are checked whenever they are written."""
     return (
         check_labels(metadata.get("labels"), "metadata.labels")
-        + _annotation_problems(metadata.get("annotations"))
+        + check_annotations(metadata.get("annotations"), "metadata.annotations")
         + _owner_problems(metadata.get("ownerReferences") or ())
     )
 
@@ -121,8 +128,9 @@ def check_labels(labels: dict[str, str] | None, field: str) -> list[FieldError]:
     return errors
 
 
-def _annotation_problems(annotations: dict[str, str] | None) -> list[FieldError]:
-    field, errors, total = "metadata.annotations", [], 0
+def check_annotations(annotations: dict[str, str] | None, field: str) -> list[FieldError]:
+    """The problems of annotations, which may be as long together as 256 KiB."""
+    errors, total = [], 0
     for key, value in (annotations or {}).items():
         errors += [
             FieldError.invalid(field, key, problem) for problem in qualified_name_problems(key.lower())

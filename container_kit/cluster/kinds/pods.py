@@ -55,12 +55,12 @@ class PodStrategy(Strategy):
 @cache
 def _update_checks() -> dict[str, UpdateCheck]:
     """What may change through each subresource; imported when the first pod is changed."""
-    from container_kit.cluster.kinds.validation import pods
+    from container_kit.cluster.kinds.validation import pods, resize
 
     return {
         "": pods.check_pod_update,
         "ephemeralcontainers": pods.check_ephemeral_update,
-        "resize": pods.check_resize,
+        "resize": resize.check_resize,
     }
 
 

@@ -20,7 +20,12 @@ from container_kit.cluster.kinds.preparations import (
 from container_kit.cluster.kinds.services import ServiceStrategy
 from container_kit.cluster.kinds.shape import has_status
 from container_kit.cluster.kinds.strategy import Strategy
-from container_kit.cluster.kinds.validation import checks_for, status_checks_for, update_checks_for
+from container_kit.cluster.kinds.validation import (
+    checks_for,
+    create_checks_for,
+    status_checks_for,
+    update_checks_for,
+)
 from container_kit.cluster.kinds.warnings import WARNINGS
 from container_kit.cluster.meta.names import (
     dns1035_label_problems,
@@ -72,10 +77,15 @@ _CLUSTER_SCOPED = frozenset(
     }
 )  # fmt: skip
 
+# Kinds of which a change is judged before what it leads to.
+_CHANGES_FIRST = frozenset(("", kind) for kind in ("ConfigMap", "Secret", "Service"))
+
 # What a name must look like, where that is not a DNS subdomain.
 _NAME_RULES: dict[tuple[str, str], NameRule] = {
     ("", "Namespace"): dns1123_label_problems,
     ("", "Service"): dns1035_label_problems,
+    ("apps", "StatefulSet"): dns1123_label_problems,
+    ("policy", "PodDisruptionBudget"): path_segment_problems,
     ("certificates.k8s.io", "CertificateSigningRequest"): path_segment_problems,
     **{
         (RBAC, kind): path_segment_problems
@@ -120,6 +130,8 @@ def strategy_for(group: str, kind: str) -> Strategy:
         fields=FIELDS.get(key),
         warn=WARNINGS.get(key),
         checks=checks_for(group, kind),
+        create_checks=create_checks_for(group, kind),
         update_checks=update_checks_for(group, kind),
+        changes_first=key in _CHANGES_FIRST,
         status_checks=status_checks_for(group, kind),
     )

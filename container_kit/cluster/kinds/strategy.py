@@ -72,7 +72,9 @@ class Strategy:
         namespaced: Whether objects belong to a namespace.
         defaults: Completes an object in place.
         checks: What must hold of an object.
+        create_checks: What must hold of a new object only, beside *checks*.
         update_checks: What must hold of a change, beside *checks* of the new object.
+        changes_first: Whether the problems of a change are told before those of the object.
         status_checks: What must hold of a change of the status.
         warn: Warnings about an object, given also what it was before (or None).
         name_rule: What a name must look like.
@@ -94,7 +96,9 @@ class Strategy:
         namespaced: bool = True,
         defaults: Callable[[Object], None] | None = None,
         checks: Sequence[Check] = (),
+        create_checks: Sequence[Check] = (),
         update_checks: Sequence[UpdateCheck] = (),
+        changes_first: bool = False,
         status_checks: Sequence[UpdateCheck] = (),
         warn: Callable[[Object, Object | None], list[str]] | None = None,
         name_rule: NameRule = dns1123_subdomain_problems,
@@ -107,6 +111,7 @@ class Strategy:
         self.group, self.kind, self.namespaced = group, kind, namespaced
         self.name_rule, self.generation, self.status = name_rule, generation, status
         self._defaults, self._checks, self._update_checks = defaults, tuple(checks), tuple(update_checks)
+        self._create_checks, self._changes_first = tuple(create_checks), changes_first
         self._status_checks = tuple(status_checks)
         self._warn, self._first_status = warn, first_status
         self._fields = dict(fields or {})
@@ -155,7 +160,8 @@ class Strategy:
 
     def validate(self, obj: Object, ctx: Context) -> list[FieldError]:
         """The problems of a new object, metadata first."""
-        return self.check_metadata(obj) + self.check(obj)
+        own = [error for check in self._create_checks for error in check(obj)]
+        return self.check_metadata(obj) + self.check(obj) + own
 
     def validate_update(
         self, new: Object, old: Object, ctx: Context, subresource: str = ""
@@ -165,6 +171,8 @@ class Strategy:
         if subresource == "status":
             return errors + [error for check in self._status_checks for error in check(new, old)]
         changes = [error for check in self._update_checks for error in check(new, old)]
+        if self._changes_first:
+            return errors + changes + self.check(new)
         return errors + self.check(new) + changes
 
     def check_metadata(self, obj: Object) -> list[FieldError]:

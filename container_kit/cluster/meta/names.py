@@ -17,6 +17,7 @@ __all__ = [
     "label_value_problems",
     "path_segment_problems",
     "qualified_name_problems",
+    "wildcard_problems",
 ]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -101,6 +102,21 @@ def dns1123_label_problems(text: str) -> list[str]:
 def dns1123_subdomain_problems(text: str) -> list[str]:
     """Names of most objects: at most 253 characters."""
     return _too_long(text, 253) + ([] if _is_subdomain(text) else [_SUBDOMAIN_RULE])
+
+
+_WILDCARD = r"\*\." + _SUBDOMAIN
+_WILDCARD_RULE = _example(
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+    "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+    _WILDCARD,
+    "*.example.com",
+)
+_is_wildcard = re.compile(_WILDCARD).fullmatch
+
+
+def wildcard_problems(text: str) -> list[str]:
+    """Hosts of which the first part may be any: ``*.example.com``."""
+    return _too_long(text, 253) + ([] if _is_wildcard(text) else [_WILDCARD_RULE])
 
 
 def dns1035_label_problems(text: str) -> list[str]:

@@ -57,7 +57,7 @@ def problems(new: Object, old: Object, subresource: str = "") -> list[str]:
         ({"restartPolicy": "Never"}, ["spec"]),
         ({"nodeName": "n"}, ["spec"]),
         ({"tolerations": [{"key": "a", "operator": "Exists"}]}, []),
-        ({"containers": []}, ["spec.containers"]),
+        ({"containers": []}, ["spec.containers", "spec.containers"]),
     ],
 )
 def test_hardly_anything_of_a_pod_may_change(change: dict[str, Any], fields: list[str]) -> None:

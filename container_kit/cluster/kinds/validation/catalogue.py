@@ -8,7 +8,7 @@ from typing import Any
 from container_kit.cluster.kinds.validation.common import Errors
 from container_kit.cluster.meta import Object
 
-__all__ = ["checks_for", "status_checks_for", "update_checks_for"]
+__all__ = ["checks_for", "create_checks_for", "status_checks_for", "update_checks_for"]
 
 Kind = tuple[str, str]
 
@@ -97,6 +97,11 @@ def _judge(key: Kind, table: str) -> Sequence[Callable[..., Errors]]:
 def checks_for(group: str, kind: str) -> Sequence[Callable[[Object], Errors]]:
     """What must hold of an object of this kind."""
     return _judge((group, kind), "CHECKS")
+
+
+def create_checks_for(group: str, kind: str) -> Sequence[Callable[[Object], Errors]]:
+    """What must hold of a new object only, beside the checks of every one."""
+    return _judge((group, kind), "CREATE_CHECKS")
 
 
 def update_checks_for(group: str, kind: str) -> Sequence[Callable[[Object, Object], Errors]]:

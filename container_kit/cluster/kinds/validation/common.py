@@ -11,7 +11,11 @@ from typing import Any
 from container_kit.cluster.kinds.go import go_int_or_string, invalid_as
 from container_kit.cluster.meta import FieldError, SelectorError
 from container_kit.cluster.meta.labels import LabelSelector
-from container_kit.cluster.meta.names import label_value_problems, qualified_name_problems
+from container_kit.cluster.meta.names import (
+    dns1123_subdomain_problems,
+    label_value_problems,
+    qualified_name_problems,
+)
 
 __all__ = [
     "Errors",
@@ -19,6 +23,8 @@ __all__ = [
     "between",
     "choice",
     "cidr",
+    "descending_path",
+    "domain_prefixed_path",
     "duplicate",
     "matches",
     "non_negative",
@@ -136,11 +142,28 @@ def cidr(field: str, value: str) -> Errors:
     return []
 
 
+def domain_prefixed_path(field: str, value: str) -> Errors:
+    """The problems of what names a program: a domain and a path, ``acme.io/foo``."""
+    if not value:
+        return [FieldError.required(field)]
+    domain, _, path = value.partition("/")
+    if not domain or not path:
+        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        return [FieldError.invalid(field, value, detail)]
+    return [FieldError.invalid(field, domain, problem) for problem in dns1123_subdomain_problems(domain)]
+
+
 def path_without_backsteps(field: str, value: str) -> Errors:
     """An error when a path leads upwards."""
     if ".." in value.split("/"):
         return [FieldError.invalid(field, value, "must not contain '..'")]
     return []
+
+
+def descending_path(field: str, value: str) -> Errors:
+    """An error when a path is not one below where it is used."""
+    errors = [FieldError.invalid(field, value, "must be a relative path")] if value.startswith("/") else []
+    return errors + path_without_backsteps(field, value)
 
 
 def percent_or_number(field: str, value: int | str | None, *, limited: bool = True) -> Errors:

@@ -7,11 +7,18 @@ import base64
 import json
 from typing import Any
 
-from container_kit.cluster.kinds.go import go_quantity, invalid_as
-from container_kit.cluster.kinds.validation.common import Errors, address, choice, cidr, problems, required
-from container_kit.cluster.kinds.validation.containers import config_key
+from container_kit.cluster.kinds.go import go_list, go_quantity, go_typed_list, invalid_as
+from container_kit.cluster.kinds.validation.common import Errors, choice, cidr, problems, required
 from container_kit.cluster.kinds.validation.pods import check_template
-from container_kit.cluster.kinds.validation.resources import amount, resource_name
+from container_kit.cluster.kinds.validation.resources import (
+    amount,
+    container_resource_name,
+    is_quota_resource,
+    may_overcommit,
+    quota_resource_name,
+    resource_name,
+)
+from container_kit.cluster.kinds.validation.variables import config_key
 from container_kit.cluster.meta import FieldError, Object, quantity
 from container_kit.cluster.meta.names import label_value_problems, qualified_name_problems
 
@@ -69,7 +76,7 @@ def secret(obj: Object) -> Errors:
         field = "metadata.annotations[kubernetes.io/service-account.name]"
         return errors + required(field, name)
     for key in _REQUIRED_KEYS.get(kind, ()):
-        if key not in data:
+        if key not in data or (key == "ssh-privatekey" and not data[key]):
             errors.append(FieldError.required(f"data[{key}]"))
         elif kind.startswith("kubernetes.io/dockerc"):
             errors += _json(f"data[{key}]", data[key])
@@ -89,13 +96,21 @@ _REQUIRED_KEYS = {
 def _json(field: str, encoded: str) -> Errors:
     text = base64.b64decode(encoded or "").decode("utf-8", "replace")
     try:
-        json.loads(text)
+        found = json.loads(text)
     except ValueError:
         problem = "unexpected end of JSON input"
         if text.strip():
             problem = f"invalid character '{text.strip()[0]}' looking for beginning of value"
-        return [FieldError.invalid(field, "<secret contents redacted>", problem)]
-    return []
+        return [FieldError.invalid(field, _REDACTED, problem)]
+    kind = _JSON_KINDS.get(type(found))
+    if kind is None:
+        return []
+    problem = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+    return [FieldError.invalid(field, _REDACTED, problem)]
+
+
+_REDACTED = "<secret contents redacted>"
+_JSON_KINDS: dict[type, str] = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
 
 
 def secret_update(new: Object, old: Object) -> Errors:
@@ -123,7 +138,11 @@ def limit_range(obj: Object) -> Errors:
     seen: set[str] = set()
     for index, item in enumerate((obj.get("spec") or {}).get("limits") or ()):
         path, kind = f"spec.limits[{index}]", item.get("type") or ""
-        errors += problems(f"{path}.type", kind, qualified_name_problems)
+        wrong = problems(f"{path}.type", kind, qualified_name_problems)
+        if not wrong and "/" not in kind and kind not in ("Container", "PersistentVolumeClaim", "Pod"):
+            detail = "must be a standard limit type or fully qualified"
+            wrong.append(FieldError.invalid(f"{path}.type", kind, detail))
+        errors += wrong
         if kind in seen:
             errors.append(FieldError.duplicate(f"{path}.type", kind))
         seen.add(kind)
@@ -136,18 +155,23 @@ _RANGE_KEYS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"
 
 def _limits(path: str, kind: str, item: Node) -> Errors:
     found = {key: item.get(key) or {} for key in _RANGE_KEYS}
-    errors: Errors = []
-    for key in ("max", "min"):
-        errors += [error for name in found[key] for error in resource_name(f"{path}.{key}[{name}]", name)]
+    rule = container_resource_name if kind in ("Pod", "Container") else resource_name
+
+    def names_of(*keys: str) -> Errors:
+        return [error for key in keys for name in found[key] for error in rule(f"{path}.{key}[{name}]", name)]
+
+    errors = names_of("max", "min")
     if kind == "Pod":
         for key in ("default", "defaultRequest"):
             if found[key]:
                 detail = "may not be specified when `type` is 'Pod'"
                 errors.append(FieldError.forbidden(f"{path}.{key}", detail))
         found["default"] = found["defaultRequest"] = {}
-    if kind == "PersistentVolumeClaim" and not (found["min"].get("storage") or found["max"].get("storage")):
+    errors += names_of("default", "defaultRequest")
+    if kind == "PersistentVolumeClaim" and "storage" not in (*found["min"], *found["max"]):
         detail = "either minimum or maximum storage value is required, but neither was provided"
         errors.append(FieldError.required(f"{path}.limits", detail))
+    errors += names_of("maxLimitRequestRatio")
     names = dict.fromkeys(name for key in _RANGE_KEYS for name in found[key])
     return errors + [error for name in names for error in _bounds(path, name, found)]
 
@@ -176,11 +200,38 @@ def _bounds(path: str, name: str, found: dict[str, Node]) -> Errors:
     )
     ordered("default", "min", "default", "min", "min value {} is greater than default value {}")
     ordered("default", "default", "max", "max", "default value {} is greater than max value {}")
-    ratio = value["maxLimitRequestRatio"]
-    if ratio is not None and quantity(ratio) < 1:
-        detail = f"ratio {ratio} is less than 1"
-        errors.append(invalid_as(f"{path}.maxLimitRequestRatio[{name}]", go_quantity(ratio), detail))
+    errors += _ratio(f"{path}.maxLimitRequestRatio[{name}]", value)
+    limit, wanted = value["default"], value[request]
+    if may_overcommit(name) or limit is None or wanted is None or quantity(limit) == quantity(wanted):
+        return errors
+    detail = f"default value {limit} must equal to defaultRequest value {wanted} in {name}"
+    errors.append(invalid_as(f"{path}.{request}[{name}]", go_quantity(wanted), detail))
     return errors
+
+
+def _ratio(field: str, value: Node) -> Errors:
+    """How much more than its request a container may use at most."""
+    ratio, low, high = (value[key] for key in ("maxLimitRequestRatio", "min", "max"))
+    errors: Errors = []
+    if ratio is not None and quantity(ratio) < 1:
+        errors.append(invalid_as(field, go_quantity(ratio), f"ratio {ratio} is less than 1"))
+    if None not in (ratio, low, high) and quantity(low) > 0:
+        limit = quantity(high) / quantity(low)
+        if quantity(ratio) > limit:
+            detail = f"ratio {ratio} is greater than max/min = {float(limit):f}"
+            errors.append(invalid_as(field, go_quantity(ratio), detail))
+    return errors
+
+
+_SCOPES = (
+    "BestEffort",
+    "CrossNamespacePodAffinity",
+    "NotBestEffort",
+    "NotTerminating",
+    "PriorityClass",
+    "Terminating",
+)
+_OPPOSITES = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 
 
 def resource_quota(obj: Object) -> Errors:
@@ -188,29 +239,76 @@ def resource_quota(obj: Object) -> Errors:
     errors: Errors = []
     for name, value in (spec.get("hard") or {}).items():
         field = f"spec.hard[{name}]"
-        errors += resource_name(field, name) + amount(field, name, value)
-    scopes = (
-        "BestEffort",
-        "CrossNamespacePodAffinity",
-        "NotBestEffort",
-        "NotTerminating",
-        "PriorityClass",
-        "Terminating",
-    )
+        errors += quota_resource_name(field, name) + amount(field, name, value)
+    errors += _quota_scopes(spec)
+    return errors + _scope_selector("spec.scopeSelector.matchExpressions", spec)
+
+
+def _quota_scopes(spec: Node) -> Errors:
     found = spec.get("scopes") or ()
+    shown = go_typed_list("core.ResourceQuotaScope", found or None)
+    errors: Errors = []
     for scope in found:
-        if scope not in scopes:
-            errors.append(FieldError.invalid("spec.scopes", list(found), "unsupported scope"))
-    for pair in (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")):
-        if set(pair) <= set(found):
-            errors.append(FieldError.invalid("spec.scopes", list(found), "conflicting scopes"))
-    return errors
+        if scope not in _SCOPES:
+            errors.append(invalid_as("spec.scopes", shown, "unsupported scope"))
+        if _does_not_fit(scope, spec):
+            errors.append(invalid_as("spec.scopes", shown, "unsupported scope applied to resource"))
+    return errors + _opposites(set(found), shown)
+
+
+def _does_not_fit(scope: str, spec: Node) -> bool:
+    """Whether a scope chooses among pods while something else is counted."""
+    counted = "pods" if scope == "BestEffort" else ("pods", "cpu", "memory", "ephemeral-storage")
+    names = (name.removeprefix("requests.").removeprefix("limits.") for name in spec.get("hard") or ())
+    return scope in _SCOPES and any(is_quota_resource(name) and name not in counted for name in names)
+
+
+def _opposites(found: set[str], shown: str) -> Errors:
+    return [
+        invalid_as("spec.scopes", shown, "conflicting scopes")
+        for pair in _OPPOSITES
+        if found.issuperset(pair)
+    ]
+
+
+def _scope_selector(field: str, spec: Node) -> Errors:
+    requirements = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
+    errors: Errors = []
+    for each in requirements:
+        scope, operator, values = each.get("scopeName") or "", each.get("operator") or "", each.get("values")
+        if scope not in _SCOPES:
+            errors.append(FieldError.invalid(f"{field}.scopeName", scope, "unsupported scope"))
+        elif _does_not_fit(scope, spec):
+            detail = "unsupported scope applied to resource"
+            errors.append(invalid_as(field, "core.ScopeSelector{...}", detail))
+        if scope in _SCOPES and scope != "PriorityClass" and operator != "Exists":
+            errors.append(FieldError.invalid(f"{field}.operator", operator, _MUST_EXIST))
+        if operator in ("In", "NotIn"):
+            detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+            errors += required(f"{field}.values", values, detail)
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+                errors.append(invalid_as(f"{field}.values", go_list(values), detail))
+        else:
+            errors.append(FieldError.invalid(f"{field}.operator", operator, "not a valid selector operator"))
+    shown = go_typed_list("core.ResourceQuotaScope", spec.get("scopes"))
+    return errors + _opposites({each.get("scopeName") or "" for each in requirements}, shown)
+
+
+_MUST_EXIST = (
+    "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+    "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
+    "ResourceQuotaScopeCrossNamespacePodAffinity"
+)
 
 
 def quota_update(new: Object, old: Object) -> Errors:
-    if (new["spec"].get("scopes") or []) == (old["spec"].get("scopes") or []):
+    fresh, stale = (each["spec"].get("scopes") for each in (new, old))
+    if set(fresh or ()) == set(stale or ()):
         return []
-    return [FieldError.invalid("spec.scopes", new["spec"].get("scopes"), "field is immutable")]
+    shown = go_typed_list("core.ResourceQuotaScope", fresh)
+    return [invalid_as("spec.scopes", shown, "field is immutable")]
 
 
 def event(obj: Object) -> Errors:
@@ -222,29 +320,49 @@ def event(obj: Object) -> Errors:
 
 
 def node(obj: Object) -> Errors:
-    spec = obj.get("spec") or {}
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    errors = _taints("metadata.taints", spec.get("taints") or ())
+    for key in ("capacity", "allocatable"):
+        for name, value in (status.get(key) or {}).items():
+            errors += amount(f"status.{key}.{name}", name, value)
+    ranges = spec.get("podCIDRs") or ()
+    for index, value in enumerate(ranges):
+        errors += cidr(f"spec.podCIDRs[{index}]", value)
+    families = {":" in value for value in ranges}
+    if len(ranges) > 1 and (len(families) < 2 or len(ranges) > 2):
+        detail = "may specify no more than one CIDR for each IP family"
+        errors.append(invalid_as("spec.podCIDRs", go_list(ranges), detail))
+    return errors
+
+
+def _taints(field: str, taints: Any) -> Errors:
     errors: Errors = []
     seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(spec.get("taints") or ()):
-        path = f"metadata.taints[{index}]"
-        key, effect = taint.get("key") or "", taint.get("effect") or ""
+    for index, taint in enumerate(taints):
+        path = f"{field}[{index}]"
+        key, value, effect = (taint.get(each) or "" for each in ("key", "value", "effect"))
         errors += problems(f"{path}.key", key, qualified_name_problems)
-        errors += problems(f"{path}.value", taint.get("value") or "", label_value_problems)
+        if wrong := label_value_problems(value):
+            errors.append(FieldError.invalid(f"{path}.value", value, ";".join(wrong)))
         effects = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-        errors += (
-            choice(f"{path}.effect", effect, effects) if effect else [FieldError.required(f"{path}.effect")]
-        )
+        errors += choice(f"{path}.effect", effect, effects) if effect else required(f"{path}.effect", effect)
         if (key, effect) in seen:
-            errors.append(
-                FieldError(path, "FieldValueDuplicate", f'Duplicate value: {{"{key}", "{effect}"}}')
-            )
+            words = f'Key:"{key}", Value:"{value}", Effect:"{effect}", TimeAdded:<nil>'
+            detail = "taints must be unique by key and effect pair"
+            message = f"Duplicate value: core.Taint{{{words}}}: {detail}"
+            errors.append(FieldError(path, "FieldValueDuplicate", message))
         seen.add((key, effect))
-    for index, value in enumerate(spec.get("podCIDRs") or ()):
-        errors += cidr(f"spec.podCIDRs[{index}]", value)
-    for index, each in enumerate((obj.get("status") or {}).get("addresses") or ()):
-        if each.get("type") in ("InternalIP", "ExternalIP"):
-            errors += address(f"status.addresses[{index}].address", each.get("address") or "")
     return errors
+
+
+def _namespace_finalizers(new: Object, old: Object) -> Errors:
+    """What holds a namespace back must be named fully, or be what holds all of them."""
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        FieldError.invalid(f"spec.finalizers[{index}]", each, detail)
+        for index, each in enumerate((new.get("spec") or {}).get("finalizers") or ())
+        if "/" not in each and each not in ("kubernetes", "orphan", "foregroundDeletion")
+    ]
 
 
 def node_update(new: Object, old: Object) -> Errors:
@@ -274,6 +392,7 @@ CHECKS = {
     ("", "PodTemplate"): pod_template,
 }
 UPDATES = {
+    ("", "Namespace"): _namespace_finalizers,
     ("", "ConfigMap"): _immutable_data,
     ("", "Secret"): secret_update,
     ("", "ResourceQuota"): quota_update,

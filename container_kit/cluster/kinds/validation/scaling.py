@@ -3,19 +3,19 @@
 Source: Kubernetes API reference, autoscaling/v2, policy/v1; recorded answers of a real server.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from container_kit.cluster.kinds.go import go_budget, invalid_as
+from container_kit.cluster.kinds.go import go_budget, go_quantity, invalid_as
 from container_kit.cluster.kinds.validation.common import (
     Errors,
     choice,
-    non_negative,
     percent_or_number,
     problems,
     required,
     selector,
 )
-from container_kit.cluster.meta import FieldError, Object
+from container_kit.cluster.meta import FieldError, Object, quantity
 from container_kit.cluster.meta.names import (
     path_segment_problems,
 )
@@ -27,10 +27,10 @@ Node = dict[str, Any]
 
 def disruption_budget(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
+    errors: Errors = []
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         detail = "minAvailable and maxUnavailable cannot be both set"
-        return [invalid_as("spec", go_budget(spec), detail)]
-    errors: Errors = []
+        errors.append(invalid_as("spec", go_budget(spec), detail))
     for key in ("minAvailable", "maxUnavailable"):
         errors += percent_or_number(f"spec.{key}", spec.get(key))
     errors += selector("spec.selector", spec.get("selector"))
@@ -53,20 +53,14 @@ def autoscaler(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     errors: Errors = []
-    if least is not None and least < 1 and least != 0:
+    if least is not None and least < 1:
         errors.append(FieldError.invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
-    elif least == 0:
-        errors.append(FieldError.invalid("spec.minReplicas", 0, "must be greater than or equal to 1"))
     if most < 1:
         errors.append(FieldError.invalid("spec.maxReplicas", most, "must be greater than 0"))
     if least is not None and most < least:
         detail = "must be greater than or equal to `minReplicas`"
         errors.append(FieldError.invalid("spec.maxReplicas", most, detail))
-    target = spec.get("scaleTargetRef") or {}
-    for key in ("kind", "name"):
-        value = target.get(key) or ""
-        field = f"spec.scaleTargetRef.{key}"
-        errors += problems(field, value, path_segment_problems) if value else [FieldError.required(field)]
+    errors += _reference("spec.scaleTargetRef", spec.get("scaleTargetRef") or {})
     metrics = spec.get("metrics") or ()
     for index, metric in enumerate(metrics):
         errors += _metric(f"spec.metrics[{index}]", metric)
@@ -76,29 +70,108 @@ def autoscaler(obj: Object) -> Errors:
     return errors + _behavior(spec.get("behavior") or {})
 
 
+def _reference(path: str, node: Node) -> Errors:
+    errors: Errors = []
+    for key in ("kind", "name"):
+        value, field = node.get(key) or "", f"{path}.{key}"
+        errors += problems(field, value, path_segment_problems) if value else [FieldError.required(field)]
+    return errors
+
+
 def _metric(path: str, metric: Node) -> Errors:
     kind = metric.get("type") or ""
-    if not kind:
-        return [FieldError.required(f"{path}.type", "must specify a metric source type")]
-    if kind not in _METRIC_SOURCES:
-        return choice(f"{path}.type", kind, sorted(_METRIC_SOURCES))
-    key = _METRIC_SOURCES[kind]
-    source = metric.get(key)
-    if source is None:
-        return [FieldError.required(f"{path}.{key}", "must populate information for the given metric source")]
-    errors: Errors = []
-    if kind in ("Resource", "ContainerResource"):
-        errors += required(f"{path}.{key}.name", source.get("name"), "must specify a resource name")
-    else:
-        errors += required(f"{path}.{key}.metric.name", (source.get("metric") or {}).get("name"))
-    return errors + _target(f"{path}.{key}.target", source.get("target") or {})
+    errors = [] if kind else [FieldError.required(f"{path}.type", "must specify a metric source type")]
+    errors += choice(f"{path}.type", kind, sorted(_METRIC_SOURCES))
+    given = [key for key in _SOURCE_CHECKS if metric.get(key) is not None]
+    for key in given[:1]:
+        errors += _SOURCE_CHECKS[key](f"{path}.{key}", metric[key])
+    wanted = _METRIC_SOURCES.get(kind)
+    if wanted and wanted not in given:
+        detail = "must populate information for the given metric source"
+        errors.append(FieldError.required(f"{path}.{wanted}", detail))
+    if len(given) > 1:
+        detail = "must populate the given metric source only"
+        errors += [FieldError.forbidden(f"{path}.{key}", detail) for key in given if key != wanted]
+    return errors
+
+
+def _object_source(path: str, source: Node) -> Errors:
+    target = source.get("target") or {}
+    errors = _reference(f"{path}.describedObject", source.get("describedObject") or {})
+    errors += _identifier(f"{path}.metric", source.get("metric") or {}) + _target(f"{path}.target", target)
+    if target.get("value") is None and target.get("averageValue") is None:
+        detail = "must set either a target value or averageValue"
+        errors.append(FieldError.required(f"{path}.target.averageValue", detail))
+    return errors
+
+
+def _external_source(path: str, source: Node) -> Errors:
+    target = source.get("target") or {}
+    errors = _identifier(f"{path}.metric", source.get("metric") or {}) + _target(f"{path}.target", target)
+    given = [key for key in ("value", "averageValue") if target.get(key) is not None]
+    if not given:
+        detail = "must set either a target value for metric or a per-pod target"
+        errors.append(FieldError.required(f"{path}.target.averageValue", detail))
+    if len(given) > 1:
+        detail = "may not set both a target value for metric and a per-pod target"
+        errors.append(FieldError.forbidden(f"{path}.target.value", detail))
+    return errors
+
+
+def _pods_source(path: str, source: Node) -> Errors:
+    target = source.get("target") or {}
+    errors = _identifier(f"{path}.metric", source.get("metric") or {}) + _target(f"{path}.target", target)
+    if target.get("averageValue") is None or quantity(target["averageValue"]) <= 0:
+        detail = "must specify a positive target averageValue"
+        errors.append(FieldError.required(f"{path}.target.averageValue", detail))
+    return errors
+
+
+def _resource_source(path: str, source: Node) -> Errors:
+    target = source.get("target") or {}
+    errors = required(f"{path}.name", source.get("name"), "must specify a resource name")
+    errors += _target(f"{path}.target", target)
+    given = [key for key in ("averageUtilization", "averageValue") if target.get(key) is not None]
+    if not given:
+        detail = "must set either a target raw value or a target utilization"
+        errors.append(FieldError.required(f"{path}.target.averageUtilization", detail))
+    if len(given) > 1:
+        detail = "may not set both a target raw value and a target utilization"
+        errors.append(FieldError.forbidden(f"{path}.target.averageValue", detail))
+    return errors
+
+
+def _container_source(path: str, source: Node) -> Errors:
+    return required(f"{path}.container", source.get("container"), "must specify a container") + (
+        _resource_source(path, source)
+    )
+
+
+_SOURCE_CHECKS: dict[str, Callable[[str, Node], Errors]] = {
+    "object": _object_source,
+    "external": _external_source,
+    "pods": _pods_source,
+    "resource": _resource_source,
+    "containerResource": _container_source,
+}
+
+
+def _identifier(path: str, metric: Node) -> Errors:
+    name = metric.get("name") or ""
+    if not name:
+        return [FieldError.required(f"{path}.name", "must specify a metric name")]
+    return problems(f"{path}.name", name, path_segment_problems)
 
 
 def _target(path: str, target: Node) -> Errors:
     kind = target.get("type") or ""
-    if not kind:
-        return [FieldError.required(f"{path}.type", "must specify a metric target type")]
-    errors = choice(f"{path}.type", kind, ("Utilization", "Value", "AverageValue"))
+    errors = [] if kind else [FieldError.required(f"{path}.type", "must specify a metric target type")]
+    if kind not in ("Utilization", "Value", "AverageValue"):
+        detail = "must be either Utilization, Value, or AverageValue"
+        errors.append(FieldError.invalid(f"{path}.type", kind, detail))
+    for key in ("value", "averageValue"):
+        if target.get(key) is not None and quantity(target[key]) <= 0:
+            errors.append(invalid_as(f"{path}.{key}", go_quantity(target[key]), "must be positive"))
     utilization = target.get("averageUtilization")
     if utilization is not None and utilization < 1:
         errors.append(FieldError.invalid(f"{path}.averageUtilization", utilization, "must be greater than 0"))
@@ -113,7 +186,9 @@ def _behavior(behavior: Node) -> Errors:
             continue
         path = f"spec.behavior.{key}"
         window = rules.get("stabilizationWindowSeconds")
-        errors += non_negative(f"{path}.stabilizationWindowSeconds", window)
+        if window is not None and window < 0:
+            detail = "must be greater than or equal to zero"
+            errors.append(FieldError.invalid(f"{path}.stabilizationWindowSeconds", window, detail))
         if window is not None and window > 3600:
             detail = "must be less than or equal to 3600"
             errors.append(FieldError.invalid(f"{path}.stabilizationWindowSeconds", window, detail))

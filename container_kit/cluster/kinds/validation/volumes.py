@@ -6,19 +6,22 @@ Source: Kubernetes API reference, Volume and PersistentVolumeSpec.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from container_kit.cluster.kinds.go import invalid_as
 from container_kit.cluster.kinds.validation.common import (
     Errors,
+    between,
     choice,
-    duplicate,
+    descending_path,
     path_without_backsteps,
     problems,
     required,
     required_fields,
 )
+from container_kit.cluster.kinds.validation.pod_fields import pod_field, resource_field
 from container_kit.cluster.meta import FieldError, quantity
-from container_kit.cluster.meta.names import dns1123_label_problems
+from container_kit.cluster.meta.names import dns1123_label_problems, dns1123_subdomain_problems
 
-__all__ = ["check_volumes", "file_mode", "one_source", "persistent_sources", "pod_field"]
+__all__ = ["check_volumes", "one_source", "persistent_sources"]
 
 Node = dict[str, Any]
 Source = Callable[[str, Node], Errors]
@@ -28,37 +31,34 @@ _HOST_PATH_TYPES = (
 )  # fmt: skip
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
-# Fields of a pod that its containers may ask for, as variables or as files.
-_FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid")
-_FIELDS_OF_VARIABLES = (
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-)
-_RESOURCES = tuple(
-    f"{kind}.{name}" for kind in ("limits", "requests") for name in ("cpu", "ephemeral-storage", "memory")
-)
 
+def check_volumes(field: str, volumes: list[Node], pod: str = "") -> tuple[Errors, dict[str, Node]]:
+    """The problems of the volumes of a pod, and by their names those that have none.
 
-def check_volumes(field: str, volumes: list[Node]) -> tuple[Errors, set[str]]:
-    """The problems of the volumes of a pod, and the names of those that have none."""
+    Args:
+        field: Where the volumes are.
+        volumes: The volumes, with their defaults.
+        pod: The name of the pod, if it is known; claims of ephemeral volumes begin with it.
+    """
     errors: Errors = []
-    names: set[str] = set()
-    sound: set[str] = set()
+    sound: dict[str, Node] = {}
+    made = {f"{pod}-{each.get('name')}" for each in volumes if pod and each.get("ephemeral") is not None}
     for index, volume in enumerate(volumes):
         path = f"{field}[{index}]"
         name = volume.get("name") or ""
         found = one_source(path, volume, _SOURCES)
-        if not name:
-            found.append(FieldError.required(f"{path}.name"))
-        else:
-            found += problems(f"{path}.name", name, dns1123_label_problems)
-            found += duplicate(f"{path}.name", name, names)
+        found += (
+            problems(f"{path}.name", name, dns1123_label_problems) if name else required(f"{path}.name", name)
+        )
+        if name in sound:
+            found.append(FieldError.duplicate(f"{path}.name", name))
         errors += found
-        sound |= set() if found else {name}
+        if not found:
+            sound[name] = volume
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim in made:
+            detail = "must not reference a PVC that gets created for an ephemeral volume"
+            errors.append(FieldError.invalid(f"{path}.persistentVolumeClaim.claimName", claim, detail))
     return errors, sound
 
 
@@ -73,7 +73,7 @@ def one_source(path: str, volume: Node, sources: Mapping[str, Source]) -> Errors
         if found:
             errors.append(FieldError.forbidden(f"{path}.{key}", "may not specify more than 1 volume type"))
         else:
-            errors += check(f"{path}.{key}", source)
+            errors += check(f"{path}.{_PLACES.get(key, key)}", source)
         found += 1
     if not found:
         errors.append(FieldError.required(path, "must specify a volume type"))
@@ -91,9 +91,6 @@ def _empty_dir(path: str, source: Node) -> Errors:
         return [
             FieldError.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
         ]
-    medium = source.get("medium") or ""
-    if medium not in ("", "Memory") and not medium.startswith("HugePages"):
-        return [FieldError.not_supported(f"{path}.medium", medium, ("", "Memory", "HugePages"))]
     return []
 
 
@@ -129,11 +126,9 @@ def _key_to_path(path: str, item: Node) -> Errors:
 
 
 def _file_path(path: str, value: str) -> Errors:
-    """A path below the volume."""
-    if value.startswith("/"):
-        return [FieldError.invalid(path, value, "must be a relative path")]
-    errors = path_without_backsteps(path, value)
-    if not errors and value.startswith(".."):
+    """A path below the volume, which must not look like one of ours."""
+    errors = descending_path(path, value)
+    if value.startswith("..") and not value.startswith("../"):
         errors.append(FieldError.invalid(path, value, "must not start with '..'"))
     return errors
 
@@ -147,93 +142,98 @@ def _config_map(path: str, source: Node) -> Errors:
 
 
 def _downward(path: str, source: Node) -> Errors:
+    """Fields of the pod as files; as in the original the path of an error does not say of which item."""
     errors = file_mode(f"{path}.defaultMode", source.get("defaultMode"))
-    for index, item in enumerate(source.get("items") or ()):
-        errors += _downward_file(f"{path}.items[{index}]", item)
-    return errors
+    return errors + [error for item in source.get("items") or () for error in _downward_file(path, item)]
 
 
 def _downward_file(path: str, item: Node) -> Errors:
     errors = required(f"{path}.path", item.get("path")) + _file_path(f"{path}.path", item.get("path") or "")
     field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
-    if field is not None and resource is not None:
-        detail = "fieldRef and resourceFieldRef can not be specified simultaneously"
-        errors.append(FieldError.invalid(path, "resource", detail))
-    elif field is not None:
+    if field is not None:
         errors += pod_field(f"{path}.fieldRef", field, files=True)
+        if resource is not None:
+            detail = "fieldRef and resourceFieldRef can not be specified simultaneously"
+            errors.append(FieldError.invalid(path, "resource", detail))
     elif resource is not None:
-        errors += required(f"{path}.resourceFieldRef.containerName", resource.get("containerName"))
-        errors += resource_field(f"{path}.resourceFieldRef", resource)
+        errors += resource_field(f"{path}.resourceFieldRef", resource, files=True)
     else:
         errors.append(FieldError.required(path, "one of fieldRef and resourceFieldRef is required"))
     return errors + file_mode(f"{path}.mode", item.get("mode"))
 
 
-def pod_field(path: str, reference: Node, *, files: bool) -> Errors:
-    """The problems of a reference to a field of the pod; files may show all labels, variables the status."""
-    value = reference.get("fieldPath") or ""
-    errors = required(f"{path}.apiVersion", reference.get("apiVersion"))
-    if not value:
-        return [*errors, FieldError.required(f"{path}.fieldPath")]
-    base, bracket, key = value.partition("['")
-    if bracket:
-        if base not in ("metadata.labels", "metadata.annotations") or not key.endswith("']"):
-            problem = "error converting fieldPath: field label does not support subscript"
-            errors.append(FieldError.invalid(f"{path}.fieldPath", value, problem))
-        return errors
-    known = (*_FIELDS, *_FIELDS_OF_VARIABLES, "metadata.labels", "metadata.annotations")
-    if value not in known:
-        problem = f"error converting fieldPath: field label not supported: {value}"
-        return [*errors, FieldError.invalid(f"{path}.fieldPath", value, problem)]
-    supported = (*_FIELDS, *(("metadata.labels", "metadata.annotations") if files else _FIELDS_OF_VARIABLES))
-    return errors + choice(f"{path}.fieldPath", value, sorted(supported))
-
-
-def resource_field(path: str, reference: Node) -> Errors:
-    """The problems of a reference to an amount of a container."""
-    resource = reference.get("resource") or ""
-    if not resource:
-        return [FieldError.required(f"{path}.resource")]
-    if resource.partition(".")[2].startswith("hugepages-"):
-        return []
-    return choice(f"{path}.resource", resource, _RESOURCES)
-
-
 def _projected(path: str, source: Node) -> Errors:
     errors = file_mode(f"{path}.defaultMode", source.get("defaultMode"))
-    checks: dict[str, Source] = {
-        "secret": lambda where, each: required(f"{where}.name", each.get("name")) + _files(where, each),
-        "configMap": _config_map,
-        "downwardAPI": _downward,
-        "serviceAccountToken": _token,
-        "clusterTrustBundle": _needs("path"),
-    }
+    paths: set[str] = set()
     for index, each in enumerate(source.get("sources") or ()):
         where = f"{path}.sources[{index}]"
-        given = [key for key in checks if each.get(key) is not None]
+        given = [key for key in _PROJECTIONS if each.get(key) is not None]
+        for key in given:
+            errors += _PROJECTIONS[key](path, f"{where}.{key}", each[key])
+            errors += _conflicts(path, each[key], key, paths)
         if len(given) > 1:
             detail = "may not specify more than 1 volume type per source"
-            errors.append(FieldError.forbidden(f"{where}.{given[1]}", detail))
-        errors += [error for key in given[:1] for error in checks[key](f"{where}.{key}", each[key])]
+            errors.append(FieldError.forbidden(where, detail))
     return errors
 
 
-def _token(path: str, source: Node) -> Errors:
-    seconds = source.get("expirationSeconds")
+def _conflicts(path: str, source: Node, key: str, seen: set[str]) -> Errors:
+    """Two sources that want the same file."""
+    files = [source] if key == "clusterTrustBundle" else source.get("items") or ()
+    errors: Errors = []
+    for file in files:
+        name = file.get("path") or ""
+        if name and name in seen:
+            shown = source.get("name") or "" if key in ("secret", "configMap") else name
+            errors.append(FieldError.invalid(path, shown, "conflicting duplicate paths"))
+        seen.add(name)
+    return errors
+
+
+def _projected_keys(volume: str, path: str, source: Node) -> Errors:
+    return required(f"{path}.name", source.get("name")) + _files(path, source)
+
+
+def _token(volume: str, path: str, source: Node) -> Errors:
+    """A token of the pod's service account; errors about its file lie at the volume, as in the original."""
+    seconds, field = source.get("expirationSeconds"), f"{path}.expirationSeconds"
     errors: Errors = []
     if seconds is not None and seconds < 600:
-        errors.append(
-            FieldError.invalid(
-                f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"
-            )
-        )
-    return errors + required(f"{path}.path", source.get("path"))
+        errors.append(FieldError.invalid(field, seconds, "may not specify a duration less than 10 minutes"))
+    if seconds is not None and seconds > 1 << 32:
+        detail = "may not specify a duration larger than 2^32 seconds"
+        errors.append(FieldError.invalid(field, seconds, detail))
+    file = source.get("path") or ""
+    return errors + (_file_path(f"{volume}.path", file) if file else required(f"{volume}.path", file))
+
+
+def _trust_bundle(volume: str, path: str, source: Node) -> Errors:
+    name, signer = source.get("name"), source.get("signerName")
+    errors: Errors = []
+    if name is None and signer is None:
+        errors.append(FieldError.required(path, "either name or signerName must be specified"))
+    elif name is not None and signer is not None:
+        detail = "only one of name and signerName may be used"
+        errors.append(invalid_as(path, "core.ClusterTrustBundleProjection{...}", detail))
+    file = source.get("path") or ""
+    return errors + required(f"{path}.path", file) + _file_path(f"{path}.path", file)
+
+
+_PROJECTIONS: dict[str, Callable[[str, str, Node], Errors]] = {
+    "secret": _projected_keys,
+    "configMap": _projected_keys,
+    "downwardAPI": lambda volume, path, source: _downward(path, source),
+    "serviceAccountToken": _token,
+    "clusterTrustBundle": _trust_bundle,
+}
 
 
 def _nfs(path: str, source: Node) -> Errors:
     errors = required_fields(path, source, "server", "path")
-    if source.get("path") and not source["path"].startswith("/"):
-        errors.append(FieldError.invalid(f"{path}.path", source["path"], "must be an absolute path"))
+    if not (source.get("path") or "").startswith("/"):
+        errors.append(
+            FieldError.invalid(f"{path}.path", source.get("path") or "", "must be an absolute path")
+        )
     return errors
 
 
@@ -243,18 +243,70 @@ def _local(path: str, source: Node) -> Errors:
     )
 
 
+def _git(path: str, source: Node) -> Errors:
+    errors = required_fields(path, source, "repository")
+    return errors + descending_path(f"{path}.directory", source.get("directory") or "")
+
+
+def _disk(key: str) -> Source:
+    """A disk of a cloud, by its name, and a partition of it."""
+
+    def check(path: str, source: Node) -> Errors:
+        partition = source.get("partition") or 0
+        return required_fields(path, source, key) + between(f"{path}.partition", partition, 0, 255)
+
+    return check
+
+
+def _driver(path: str, source: Node) -> Errors:
+    """The name of a driver of volumes."""
+    name, field = source.get("driver") or "", f"{path}.driver"
+    errors = required(field, name)
+    if len(name) > _MAX_DRIVER:
+        errors.append(FieldError.too_long(field, _MAX_DRIVER))
+    wrong = dns1123_subdomain_problems(name.lower())
+    return errors + [FieldError.invalid(field, name, problem) for problem in wrong]
+
+
+def _csi(path: str, source: Node) -> Errors:
+    errors, secret = _driver(path, source), source.get("nodePublishSecretRef")
+    if secret is None:
+        return errors
+    name = secret.get("name") or ""
+    if not name:
+        return [*errors, FieldError.required(f"{path}.nodePublishSecretRef.name")]
+    return errors + problems(f"{path}.name", name, dns1123_subdomain_problems)
+
+
+def _persistent_csi(path: str, source: Node) -> Errors:
+    errors = _driver(path, source) + required(f"{path}.volumeHandle", source.get("volumeHandle"))
+    for kind in ("controllerPublish", "controllerExpand", "nodePublish", "nodeExpand"):
+        reference, where = source.get(f"{kind}SecretRef"), f"{path}.{kind}SecretRef"
+        if reference is not None:
+            for key, rule in (("name", dns1123_subdomain_problems), ("namespace", dns1123_label_problems)):
+                value = reference.get(key) or ""
+                wrong = problems(f"{where}.{key}", value, rule)
+                errors += wrong if value else [FieldError.required(f"{where}.{key}")]
+    return errors
+
+
+_MAX_DRIVER = 63
+
+
 def _ephemeral(path: str, source: Node) -> Errors:
     template = source.get("volumeClaimTemplate")
     if template is None:
         return [FieldError.required(f"{path}.volumeClaimTemplate")]
-    from container_kit.cluster.kinds.validation.storage import claim_spec
+    from container_kit.cluster.kinds.validation.storage import claim_template
 
-    return claim_spec(f"{path}.volumeClaimTemplate.spec", template.get("spec") or {})
+    return claim_template(f"{path}.volumeClaimTemplate", template)
 
 
-_NETWORK_SOURCES: dict[str, Source] = {
-    "gcePersistentDisk": _needs("pdName"),
-    "awsElasticBlockStore": _needs("volumeID"),
+_DISKS: dict[str, Source] = {
+    "gcePersistentDisk": _disk("pdName"),
+    "awsElasticBlockStore": _disk("volumeID"),
+}
+_FAR_SOURCES: dict[str, Source] = {
     "nfs": _nfs,
     "iscsi": _needs("targetPortal", "iqn"),
     "glusterfs": _needs("endpoints", "path"),
@@ -265,32 +317,46 @@ _NETWORK_SOURCES: dict[str, Source] = {
     "quobyte": _needs("registry", "volume"),
     "fc": lambda path, source: [],
     "flexVolume": _needs("driver"),
+    "azureFile": _needs("secretName", "shareName"),
     "vsphereVolume": _needs("volumePath"),
     "photonPersistentDisk": _needs("pdID"),
     "portworxVolume": _needs("volumeID"),
-    "azureFile": _needs("secretName", "shareName"),
     "azureDisk": _needs("diskName", "diskURI"),
-    "storageos": lambda path, source: [],
+    "storageos": _needs("volumeName"),
     "scaleIO": _needs("gateway", "system", "volumeName"),
 }
-_SOURCES: dict[str, Source] = {
-    "emptyDir": _empty_dir,
-    "hostPath": _host_path,
-    "gitRepo": _needs("repository"),
-    "secret": _secret,
-    **_NETWORK_SOURCES,
-    "persistentVolumeClaim": _needs("claimName"),
-    "configMap": _config_map,
-    "downwardAPI": _downward,
-    "projected": _projected,
-    "csi": _needs("driver"),
-    "ephemeral": _ephemeral,
-    "image": lambda path, source: [],
-}
-# In the order of the original, which names the second source as the one too many.
-persistent_sources: dict[str, Source] = {
-    "hostPath": _host_path,
-    **_NETWORK_SOURCES,
-    "local": _local,
-    "csi": _needs("driver", "volumeHandle"),
-}
+
+
+def _ordered(names: str, **own: Source) -> dict[str, Source]:
+    """Sources in the order of the original, which names the second one as the one too many."""
+    known = _DISKS | _FAR_SOURCES | own
+    return {name: known[name] for name in names.split()}
+
+
+_SOURCES = _ordered(
+    "emptyDir hostPath gitRepo gcePersistentDisk awsElasticBlockStore secret nfs iscsi glusterfs flocker "
+    "persistentVolumeClaim rbd cinder cephfs quobyte downwardAPI fc flexVolume configMap azureFile "
+    "vsphereVolume photonPersistentDisk portworxVolume azureDisk storageos projected scaleIO csi ephemeral "
+    "image",
+    emptyDir=_empty_dir,
+    hostPath=_host_path,
+    gitRepo=_git,
+    secret=_secret,
+    persistentVolumeClaim=_needs("claimName"),
+    configMap=_config_map,
+    downwardAPI=_downward,
+    projected=_projected,
+    csi=_csi,
+    ephemeral=_ephemeral,
+    image=lambda path, source: [],
+)
+persistent_sources = _ordered(
+    "hostPath gcePersistentDisk awsElasticBlockStore glusterfs flocker nfs rbd quobyte cephfs iscsi cinder "
+    "fc flexVolume azureFile vsphereVolume photonPersistentDisk portworxVolume azureDisk scaleIO local "
+    "storageos csi",
+    hostPath=_host_path,
+    local=_local,
+    csi=_persistent_csi,
+)
+# Where errors of some sources are said to be, which the original calls by other names.
+_PLACES = {"gcePersistentDisk": "persistentDisk"}

@@ -6,11 +6,19 @@ Source: Kubernetes API reference, apps/v1, batch/v1; recorded answers of a real 
 import zoneinfo
 from typing import Any
 
-from container_kit.cluster.kinds.go import go_map, go_selector, invalid_as
+from container_kit.cluster.kinds.go import (
+    go_map,
+    go_pointer,
+    go_selector,
+    go_strategy,
+    invalid_as,
+    unsupported_as,
+)
 from container_kit.cluster.kinds.jobs import CONTROLLER_UID
 from container_kit.cluster.kinds.validation.common import (
     Errors,
     choice,
+    domain_prefixed_path,
     matches,
     non_negative,
     percent_or_number,
@@ -18,54 +26,66 @@ from container_kit.cluster.kinds.validation.common import (
     selector,
 )
 from container_kit.cluster.kinds.validation.cron import schedule_problem
+from container_kit.cluster.kinds.validation.jobs import check_completion, check_policies
 from container_kit.cluster.kinds.validation.pods import check_template, check_template_metadata
-from container_kit.cluster.kinds.validation.storage import claim_spec
 from container_kit.cluster.meta import FieldError, Object
 from container_kit.cluster.meta.names import dns1123_label_problems
 
-__all__ = ["CHECKS", "UPDATES"]
+__all__ = ["CHECKS", "CREATE_CHECKS", "UPDATES"]
 
 Node = dict[str, Any]
 _NO_MATCH = "`selector` does not match template `labels`"
 
 
-def _selector_of_template(spec: Node, word: str) -> Errors:
-    """A selector that is not empty and selects the template's pods."""
-    found, template = spec.get("selector"), spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels")
-    errors: Errors = []
+def _selector(spec: Node, word: str) -> Errors:
+    """The problems of a selector, which must be there and not be empty."""
+    found = spec.get("selector")
     if found is None:
-        errors.append(FieldError.required("spec.selector"))
-    else:
-        errors += selector("spec.selector", found)
-        if not found.get("matchLabels") and not found.get("matchExpressions"):
-            detail = f"empty selector is invalid for {word}"
-            errors.append(invalid_as("spec.selector", go_selector(found), detail))
-    if found and not errors and not matches(found, labels):
-        errors.append(invalid_as("spec.template.metadata.labels", go_map(labels or {}), _NO_MATCH))
+        return [FieldError.required("spec.selector")]
+    errors = selector("spec.selector", found)
+    if not found.get("matchLabels") and not found.get("matchExpressions"):
+        errors.append(
+            invalid_as("spec.selector", go_selector(found), f"empty selector is invalid for {word}")
+        )
     return errors
 
 
-def _template(spec: Node) -> Errors:
-    return check_template("spec.template", spec.get("template") or {})
+def _selects_template(spec: Node, wrong: Errors, detail: str) -> Errors:
+    """Whether the selector, of which *wrong* is known already, selects the pods of the template."""
+    found = spec.get("selector")
+    if found is not None and not found.get("matchLabels") and not found.get("matchExpressions"):
+        return []
+    if found is not None and wrong:
+        return [invalid_as("spec.selector", go_selector(found), detail)]
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if matches(found, labels):
+        return []
+    return [invalid_as("spec.template.metadata.labels", go_map(labels or {}), _NO_MATCH)]
 
 
-def _always(spec: Node, kind: str = "ReplicaSet") -> Errors:
-    """Pods that are kept running restart whatever they end with."""
+def _selector_and_template(spec: Node) -> Errors:
+    """What deployments and replica sets have in common."""
+    errors = _selector(spec, "deployment")
+    errors += _selects_template(spec, errors, "invalid label selector")
+    return errors + check_template("spec.template", spec.get("template") or {}) + _always(spec, "ReplicaSet")
+
+
+def _always(spec: Node, word: str, field: str = "spec.template.spec") -> Errors:
+    """Pods that are kept running restart whatever they end with, and have no end."""
     pod = (spec.get("template") or {}).get("spec") or {}
     errors: Errors = []
     if pod.get("restartPolicy") != "Always":
         errors += choice("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
-        detail = f"activeDeadlineSeconds in {kind} is not Supported"
-        errors.append(FieldError.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
+        detail = f"activeDeadlineSeconds in {word} is not Supported"
+        errors.append(FieldError.forbidden(f"{field}.activeDeadlineSeconds", detail))
     return errors
 
 
 def deployment(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
     errors = non_negative("spec.replicas", spec.get("replicas"))
-    errors += _selector_of_template(spec, "deployment") + _template(spec) + _always(spec)
+    errors += _selector_and_template(spec)
     errors += _deployment_strategy(spec.get("strategy") or {})
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     errors += non_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
@@ -87,7 +107,8 @@ def _deployment_strategy(strategy: Node) -> Errors:
         return [FieldError.forbidden(f"{path}.rollingUpdate", detail)]
     if kind == "RollingUpdate":
         return _rolling_update(f"{path}.rollingUpdate", parameters or {})
-    return choice(path, kind, ("Recreate", "RollingUpdate"))
+    shown = go_strategy("DeploymentStrategy", "RollingUpdateDeployment", strategy)
+    return [unsupported_as(path, shown, ("Recreate", "RollingUpdate"))]
 
 
 def _rolling_update(path: str, parameters: Node) -> Errors:
@@ -116,7 +137,7 @@ def replica_set(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
     errors = non_negative("spec.replicas", spec.get("replicas"))
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-    return errors + _selector_of_template(spec, "deployment") + _template(spec) + _always(spec)
+    return errors + _selector_and_template(spec)
 
 
 def replication_controller(obj: Object) -> Errors:
@@ -131,7 +152,8 @@ def replication_controller(obj: Object) -> Errors:
     labels = (template.get("metadata") or {}).get("labels") or {}
     if wanted and any(labels.get(key) != value for key, value in wanted.items()):
         errors.append(invalid_as("spec.template.metadata.labels", go_map(labels), _NO_MATCH))
-    return errors + check_template("spec.template", template) + _always(spec)
+    errors += check_template("spec.template", template)
+    return errors + _always(spec, "ReplicationController")
 
 
 def stateful_set(obj: Object) -> Errors:
@@ -151,14 +173,11 @@ def stateful_set(obj: Object) -> Errors:
     errors += non_negative("spec.replicas", spec.get("replicas"))
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     errors += non_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    errors += _selector_of_template(spec, "statefulset")
-    # Its containers may mount what the claims bring: whether the template is right shows when pods are made.
-    template = spec.get("template") or {}
-    errors += check_template_metadata("spec.template", template)
-    errors += _always(spec, "StatefulSet")
-    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        errors += claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
-    return errors
+    wrong = _selector(spec, "statefulset")
+    errors += wrong + _selects_template(spec, wrong, "")
+    # What its pods are is left to those who make them: their volumes may be claims that are not there yet.
+    errors += check_template_metadata("spec.template", spec.get("template") or {})
+    return errors + _always(spec, "StatefulSet")
 
 
 def _stateful_strategy(strategy: Node) -> Errors:
@@ -169,25 +188,41 @@ def _stateful_strategy(strategy: Node) -> Errors:
         if given is None:
             return []
         detail = "only allowed for updateStrategy 'RollingUpdate'"
-        return [invalid_as(f"{path}.rollingUpdate", "apps.RollingUpdateStatefulSetStrategy{...}", detail)]
+        partition = given.get("partition") or 0
+        unavailable = go_pointer("intstr.IntOrString", given.get("maxUnavailable"))
+        shown = f"Partition:{partition}, MaxUnavailable:{unavailable}"
+        shown = f"apps.RollingUpdateStatefulSetStrategy{{{shown}}}"
+        return [invalid_as(f"{path}.rollingUpdate", shown, detail)]
     if kind == "RollingUpdate":
         return non_negative(f"{path}.rollingUpdate.partition", (given or {}).get("partition"))
-    parameters = "RollingUpdate:(*apps.RollingUpdateStatefulSetStrategy)(nil)"
-    shown = f'apps.StatefulSetUpdateStrategy{{Type:"{kind}", {parameters}}}'
+    shown = go_strategy("StatefulSetUpdateStrategy", "RollingUpdateStatefulSetStrategy", strategy)
     return [invalid_as(path, shown, "must be 'RollingUpdate' or 'OnDelete'")]
 
 
 def daemon_set(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
-    errors = _selector_of_template(spec, "daemonset") + _template(spec) + _always(spec)
+    found, template = spec.get("selector"), spec.get("template") or {}
+    labels = (template.get("metadata") or {}).get("labels")
+    errors = selector("spec.selector", found)
+    if not errors and not matches(found, labels):
+        errors.append(invalid_as("spec.template.metadata.labels", go_map(labels or {}), _NO_MATCH))
+    if found is not None and not found.get("matchLabels") and not found.get("matchExpressions"):
+        detail = "empty selector is invalid for daemonset"
+        errors.append(invalid_as("spec.selector", go_selector(found), detail))
+    errors += check_template("spec.template", template) + _always(spec, "DaemonSet", "spec.spec")
     errors += non_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-    strategy = spec.get("updateStrategy") or {}
-    kind = strategy.get("type") or ""
-    if kind == "RollingUpdate":
-        errors += _daemon_update("spec.updateStrategy.rollingUpdate", strategy.get("rollingUpdate") or {})
-    elif kind != "OnDelete":
-        errors += choice("spec.updateStrategy.type", kind, ("OnDelete", "RollingUpdate"))
+    errors += _daemon_strategy("spec.updateStrategy", spec.get("updateStrategy") or {})
     return errors + non_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
+
+
+def _daemon_strategy(path: str, strategy: Node) -> Errors:
+    kind = strategy.get("type") or ""
+    if kind == "OnDelete":
+        return []
+    if kind == "RollingUpdate":
+        return _daemon_update(f"{path}.rollingUpdate", strategy.get("rollingUpdate") or {})
+    shown = go_strategy("DaemonSetUpdateStrategy", "RollingUpdateDaemonSet", strategy)
+    return [unsupported_as(f"{path}.type", shown, ("RollingUpdate", "OnDelete"))]
 
 
 def _daemon_update(path: str, parameters: Node) -> Errors:
@@ -211,7 +246,16 @@ _COUNTS = (
 
 def job(obj: Object) -> Errors:
     spec = obj.get("spec") or {}
-    return _pod_names(obj, spec) + _generated_selector(obj, spec) + job_spec("spec", spec)
+    errors = _generated_selector(obj, spec) + job_spec("spec", spec)
+    found = spec.get("selector")
+    if found is None:
+        errors.append(FieldError.required("spec.selector"))
+    wrong = selector("spec.selector", found)
+    errors += wrong
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if not wrong and not matches(found, labels):
+        errors.append(invalid_as("spec.template.metadata.labels", go_map(labels or {}), _NO_MATCH))
+    return errors + _pod_names(obj, spec)
 
 
 def _pod_names(obj: Object, spec: Node) -> Errors:
@@ -234,25 +278,26 @@ def _generated_selector(obj: Object, spec: Node) -> Errors:
     return [invalid_as("spec.selector", go_selector(spec["selector"]), "`selector` not auto-generated")]
 
 
-def job_spec(path: str, spec: Node, *, template_only: bool = False) -> Errors:
-    """The problems of a job; one that is only a template of a cron job has no selector yet."""
+def job_spec(path: str, spec: Node) -> Errors:
+    """The problems of a job but for its selector, which the template of a cron job does not have yet."""
     errors: Errors = []
     for key in _COUNTS:
         errors += non_negative(f"{path}.{key}", spec.get(key))
-    errors += _completion_mode(path, spec)
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        detail = "when maxFailedIndexes is specified"
+        errors.append(FieldError.required(f"{path}.backoffLimitPerIndex", detail))
+    if spec.get("managedBy") is not None:
+        errors += domain_prefixed_path(f"{path}.managedBy", spec["managedBy"])
+        if len(spec["managedBy"]) > _MAX_MANAGER:
+            errors.append(FieldError.too_long(f"{path}.managedBy", _MAX_MANAGER))
+    errors += check_completion(path, spec)
+    errors += check_policies(path, spec)
     template = spec.get("template") or {}
-    if spec.get("podFailurePolicy") is not None:
-        errors += _failure_policy(f"{path}.podFailurePolicy", spec["podFailurePolicy"])
-    found = spec.get("selector")
-    if found is None and not template_only:
-        errors.append(FieldError.required(f"{path}.selector"))
-    elif found is not None:
-        errors += selector(f"{path}.selector", found)
-        labels = (template.get("metadata") or {}).get("labels")
-        if not template_only and not matches(found, labels):
-            errors.append(invalid_as(f"{path}.template.metadata.labels", go_map(labels or {}), _NO_MATCH))
     errors += check_template(f"{path}.template", template)
     return errors + _job_restart(f"{path}.template.spec.restartPolicy", spec, template)
+
+
+_MAX_MANAGER = 63
 
 
 def _job_restart(field: str, spec: Node, template: Node) -> Errors:
@@ -263,69 +308,6 @@ def _job_restart(field: str, spec: Node, template: Node) -> Errors:
         detail = 'only "Never" is supported when podFailurePolicy is specified'
         return [FieldError.invalid(field, policy or "", detail)]
     return []
-
-
-def _completion_mode(path: str, spec: Node) -> Errors:
-    mode = spec.get("completionMode")
-    errors: Errors = []
-    if mode is not None:
-        errors += choice(f"{path}.completionMode", mode, ("Indexed", "NonIndexed"))
-    if mode == "Indexed" and spec.get("completions") is None:
-        detail = f"when completion mode is {mode}"
-        errors.append(FieldError.required(f"{path}.completions", detail))
-    if mode != "Indexed" and spec.get("backoffLimitPerIndex") is not None:
-        detail = "requires indexed completion mode"
-        errors.append(
-            FieldError.invalid(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], detail)
-        )
-    if mode != "Indexed" and spec.get("successPolicy") is not None:
-        errors.append(invalid_as(f"{path}.successPolicy", "{...}", "requires indexed completion mode"))
-    return errors
-
-
-_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
-
-
-def _failure_policy(path: str, policy: Node) -> Errors:
-    errors: Errors = []
-    for index, rule in enumerate(policy.get("rules") or ()):
-        where = f"{path}.rules[{index}]"
-        action = rule.get("action") or ""
-        errors += (
-            choice(f"{where}.action", action, _ACTIONS)
-            if action
-            else [FieldError.required(f"{where}.action", f"valid values: {', '.join(_ACTIONS)}")]
-        )
-        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or ()
-        if codes is not None:
-            errors += _exit_codes(f"{where}.onExitCodes", codes)
-        if codes is not None and conditions:
-            detail = "specifying both OnExitCodes and OnPodConditions is not supported"
-            errors.append(FieldError.invalid(where, "", detail))
-        if codes is None and not conditions:
-            detail = "specifying one of OnExitCodes and OnPodConditions is required"
-            errors.append(FieldError.invalid(where, "", detail))
-        for at, condition in enumerate(conditions):
-            statuses = ("False", "True", "Unknown")
-            errors += choice(f"{where}.onPodConditions[{at}].status", condition.get("status"), statuses)
-    return errors
-
-
-def _exit_codes(path: str, node: Node) -> Errors:
-    operator, values = node.get("operator") or "", node.get("values") or ()
-    errors = choice(f"{path}.operator", operator, ("In", "NotIn"))
-    if not values:
-        errors.append(FieldError.invalid(f"{path}.values", list(values), "at least one value is required"))
-    seen: set[int] = set()
-    for index, value in enumerate(values):
-        if operator == "In" and value == 0:
-            errors.append(
-                FieldError.invalid(f"{path}.values[{index}]", 0, "must not be 0 for the In operator")
-            )
-        if value in seen:
-            errors.append(FieldError.duplicate(f"{path}.values[{index}]", value))
-        seen.add(value)
-    return errors
 
 
 _CRON_NAME_LIMIT = 52
@@ -339,20 +321,32 @@ def cron_job(obj: Object) -> Errors:
         errors.append(FieldError.required("spec.schedule"))
     elif problem := schedule_problem(schedule):
         errors.append(FieldError.invalid("spec.schedule", schedule, problem))
-    errors += _time_zone(spec)
     errors += non_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
+    errors += _time_zone(spec)
     policies = ("Allow", "Forbid", "Replace")
     errors += choice("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), policies)
-    errors += job_spec(
-        "spec.jobTemplate.spec", (spec.get("jobTemplate") or {}).get("spec") or {}, template_only=True
-    )
+    errors += _job_template("spec.jobTemplate.spec", (spec.get("jobTemplate") or {}).get("spec") or {})
     for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         errors += non_negative(f"spec.{key}", spec.get(key))
+    return errors
+
+
+def _cron_name(obj: Object) -> Errors:
+    """The names of its jobs are longer by eleven characters; asked of new ones only."""
     name = obj["metadata"].get("name") or ""
-    if len(name) > _CRON_NAME_LIMIT:
-        errors.append(
-            FieldError.invalid("metadata.name", name, f"must be no more than {_CRON_NAME_LIMIT} characters")
-        )
+    if len(name) <= _CRON_NAME_LIMIT:
+        return []
+    return [FieldError.invalid("metadata.name", name, f"must be no more than {_CRON_NAME_LIMIT} characters")]
+
+
+def _job_template(path: str, spec: Node) -> Errors:
+    """The problems of what the jobs are to be; each will have a selector of its own."""
+    errors = job_spec(path, spec)
+    if spec.get("selector") is not None:
+        shown = go_selector(spec["selector"])
+        errors.append(invalid_as(f"{path}.selector", shown, "`selector` will be auto-generated"))
+    if spec.get("manualSelector"):
+        errors.append(FieldError.not_supported(f"{path}.manualSelector", True, ("nil", "false")))
     return errors
 
 
@@ -360,7 +354,9 @@ def _time_zone(spec: Node) -> Errors:
     zone = spec.get("timeZone")
     if zone is None:
         return []
-    if not zone or zone.lower() == "local":
+    if not zone:
+        return [FieldError.invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string")]
+    if zone.lower() == "local":
         detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         return [FieldError.invalid("spec.timeZone", zone, detail)]
     try:
@@ -434,7 +430,8 @@ def _fixed_template(spec: Node, old: Node) -> Node:
 
 
 def _controller_revision(obj: Object) -> Errors:
-    return non_negative("revision", obj.get("revision"))
+    missing = [FieldError.required("data", "data is mandatory")] if obj.get("data") is None else []
+    return missing + non_negative("revision", obj.get("revision"))
 
 
 def _controller_revision_update(new: Object, old: Object) -> Errors:
@@ -454,6 +451,7 @@ CHECKS = {
     ("batch", "CronJob"): cron_job,
     ("batch", "Job"): job,
 }
+CREATE_CHECKS = {("batch", "CronJob"): _cron_name}
 UPDATES = {
     ("apps", "ControllerRevision"): _controller_revision_update,
     ("apps", "DaemonSet"): _immutable_selector,
