@@ -126,7 +126,13 @@ class Cluster:
         return self._own("has an address in its kubeconfig").address
 
     def kubeconfig(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The kubeconfig of an administrator, written to *path* (mode 0600) if one is given."""
+        """The kubeconfig of an administrator, also written to *path* (mode 0600) if one is given.
+
+        Other contexts that a file there has are kept; this cluster's becomes the current one.
+
+        Raises:
+            InvalidInput: The file is there, and is no kubeconfig.
+        """
         return self._own("has a kubeconfig already").kubeconfig(None if path is None else os.fspath(path))
 
     def load(self, image: Image | str) -> None:

@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from container_kit.cluster import Cluster
 from container_kit.cluster.client import Client
-from container_kit.cluster.client.http import Http
-from container_kit.cluster.client.kubeconfig import Access, read_access
+from container_kit.cluster.client.kubeconfig import read_access
+from container_kit.containers import Engine
 from container_kit.errors import ContainerKitError
-
-_SERVE = """
-import sys
-from container_kit.cluster.cluster import Cluster
-with Cluster(nodes=0, simulated_nodes=1, path=sys.argv[1]) as cluster:
-    cluster.kubeconfig(sys.argv[1] + "/kubeconfig")
-    print("ready", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def _life(folder: Path) -> Iterator[tuple[Client, Access]]:
-    """A process with the cluster, which is killed at the end."""
-    command = [sys.executable, "-c", _SERVE, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            access = read_access(folder / "kubeconfig")
-            client = Client(Http(access), namespace="default")
-            yield client, access
-            process.send_signal(signal.SIGKILL)
-            client.close()
-        finally:
-            process.kill()
+from tests.cluster.lives import life
+from tests.cluster.manifests import deployment, pod
 
 
 def _config_map(name: str, value: int) -> dict[str, object]:
@@ -78,22 +50,25 @@ def _writes(client: Client, acknowledged: dict[str, int], seed: int) -> None:
 def _killed_at_random(folder: Path, seed: int) -> None:
     chance = random.Random(seed)
     acknowledged: dict[str, int] = {}
-    for life in range(2):
-        with _life(folder) as (client, _):
-            _compare(client, acknowledged)
-            writer = threading.Thread(target=_writes, args=(client, acknowledged, seed + life))
+    revision = 0
+    for number in range(2):
+        with life(folder) as cluster:
+            revision = _compare(cluster.client, acknowledged, revision)
+            writer = threading.Thread(target=_writes, args=(cluster.client, acknowledged, seed + number))
             writer.start()
             time.sleep(chance.random())
         writer.join()
-    with _life(folder) as (client, _):
-        _compare(client, acknowledged)
+    with life(folder) as cluster:
+        _compare(cluster.client, acknowledged, revision)
 
 
-def _compare(client: Client, acknowledged: dict[str, int]) -> None:
-    """All that was acknowledged is there, but for what was on its way when the kill came."""
+def _compare(client: Client, acknowledged: dict[str, int], revision: int) -> int:
+    """All that was acknowledged is there, but for what was on its way when the kill came; revisions go on."""
+    found = client.list("configmaps", "default")
+    assert int(found.resource_version) > revision
     there = {
         one["metadata"]["name"]: int(one["data"]["value"])
-        for one in client.list("configmaps", "default").items
+        for one in found.items
         if one["metadata"]["name"].startswith("w")
     }
     different = {
@@ -102,40 +77,25 @@ def _compare(client: Client, acknowledged: dict[str, int]) -> None:
     assert len(different) <= 1, (different, there, acknowledged)
     acknowledged.clear()
     acknowledged.update(there)
+    return int(found.resource_version)
 
 
 def test_a_killed_cluster_is_there_again(tmp_path: Path) -> None:
     """Objects, credentials and revisions outlive the process; controllers go on where they were."""
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web"},
-        "spec": {
-            "replicas": 2,
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {"labels": {"app": "web"}},
-                "spec": {"containers": [{"name": "c", "image": "example.org/web:1"}]},
-            },
-        },
-    }
-    with _life(tmp_path) as (client, access):
-        made = client.create(deployment)
-        first = access
-    with _life(tmp_path) as (client, access):
-        assert access.ca == first.ca
-        found = client.get("deployments", "web", "default")
+    with life(tmp_path) as cluster:
+        made = cluster.create(deployment("web"))[0]
+        first = read_access(tmp_path / "kubeconfig")
+    with life(tmp_path) as cluster:
+        assert read_access(tmp_path / "kubeconfig").ca == first.ca
+        found = cluster.get("deployment/web")
         assert found["metadata"]["uid"] == made["metadata"]["uid"]
-        later = client.create(_config_map("later", 1))
+        later = cluster.create(_config_map("later", 1))[0]
         assert int(later["metadata"]["resourceVersion"]) > int(found["metadata"]["resourceVersion"])
-        deadline = time.monotonic() + 60
-        while client.get("deployments", "web", "default")["status"].get("readyReplicas") != 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        names = {pod["metadata"]["name"] for pod in client.list("pods", "default").items}
+        cluster.rollout("deployment/web").wait(60)
+        names = {one["metadata"]["name"] for one in cluster.list("pods")}
         assert len(names) == 2
-    with _life(tmp_path) as (client, _):
-        assert {pod["metadata"]["name"] for pod in client.list("pods", "default").items} == names
+    with life(tmp_path) as cluster:
+        assert {one["metadata"]["name"] for one in cluster.list("pods")} == names
 
 
 def test_a_kill_loses_no_acknowledged_write(tmp_path: Path) -> None:
@@ -148,3 +108,73 @@ def test_a_kill_loses_no_acknowledged_write(tmp_path: Path) -> None:
 def test_many_kills_lose_no_acknowledged_write(tmp_path: Path, seed: int) -> None:
     """R20, long: twenty clusters, each killed twice."""
     _killed_at_random(tmp_path, seed * 100)
+
+
+def _processes(cluster: Cluster) -> dict[str, tuple[str, str, str]]:
+    """Of each pod: its container, its address, and when its first process began."""
+    found = {}
+    for one in cluster.list("pods"):
+        began = cluster.exec(one, ["sh", "-c", "read line < /proc/1/stat; echo $line"]).stdout.split()[21]
+        status = one["status"]["containerStatuses"][0]
+        assert status["restartCount"] == 0
+        found[one["metadata"]["name"]] = (status["containerID"], one["status"]["podIP"], began)
+    return found
+
+
+def _pods_outlive_kills(folder: Path, engine: Engine, kills: int, seed: int) -> None:
+    """Kills the cluster that many times, while its pods run and somebody writes."""
+    chance = random.Random(seed)
+    with life(folder, root=engine.root) as cluster:
+        cluster.apply([deployment("web", replicas=3), pod("lone")])
+        cluster.rollout("deployment/web").wait(120)
+        cluster.wait("pod/lone", "Ready", 120)
+        before = _processes(cluster)
+    for number in range(kills):
+        with life(folder, root=engine.root) as cluster:
+            writer = threading.Thread(target=_writes, args=(cluster.client, {}, seed + number))
+            writer.start()
+            time.sleep(chance.random())
+            assert _processes(cluster) == before
+        writer.join()
+    with life(folder, root=engine.root, is_killed=False) as cluster:
+        cluster.scale("deployment/web", 1)
+        cluster.rollout("deployment/web").wait(120)
+        cluster.delete("pod/lone", timeout=120)
+    assert engine.containers(all=True) == []
+
+
+@pytest.mark.root
+def test_pods_run_on_when_their_cluster_is_killed(tmp_path: Path, stocked: Engine) -> None:
+    """The next life finds the same processes at the same addresses, looks after them, leaves nothing."""
+    _pods_outlive_kills(tmp_path, stocked, kills=2, seed=5)
+
+
+@pytest.mark.root
+@pytest.mark.trial
+@pytest.mark.parametrize("seed", range(5))
+def test_pods_run_on_however_often_their_cluster_is_killed(
+    tmp_path: Path, stocked: Engine, seed: int
+) -> None:
+    """The same, long: five clusters, ten kills each."""
+    _pods_outlive_kills(tmp_path, stocked, kills=10, seed=seed * 100)
+
+
+@pytest.mark.root
+@pytest.mark.trial
+@pytest.mark.parametrize("seed", range(5))
+def test_a_kill_amid_changes_of_pods_leaves_none_behind(tmp_path: Path, stocked: Engine, seed: int) -> None:
+    """Pods that were being started or ended are as wished in the end, and no container is anybody's."""
+    chance = random.Random(seed)
+    with life(tmp_path, root=stocked.root) as cluster:
+        cluster.apply(deployment("web", replicas=3))
+    for _ in range(10):
+        with life(tmp_path, root=stocked.root) as cluster:
+            cluster.scale("deployment/web", chance.randrange(6))
+            time.sleep(chance.random() * 0.5)
+    with life(tmp_path, root=stocked.root, is_killed=False) as cluster:
+        cluster.scale("deployment/web", 2)
+        cluster.rollout("deployment/web").wait(120)
+        cluster.wait("deployment/web", "jsonpath={.status.replicas}=2", 120)
+        running = {one["status"]["containerStatuses"][0]["containerID"] for one in cluster.list("pods")}
+        assert {f"container-kit://{one.id}" for one in stocked.containers(all=True)} == running
+    assert stocked.containers(all=True) == []

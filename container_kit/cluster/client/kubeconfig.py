@@ -17,7 +17,7 @@ from typing import Any
 from container_kit._values import frozen
 from container_kit.errors import InvalidInput, NotFound
 
-__all__ = ["Access", "read_access"]
+__all__ = ["Access", "read_access", "read_document"]
 
 _DEFAULT = "~/.kube/config"
 
@@ -60,7 +60,7 @@ def read_access(kubeconfig: str | os.PathLike[str] | None = None, context: str =
     files = [path for path in map(os.path.expanduser, paths.split(os.pathsep)) if os.path.exists(path)]
     if not files:
         raise NotFound("kubeconfig", paths, "give the path of one, or set KUBECONFIG")
-    documents = [(os.path.dirname(os.path.abspath(path)), _document(path)) for path in files]
+    documents = [(os.path.dirname(os.path.abspath(path)), read_document(path)) for path in files]
     wanted = context or next((d["current-context"] for _, d in documents if d.get("current-context")), "")
     _, chosen = _named(documents, "contexts", "context", wanted)
     cluster_folder, cluster = _named(documents, "clusters", "cluster", chosen.get("cluster", ""))
@@ -83,16 +83,25 @@ def read_access(kubeconfig: str | os.PathLike[str] | None = None, context: str =
     )
 
 
-def _document(path: str) -> dict[str, Any]:
+def read_document(path: str) -> dict[str, Any]:
+    """What a kubeconfig file says.
+
+    Raises:
+        InvalidInput: It is none.
+    """
     import yaml
 
     with open(path, encoding="utf-8") as file:
         try:
             document = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file).get_single_data()
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InvalidInput(f"{path} is no kubeconfig: {error}") from error
     if not isinstance(document, dict):
         raise InvalidInput(f"{path} is no kubeconfig: it is empty, or no mapping")
+    for section in ("clusters", "users", "contexts"):
+        entries = document.get(section) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise InvalidInput(f"{path} is no kubeconfig: {section} is no list of mappings")
     return document
 
 

@@ -291,8 +291,10 @@ class NodeAgent:
         wanted = {one["metadata"]["uid"]: one for one in self.client.list("pods", None, fields=fields).items}
         for uid, pod in left.items():
             if uid in wanted:
-                one = self._pods[uid] = NodePod(self, wanted[uid])
+                one = NodePod(self, wanted[uid])
                 one.adopt(pod.id)
+                self._pods[uid] = one  # not before: nobody is to find it without its pod, and start another
+                self._workers.add(uid)
             else:
                 pod.remove(force=True)
                 self.volumes.remove(uid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from typing import Any
 
 import msgspec
 
@@ -43,7 +44,15 @@ def kubeconfig_text(name: str, server: str, authority: bytes, user: Issued, *, n
 
 
 def write_kubeconfig(path: str, text: str) -> None:
-    """Put it where only its owner reads it (mode 0600), whole or not at all."""
+    """Put it where only its owner reads it (mode 0600), whole or not at all.
+
+    What else a file of this name has is kept; its entries of the same names, and the current context, change.
+
+    Raises:
+        InvalidInput: The file is there, and is no kubeconfig.
+    """
+    if os.path.exists(path) and os.path.getsize(path):
+        text = _merged(path, msgspec.json.decode(text, type=dict))
     draft = f"{path}.{os.getpid()}.new"
     fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
@@ -53,6 +62,19 @@ def write_kubeconfig(path: str, text: str) -> None:
     except BaseException:
         os.unlink(draft)
         raise
+
+
+def _merged(path: str, new: dict[str, Any]) -> str:
+    """The text of the file at *path* with what *new* has."""
+    from container_kit.cluster.client.kubeconfig import read_document
+
+    document = read_document(path)
+    for section in ("clusters", "users", "contexts"):
+        names = {entry["name"] for entry in new[section]}
+        others = [entry for entry in document.get(section) or () if entry.get("name") not in names]
+        document[section] = [*others, *new[section]]
+    document["current-context"] = new["current-context"]
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def _base64(pem: bytes) -> str:

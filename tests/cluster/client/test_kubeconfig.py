@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from container_kit.cluster.api.authentication.authority import Issued
 from container_kit.cluster.client.credentials import Credentials
-from container_kit.cluster.client.kubeconfig import Access, read_access
+from container_kit.cluster.client.kubeconfig import Access, read_access, read_document
+from container_kit.cluster.server.kubeconfig import kubeconfig_text, write_kubeconfig
 from container_kit.errors import AccessDenied, InvalidInput, NotFound
 
 _FILE = """
@@ -124,3 +126,27 @@ def test_a_program_that_gives_none_is_named(command: str, error: type[Exception]
     """It failed, printed nothing, or is not there."""
     with pytest.raises(error, match=words):
         Credentials(Access("https://x", exec={"command": command})).proof()
+
+
+def test_a_cluster_of_ours_joins_a_file_that_is_there(config: Path) -> None:
+    """Its other contexts stay as they are, ours is the current one, and only the owner may read it."""
+    text = kubeconfig_text("ours", "https://127.0.0.1:1", b"CA", Issued(b"CERTIFICATE", b"KEY"))
+    config.chmod(0o644)
+    for _ in range(2):  # again: replaced, not doubled
+        write_kubeconfig(str(config), text)
+
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert read_access(config).server == "https://127.0.0.1:1"
+    assert read_access(config, "two").token_file == str(config.parent / "token")
+    assert [each["name"] for each in read_document(str(config))["contexts"]] == ["one", "two", "lost", "ours"]
+    assert os.listdir(config.parent).count("config") == 1 and len(os.listdir(config.parent)) == 3
+
+
+@pytest.mark.parametrize("text", ["just words\n", "contexts: {a: b}\n", "\tx: 1\n", "contexts: [one]\n"])
+def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, text: str) -> None:
+    """It is not overwritten, and the error names it."""
+    path = tmp_path / "notes"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match="notes is no kubeconfig"):
+        write_kubeconfig(str(path), kubeconfig_text("ours", "https://x", b"CA", Issued(b"C", b"K")))
+    assert path.read_text() == text
