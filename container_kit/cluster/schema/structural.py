@@ -18,11 +18,11 @@ from container_kit.cluster.schema.nodes import Schema
 from container_kit.cluster.schema.patches import copied
 from container_kit.cluster.schema.patterns import compiled
 
-__all__ = ["complete", "json_type", "unknown_fields", "validate_custom"]
+__all__ = ["complete", "item_key", "json_type", "unknown_fields", "validate_custom"]
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
-_MOST_DETAIL = 1024
+_ABSENT: Any = object()
 
 Parts = tuple[str | int, ...]
 
@@ -96,20 +96,24 @@ def json_type(value: Any) -> str:
     return {float: "number", str: "string", list: "array", dict: "object"}[type(value)]
 
 
-def validate_custom(obj: dict[str, Any], schema: Schema) -> list[FieldError]:
-    """What is wrong with a whole custom object."""
+def validate_custom(obj: dict[str, Any], schema: Schema, old: Any = _ABSENT) -> list[FieldError]:
+    """What is wrong with a whole custom object.
+
+    What is in it as it was in *old* is not judged again, so that who changes another field need not first
+    put right what a later schema calls wrong.
+    """
     own = {key: value for key, value in obj.items() if key not in _OF_EVERY_OBJECT}
     wanted = set(schema.required) & set(obj)
     return [
         error
-        for error in _faults(own, schema, "")
+        for error in _faults(own, schema, "", old)
         if not (error.reason == "FieldValueRequired" and error.field in wanted)
     ]
 
 
-def _faults(value: Any, schema: Schema, path: str) -> list[FieldError]:
+def _faults(value: Any, schema: Schema, path: str, old: Any = _ABSENT) -> list[FieldError]:
     """The faults of one value and of all that is in it."""
-    if value is None and schema.spec.get("nullable"):
+    if (value is None and schema.spec.get("nullable")) or (old is not _ABSENT and value == old):
         return []
     wrong = _type_fault(value, schema, path)
     if wrong is not None:
@@ -119,9 +123,9 @@ def _faults(value: Any, schema: Schema, path: str) -> list[FieldError]:
         found += check(value, schema, path)
     found += _enumeration(value, schema, path)
     if isinstance(value, list):
-        found += _in_list(value, schema, path)
+        found += _in_list(value, schema, path, old)
     if isinstance(value, dict):
-        found += _in_object(value, schema, path)
+        found += _in_object(value, schema, path, old)
     return found
 
 
@@ -233,15 +237,24 @@ def _enumeration(value: Any, schema: Schema, path: str) -> list[FieldError]:
     return [FieldError.not_supported(path, value, [str(each) for each in allowed])]
 
 
-def _in_list(value: list[Any], schema: Schema, path: str) -> list[FieldError]:
+def _in_list(value: list[Any], schema: Schema, path: str, old: Any) -> list[FieldError]:
     spec, found = schema.spec, []
     if (fewest := spec.get("minItems")) is not None and len(value) < fewest:
         found.append(_invalid(path, len(value), f"should have at least {fewest} items"))
     if (most := spec.get("maxItems")) is not None and len(value) > most:
         found.append(FieldError.too_many(path, len(value), most))
+    before = {item_key(item, schema): item for item in old} if isinstance(old, list) else {}
+    before.pop(None, None)
     for place, item in enumerate(value):
-        found += _faults(item, schema.items, f"{path}[{place}]")
+        found += _faults(item, schema.items, f"{path}[{place}]", before.get(item_key(item, schema), _ABSENT))
     return found + _twice(value, schema, path)
+
+
+def item_key(item: Any, schema: Schema) -> Any:
+    """What an item of a keyed list is known by; None for items of other lists, which have no past."""
+    if schema.list_type != "map" or not isinstance(item, dict):
+        return None
+    return tuple(repr(item.get(name)) for name in schema.list_map_keys)
 
 
 def _twice(value: list[Any], schema: Schema, path: str) -> list[FieldError]:
@@ -272,7 +285,7 @@ def _go_syntax(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _in_object(value: dict[str, Any], schema: Schema, path: str) -> list[FieldError]:
+def _in_object(value: dict[str, Any], schema: Schema, path: str, old: Any) -> list[FieldError]:
     spec, found = schema.spec, []
     if (fewest := spec.get("minProperties")) is not None and len(value) < fewest:
         found.append(_invalid(path, len(value), f"should have at least {fewest} properties"))
@@ -288,7 +301,8 @@ def _in_object(value: dict[str, Any], schema: Schema, path: str) -> list[FieldEr
         if child is None and isinstance(spec.get("additionalProperties"), dict):
             child = schema.additional
         if child is not None:
-            found += _faults(value[key], child, _below(path, key))
+            previous = old.get(key, _ABSENT) if isinstance(old, dict) else _ABSENT
+            found += _faults(value[key], child, _below(path, key), previous)
     return found
 
 

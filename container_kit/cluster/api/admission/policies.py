@@ -20,13 +20,14 @@ from container_kit.cluster.meta import (
     labels_of,
     split_group_version,
 )
-from container_kit.cluster.schema.cel import CelError, compile_expression
+from container_kit.cluster.schema.cel import CelError, Meter, compile_expression
 
 __all__ = ["ValidatingAdmissionPolicy"]
 
 Node = dict[str, Any]
 _GROUP = "admissionregistration.k8s.io"
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
+_MOST_STEPS = 4_000_000  # of all expressions of a policy, for one write; about half a second
 _NO_PARAMETERS = (
     "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
 )
@@ -133,11 +134,12 @@ def _names(attributes: Attributes, parameters: Object | None) -> Node:
         "params": parameters,
         "namespaceObject": namespace or None,
         "variables": {},
+        "meter of all": Meter(_MOST_STEPS),
     }
 
 
 def _value(expression: str, names: Node) -> Any:
-    return compile_expression(expression).evaluate(names)
+    return compile_expression(expression).evaluate(names, meter=names["meter of all"])
 
 
 def _variables(definitions: Iterable[Node], names: Node) -> Node:

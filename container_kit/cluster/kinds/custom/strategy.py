@@ -126,7 +126,7 @@ class CustomStrategy(Strategy):
         schema = self._schemas.get(new.get("apiVersion", ""))
         if schema is None:
             return []
-        errors = validate_custom(new, schema)
+        errors = validate_custom(new, schema) if old is None else validate_custom(new, schema, old)
         if not has_rules(schema):
             return errors
         if any(error.reason in _BLOCKING for error in errors):

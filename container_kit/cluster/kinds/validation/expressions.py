@@ -1,16 +1,13 @@
 """Whether a text is an expression that can be judged: it must be written in CEL, and say yes or no."""
 
-import re
-
 from container_kit.cluster.schema.cel import CelError, compile_expression
+from container_kit.cluster.schema.cel.kinds import certain_kind
+from container_kit.cluster.schema.cel.parsing import located
 
 __all__ = ["expression_problem"]
 
-# Literals, whose kind is certain, and what an expression may look at whose fields have no known type.
-_LITERAL = re.compile(
-    r"(?P<int>-?\d+)|(?P<uint>\d+u)|(?P<double>-?\d+\.\d+)|(?P<string>\"[^\"\\]*\"|'[^'\\]*')"
-)
-_UNTYPED = re.compile(r"(?:object|oldObject|params)(?:\.\w+|\[[^]]*\])*")
+# What an expression may look at.
+_NAMES = ("object", "oldObject", "params", "request", "variables", "namespaceObject", "authorizer")
 
 
 def expression_problem(text: str, *, truth: bool = True) -> str | None:
@@ -21,18 +18,12 @@ def expression_problem(text: str, *, truth: bool = True) -> str | None:
         truth: Whether it must say yes or no; others may have any value.
     """
     try:
-        compile_expression(text)
+        program = compile_expression(text)
+        unknown = sorted(program.names.difference(_NAMES))
+        if unknown:
+            problem = f"undeclared reference to '{unknown[0]}' (in container '')"
+            raise located(text, text.find(unknown[0]), problem)
     except CelError as error:
         return f"compilation failed: {error}"
-    except ImportError:
-        return None  # without the extra nobody can tell; evaluating it says so
-    found = _kind_of(text.strip()) if truth else None
-    return None if found is None else f"must evaluate to bool but got {found}"
-
-
-def _kind_of(text: str) -> str | None:
-    """What an expression gives when that is certainly no truth value; None when it may be one."""
-    found = _LITERAL.fullmatch(text)
-    if found is not None:
-        return found.lastgroup
-    return "dyn" if _UNTYPED.fullmatch(text) else None
+    found = certain_kind(program.tree) if truth else ""
+    return None if found in ("bool", "") else f"must evaluate to bool but got {found}"

@@ -229,6 +229,54 @@ def test_rules_about_changes_see_both(server: _Server) -> None:
     assert server.ask("PATCH", f"{_WIDGETS}/w", b'{"spec":{"f":null}}', content_type=merge)[0] == 200
 
 
+def test_a_rule_may_see_that_there_was_nothing_before(server: _Server) -> None:
+    """With optionalOldSelf a rule about changes is asked for new objects, too."""
+    rule = {
+        "rule": "oldSelf.hasValue() || self == 'first'",
+        "optionalOldSelf": True,
+        "message": "begin with first",
+        "reason": "FieldValueForbidden",
+    }
+    server.define(**_of({"f": {"type": "string", "x-kubernetes-validations": [rule]}}))
+
+    status, refused = server.create("w", {"f": "second"})
+    assert (status, refused["details"]["causes"]) == (
+        422,
+        [{"reason": "FieldValueForbidden", "message": "Forbidden: begin with first", "field": "spec.f"}],
+    )
+    assert server.create("w", {"f": "first"})[0] == 201
+    merge = "application/merge-patch+json"
+    assert server.ask("PATCH", f"{_WIDGETS}/w", b'{"spec":{"f":"second"}}', content_type=merge)[0] == 200
+
+
+def test_what_was_wrong_before_may_stay_so(server: _Server) -> None:
+    """A stricter schema refuses new values, and not every change of an object that it would refuse."""
+    server.define(**_of({"a": {"type": "string"}, "b": {"type": "string"}}))
+    server.create("w", {"a": "long", "b": "x"})
+    _, crd = server.ask("GET", f"{_CRDS}/widgets.x.example.com")
+    rule = {"rule": "self.startsWith('y')"}
+    strict = {"type": "string", "maxLength": 1, "x-kubernetes-validations": [rule]}
+    crd["spec"]["versions"][0].update(_of({"a": strict, "b": {"type": "string"}}))
+    assert server.ask("PUT", f"{_CRDS}/widgets.x.example.com", crd)[0] == 200
+
+    merge = "application/merge-patch+json"
+    assert server.ask("PATCH", f"{_WIDGETS}/w", b'{"spec":{"b":"z"}}', content_type=merge)[0] == 200
+    assert server.ask("PATCH", f"{_WIDGETS}/w", b'{"spec":{"a":"other"}}', content_type=merge)[0] == 422
+    assert server.create("v", {"a": "x"})[0] == 422
+
+
+def test_hostile_rules_cannot_hold_up_the_server(server: _Server) -> None:
+    """All rules on all items of an object share what they may cost."""
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    loops = {"rule": "self.all(a, self.all(b, a + b >= 0))"}
+    lists = {"type": "array", "items": {**numbers, "x-kubernetes-validations": [loops] * 5}}
+    server.define(**_of({"f": lists}))
+
+    status, refused = server.create("w", {"f": [list(range(300))] * 300})
+    assert status == 422 and "costs too much" in refused["message"]
+    assert server.create("v", {"f": [[1, 2], [3]]})[0] == 201
+
+
 def test_versions_know_their_own_fields(server: _Server) -> None:
     """Without conversion only the name of the version changes, and what that does not know is not shown."""
     versions = [
@@ -348,9 +396,35 @@ def test_definitions_that_make_no_sense_are_refused(server: _Server, change: Any
         ({}, "properties[spec].properties[f].type"),
         ({"type": "array"}, "properties[spec].properties[f].items"),
         ({"type": "string", "pattern": "("}, "properties[spec].properties[f].pattern"),
+        *(
+            (
+                {"type": "integer", "x-kubernetes-validations": [{"rule": rule}]},
+                "properties[spec].properties[f].x-kubernetes-validations[0].rule",
+            )
+            for rule in (
+                "1 +",
+                "self",
+                "self == 'a'",
+                "self.x == 1",
+                "other == 1",
+                "f(self)",
+                "self + 'a' == 'b'",
+            )
+        ),
         (
-            {"type": "string", "x-kubernetes-validations": [{"rule": "1 +"}]},
+            {
+                "type": "array",
+                "items": {"type": "object", "properties": {"n": {"type": "integer"}}},
+                "x-kubernetes-validations": [{"rule": "self.all(x, x.none > 1)"}],
+            },
             "properties[spec].properties[f].x-kubernetes-validations[0].rule",
+        ),
+        (
+            {
+                "type": "string",
+                "x-kubernetes-validations": [{"rule": "self == 'a'", "messageExpression": "1"}],
+            },
+            "properties[spec].properties[f].x-kubernetes-validations[0].messageExpression",
         ),
     ],
 )
