@@ -12,6 +12,8 @@ that ends, ``Context.finish`` is called.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from container_kit.cluster.kinds.metadata import NameRule, check_metadata, check_metadata_update
 from container_kit.cluster.kinds.shape import canonical, canonical_part
 from container_kit.cluster.kinds.tables import Columns, columns_for
@@ -22,6 +24,9 @@ __all__ = ["Check", "Context", "Strategy", "UpdateCheck", "World"]
 
 Check = Callable[[Object], list[FieldError]]
 UpdateCheck = Callable[[Object, Object], list[FieldError]]
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class World(Protocol):
@@ -121,8 +126,10 @@ class Strategy:
         """Bring *obj* into canonical form and complete it, in place; may be repeated."""
         canonical(obj)
         if self._defaults is not None:
+            before = _encode(obj)
             self._defaults(obj)
-            canonical(obj)
+            if _encode(obj) != before:
+                canonical(obj)
 
     def prepare_create(self, obj: Object, ctx: Context) -> None:
         """Set, in place, what clients do not decide: the first status and generation."""
