@@ -23,9 +23,9 @@ from container_kit.cluster.api.messages import (
     WatchItem,
 )
 from container_kit.cluster.client.errors import api_error
+from container_kit.cluster.client.sharing import Sharing
 from container_kit.cluster.client.transport import Body, Query, Reply, Stream
 from container_kit.cluster.client.watch import Lines, WatchEvent
-from container_kit.cluster.meta.objects import Object
 from container_kit.errors import UnsupportedFeature
 
 __all__ = ["InProcess"]
@@ -123,27 +123,7 @@ def _bytes(answer: Response) -> bytes:
     return answer.body if isinstance(answer.body, bytes) else b"{}"
 
 
-class _Lean:
-    """Objects without ``managedFields``, which are up to half of them: subscribers keep what they get.
-
-    The same object comes for one subscriber after the other, so the latest is enough to share.
-    """
-
-    def __init__(self) -> None:
-        self._latest: tuple[Object, Object] = ({}, {})
-
-    def of(self, obj: Object) -> Object:
-        """*obj* as subscribers see it; only to be read."""
-        known, lean = self._latest
-        if known is obj:
-            return lean
-        metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-        lean = {**obj, "metadata": metadata}
-        self._latest = obj, lean
-        return lean
-
-
-_lean = _Lean()
+_lean = Sharing()
 
 
 class _WatchLines:
