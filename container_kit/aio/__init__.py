@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from container_kit._lazy import resolver
 
 if TYPE_CHECKING:
+    from container_kit.aio.cluster import Cluster
     from container_kit.aio.container import Container
     from container_kit.aio.image import Image
     from container_kit.aio.pod import Pod
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from container_kit.aio.sandbox import Sandbox
 
 _HOME = {
+    "Cluster": ".cluster",
     "Container": ".container",
     "ExecProcess": ".processes",
     "Image": ".image",
@@ -27,6 +29,6 @@ _HOME = {
     "run": ".running",
 }
 
-__all__ = ["Container", "ExecProcess", "Image", "Pod", "Sandbox", "run"]
+__all__ = ["Cluster", "Container", "ExecProcess", "Image", "Pod", "Sandbox", "run"]
 
 __getattr__ = resolver(__name__, _HOME)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from container_kit.cluster.client.client import PatchKind
     from container_kit.cluster.client.watch import Watch
     from container_kit.cluster.embedded import Embedded
+    from container_kit.cluster.verbs.attaching import Input, Output
     from container_kit.cluster.verbs.forwarding import PortForward
     from container_kit.cluster.verbs.manifests import Manifest
     from container_kit.cluster.verbs.rollouts import Rollout
@@ -261,7 +262,7 @@ class Cluster:
         return target_of(self.client, what, namespace).patch(self.client, patch, kind=kind)
 
     def label(
-        self, what: Named, namespace: str = "", *, overwrite: bool = False, **labels: str | None
+        self, /, what: Named, namespace: str = "", *, overwrite: bool = False, **labels: str | None
     ) -> Object:
         """Set labels; None takes one away. Names that are no Python names go by ``**{"a/b": "c"}``."""
         from container_kit.cluster.verbs.labels import mark
@@ -269,7 +270,7 @@ class Cluster:
         return mark(self.client, target_of(self.client, what, namespace), "labels", labels, overwrite)
 
     def annotate(
-        self, what: Named, namespace: str = "", *, overwrite: bool = True, **annotations: str | None
+        self, /, what: Named, namespace: str = "", *, overwrite: bool = True, **annotations: str | None
     ) -> Object:
         """Set annotations; None takes one away."""
         from container_kit.cluster.verbs.labels import mark
@@ -357,6 +358,31 @@ class Cluster:
 
         target = target_of(self.client, what, namespace)
         return execute(self.client, target, command, container=container, input=input, text=text, check=check)
+
+    def attach(
+        self, what: Named, namespace: str = "", *, container: str = "", input: Input = None
+    ) -> Iterator[Output]:
+        """Connect to a container's own process: what it writes from now on, as ``("stdout", data)``.
+
+        Args:
+            input: What it reads: text, bytes, or pieces that are sent as they come (``stdin: true`` only).
+
+        Raises:
+            ApiError: The server could not attach, or the process failed before it began.
+        """
+        from container_kit.cluster.verbs.attaching import attach
+
+        return attach(self.client, target_of(self.client, what, namespace), container, input)
+
+    def cp(self, source: str, destination: str, namespace: str = "", *, container: str = "") -> None:
+        """Copy as ``kubectl cp``: one of the two is in a pod, ``"pod/web:/path"``; see `copy_in`."""
+        from container_kit.cluster.verbs.copying import places
+
+        what, path, here, goes_in = places(source, destination)
+        if goes_in:
+            self.copy_in(what, here, path, namespace, container=container)
+        else:
+            self.copy_out(what, path, here, namespace, container=container)
 
     def copy_in(
         self, what: Named, source: str, path: str, namespace: str = "", *, container: str = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 import tempfile
 from typing import Any
@@ -18,9 +19,26 @@ from container_kit.containers.treecopy import DIRECTORY, TreeCopy
 from container_kit.errors import CommandFailed, InvalidInput, NotFound
 from container_kit.native.descriptors import as_file, memory_file, open_path
 
-__all__ = ["copy_in", "copy_out"]
+__all__ = ["copy_in", "copy_out", "places"]
 
 Object = dict[str, Any]
+_IN_POD = re.compile(r"(?P<what>[a-z][a-z0-9.]*/[^/:]+):(?P<path>.+)")
+
+
+def places(source: str, destination: str) -> tuple[str, str, str, bool]:
+    """What ``cp`` means: the object, the path in it, the path here, and whether it goes in.
+
+    Raises:
+        InvalidInput: Not exactly one of them is in a pod, ``kind/name:/path``.
+    """
+    there = [_IN_POD.fullmatch(one) for one in (source, destination)]
+    if (there[0] is None) == (there[1] is None):
+        words = "write one of them as 'pod/web:/path', the other as a path of this machine"
+        raise InvalidInput(f"{source!r} cannot be copied to {destination!r}: {words}")
+    if there[0] is not None:
+        return there[0]["what"], there[0]["path"], destination, False
+    assert there[1] is not None
+    return there[1]["what"], there[1]["path"], source, True
 
 
 def copy_in(client: Client, target: Target, source: str, path: str, container: str = "") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -19,14 +20,16 @@ from container_kit.cluster.client.transport import Stream
 from container_kit.cluster.verbs.targets import Target, pods_of
 from container_kit.containers.results import ExecResult
 from container_kit.errors import CommandFailed, NotFound
+from container_kit.native.interrupts import hooked
 
-__all__ = ["execute", "open_stream", "pod_of"]
+__all__ = ["container_of", "end_input", "execute", "exit_code_of", "interruptible", "open_stream", "pod_of"]
 
 Object = dict[str, Any]
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 _CLOSE = 255  # v5: the channel named by the first byte is at its end
 _PIECE = 1 << 15
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 def pod_of(client: Client, target: Target) -> Object:
@@ -75,7 +78,7 @@ def execute(
     pod = pod_of(client, target)
     query: dict[str, str | list[str]] = {
         "command": list(command),
-        "container": container or pod["spec"]["containers"][0]["name"],
+        "container": container or container_of(pod),
         "stdout": "true",
         "stderr": "true",
     }
@@ -84,7 +87,8 @@ def execute(
     begin = time.monotonic()
     stream = open_stream(client, pod, "exec", query)
     try:
-        code, out, err = _exchange(stream, input)
+        with interruptible(stream):
+            code, out, err = _exchange(stream, input)
     finally:
         stream.close()
     result = _result(code, out, err, time.monotonic() - begin, text, tuple(command))
@@ -114,10 +118,26 @@ def _send_input(stream: Stream, data: bytes) -> None:
     try:
         for start in range(0, len(data), _PIECE):
             stream.send(STDIN, data[start : start + _PIECE])
-        if stream.protocol == PROTOCOLS[0]:
-            stream.send(_CLOSE, bytes([STDIN]))
+        end_input(stream)
     except OSError:
         pass  # the program ended and did not want the rest
+
+
+def end_input(stream: Stream) -> None:
+    """Let the program see the end of its input, where the protocol can say so."""
+    if stream.protocol == PROTOCOLS[0]:
+        stream.send(_CLOSE, bytes([STDIN]))
+
+
+def interruptible(stream: Stream) -> AbstractContextManager[None]:
+    """A block in which the stream ends when this thread is interrupted."""
+    return hooked(lambda: threading.Thread(target=stream.close, daemon=True).start())
+
+
+def container_of(pod: Object) -> str:
+    """The container that is meant when none is named."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return str(annotations.get(_DEFAULT_CONTAINER) or pod["spec"]["containers"][0]["name"])
 
 
 def exit_code_of(status: bytes) -> int:

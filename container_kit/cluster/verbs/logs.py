@@ -15,8 +15,10 @@ from container_kit._values import frozen
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiError
 from container_kit.cluster.client.watch import Lines
+from container_kit.cluster.verbs.execution import container_of
 from container_kit.cluster.verbs.targets import Target, pods_of
 from container_kit.errors import NotFound
+from container_kit.native.interrupts import hooked
 
 __all__ = ["LogWish", "follow_logs", "read_logs"]
 
@@ -94,17 +96,22 @@ def follow_logs(client: Client, target: Target, wish: LogWish) -> Iterator[str]:
         thread.start()
     try:
         left = len(threads)
-        while left:
-            line = arrived.get()
-            left -= line is None
-            if line is not None:
-                yield line
+        with hooked(lambda: _close(streams)):
+            while left:
+                line = arrived.get()
+                left -= line is None
+                if line is not None:
+                    yield line
     finally:
         is_over.set()
-        for stream in streams:
-            stream.close()
+        _close(streams)
         for thread in threads:
             thread.join()
+
+
+def _close(streams: list[Lines]) -> None:
+    for stream in streams:
+        stream.close()
 
 
 def _put(arrived: queue.Queue[str | None], line: str | None, is_over: threading.Event) -> None:
@@ -126,8 +133,7 @@ def _containers(pod: Object, wanted: str) -> list[str]:
     names = [one["name"] for one in pod["spec"]["containers"]]
     if wanted == "*":
         return [one["name"] for one in pod["spec"].get("initContainers") or ()] + names
-    annotations = pod["metadata"].get("annotations") or {}
-    return [wanted or annotations.get("kubectl.kubernetes.io/default-container") or names[0]]
+    return [wanted or container_of(pod)]
 
 
 def _path(client: Client, pod: Object) -> str:

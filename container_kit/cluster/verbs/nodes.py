@@ -11,6 +11,7 @@ from typing import Any
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiNotFound, ApiTooManyRequests
 from container_kit.errors import Conflict, TimedOut
+from container_kit.native.interrupts import pause
 
 __all__ = ["cordon", "drain"]
 
@@ -99,7 +100,7 @@ def _evict(client: Client, pod: Object, grace_s: int | None, deadline: float) ->
         except ApiTooManyRequests as error:
             if time.monotonic() > deadline:
                 raise TimedOut(f"pod {meta['name']} was not let go: {error}") from error
-            time.sleep(_RETRY_S)
+            pause(_RETRY_S)
 
 
 def _wait_gone(client: Client, pod: Object, deadline: float) -> None:

@@ -13,6 +13,7 @@ from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiExpired
 from container_kit.cluster.verbs.targets import Target
 from container_kit.errors import InvalidInput, TimedOut
+from container_kit.native.interrupts import hooked
 
 __all__ = ["Wish", "wait_for", "wish_of"]
 
@@ -57,10 +58,11 @@ def _follow(
     timer.daemon = True
     timer.start()
     try:
-        for event in watch:
-            last = None if event.type == "DELETED" else event.object
-            if wish(last):
-                return True, last
+        with hooked(watch.close):
+            for event in watch:
+                last = None if event.type == "DELETED" else event.object
+                if wish(last):
+                    return True, last
     finally:
         timer.cancel()
         timer.join()
