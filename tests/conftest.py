@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -46,6 +47,16 @@ def own_network() -> None:
     """For tests that change links, addresses or rules: the session's network is not this machine's."""
     if not is_own_network():
         pytest.skip("needs the right to make a network namespace")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def young_objects() -> None:
+    """What modules, tests and their libraries are made of stays: each test's census collects what is younger.
+
+    Going through all of it for every test took most of the time of most of them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
