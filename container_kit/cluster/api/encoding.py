@@ -79,8 +79,8 @@ def _bounded(texts: Iterable[str]) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A quoted string of a header: one line."""
-    line = " ".join(text.split("\n")).encode("ascii", "replace").decode()
+    """A quoted string of a header: one line, whoever wrote the text."""
+    line = "".join(char if " " <= char <= "~" else "?" for char in text.replace("\n", " "))
     return '"' + line.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

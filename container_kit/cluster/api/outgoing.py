@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import socket
 import ssl
+import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from container_kit.errors import InvalidInput
 
@@ -21,7 +25,11 @@ Dial = Callable[[str, str, int], socket.socket]
 
 
 class SecureConnection(http.client.HTTPConnection):
-    """HTTPS to *host*; with *dial* over a connection that somebody else makes."""
+    """HTTPS to *host*; with *dial* over a connection that somebody else makes.
+
+    *timeout*, in seconds, is for each wait; where *is_short* it is, from now on, for the whole answer: who
+    sends a byte now and then is no better than who sends none.
+    """
 
     def __init__(
         self,
@@ -31,9 +39,11 @@ class SecureConnection(http.client.HTTPConnection):
         timeout: float,
         context: ssl.SSLContext,
         dial: Callable[[], socket.socket] | None = None,
+        is_short: bool = False,
     ) -> None:
         super().__init__(host, port, timeout=timeout)
         self._trust, self._dial = context, dial
+        self._ends = time.monotonic() + timeout if is_short else None
 
     def connect(self) -> None:
         """Connect, and believe in the other side only with a certificate for its name."""
@@ -43,6 +53,49 @@ class SecureConnection(http.client.HTTPConnection):
             self.sock = self._dial()
             self.sock.settimeout(self.timeout)
         self.sock = self._trust.wrap_socket(self.sock, server_hostname=self.host)
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """The answer, which must come in time."""
+        if self._ends is not None:
+            self.response_class = partial(_timely_response, ends=self._ends)  # type: ignore[assignment]
+        return super().getresponse()
+
+
+class _Timely(io.RawIOBase):
+    """The bytes of a socket until the time is over; the socket is open as long as this is."""
+
+    def __init__(self, sock: socket.socket, ends: float) -> None:
+        self._sock, self._raw, self._ends = sock, sock.makefile("rb", 0), ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._ends - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the answer took too long")
+        self._sock.settimeout(left_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimelySocket:
+    """As much of a socket as a response reads."""
+
+    def __init__(self, sock: socket.socket, ends: float) -> None:
+        self._sock, self._ends = sock, ends
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Timely(self._sock, self._ends))
+
+
+def _timely_response(
+    sock: socket.socket, *args: Any, ends: float, **options: Any
+) -> http.client.HTTPResponse:
+    return http.client.HTTPResponse(_TimelySocket(sock, ends), *args, **options)  # type: ignore[arg-type]
 
 
 def trusting(bundle: str | None, *, everybody: bool = False) -> ssl.SSLContext:

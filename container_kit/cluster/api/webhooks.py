@@ -48,7 +48,7 @@ def call_webhook(
         context = trusting(config.get("caBundle"))
     except InvalidInput as error:
         raise WebhookFailed(str(error)) from error
-    connection = SecureConnection(host, port, timeout=timeout_s, context=context, dial=connect)
+    connection = SecureConnection(host, port, timeout=timeout_s, context=context, dial=connect, is_short=True)
     shown = f"https://{host}:{port}{path}"
     try:
         body = msgspec.json.encode(review)

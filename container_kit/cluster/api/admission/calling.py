@@ -53,7 +53,7 @@ def post(world: World, hook: Node, document: Any) -> Any:
     url = f"https://{name}:{port}{path}" if config.get("url") is None else config["url"]
     dial = partial(create_connection, (host, port), timeout_s)  # the certificate is the name's
     context = _trusted(config.get("caBundle"))
-    connection = SecureConnection(name, port, timeout=timeout_s, context=context, dial=dial)
+    connection = SecureConnection(name, port, timeout=timeout_s, context=context, dial=dial, is_short=True)
     try:
         query = f"{'&' if '?' in path else '?'}timeout={timeout_s}s"
         body = msgspec.json.encode(document)
@@ -63,7 +63,7 @@ def post(world: World, hook: Node, document: Any) -> Any:
         return _answer(connection.getresponse())
     except OSError as error:
         raise CallFailed(f'Post "{url}?timeout={timeout_s}s": {_words(error, host, port)}') from None
-    except (HTTPException, msgspec.DecodeError) as error:
+    except (HTTPException, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CallFailed(f'Post "{url}?timeout={timeout_s}s": {error}') from None
     finally:
         connection.close()
@@ -94,7 +94,10 @@ def _place(world: World, config: Node) -> tuple[str, int, str, str]:
         parts = urlsplit(config["url"])
         host = parts.hostname or ""
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return host, parts.port or 443, host, path
+        try:
+            return host, parts.port or 443, host, path
+        except ValueError as error:
+            raise CallFailed(f'Post "{config["url"]}": {error}') from None
     service = config.get("service") or {}
     namespace, name = service.get("namespace", ""), service.get("name", "")
     host, port = _endpoint(world, namespace, name, service.get("port") or 443)

@@ -14,7 +14,7 @@ from container_kit.cluster.api.admission.calling import CallFailed, post
 from container_kit.cluster.api.admission.matching import is_meant, request_of
 from container_kit.cluster.api.plugins import Attributes, Plugin
 from container_kit.cluster.kinds.strategy import World
-from container_kit.cluster.meta import FieldError, Object, StatusError, new_uid
+from container_kit.cluster.meta import FieldError, Object, StatusError, new_uid, split_group_version
 from container_kit.cluster.schema.cel import CelError, compile_expression
 
 __all__ = ["MutatingWebhook", "ValidatingWebhook"]
@@ -46,8 +46,8 @@ class MutatingWebhook(_Webhooks):
     def admit(self, attributes: Attributes) -> None:
         for hook in _meant(attributes, self.plural):
             answer = _ask(attributes, hook)
-            if answer is not None and answer.get("patch") and attributes.obj is not None:
-                _apply(hook, attributes.obj, answer)
+            if answer is not None and answer.patch and attributes.obj is not None:
+                _apply(hook, attributes, answer.patch)
 
 
 class ValidatingWebhook(_Webhooks):
@@ -79,7 +79,33 @@ def _conditions_hold(attributes: Attributes, hook: Node) -> bool:
         raise _failed(hook, str(error)) from None
 
 
-def _ask(attributes: Attributes, hook: Node) -> Node | None:
+class _Words(msgspec.Struct):
+    """The part of a Status that a webhook may say."""
+
+    message: str | None = None
+    reason: str | None = None
+    code: int | None = None
+    details: dict[str, Any] | None = None
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    """An AdmissionResponse, as far as it counts."""
+
+    uid: str | None = None
+    allowed: bool = False
+    status: _Words | None = None
+    patch: str | None = None
+    patch_type: str | None = None
+    warnings: list[str] | None = None
+
+
+class _Reviewed(msgspec.Struct):
+    """An AdmissionReview with an answer."""
+
+    response: _Answer | None = None
+
+
+def _ask(attributes: Attributes, hook: Node) -> _Answer | None:
     """The answer of one webhook, None if it gives none and need not.
 
     Raises:
@@ -95,10 +121,10 @@ def _ask(attributes: Attributes, hook: Node) -> Node | None:
         if hook.get("failurePolicy") == "Ignore":
             return None
         raise _failed(hook, f"failed to call webhook: {failed}") from None
-    for warning in answer.get("warnings") or ():
-        attributes.warn(str(warning))
-    if not answer.get("allowed"):
-        raise _denial(hook, answer.get("status") or {})
+    for warning in answer.warnings or ():
+        attributes.warn(warning)
+    if not answer.allowed:
+        raise _denial(hook, answer.status or _Words())
     return answer
 
 
@@ -108,23 +134,30 @@ def _review(attributes: Attributes) -> Object:
     return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
 
 
-def _response(review: Any, uid: str) -> Node:
-    """The response inside an answer, which must be to our question."""
-    response = review.get("response") if isinstance(review, dict) else None
-    if not isinstance(response, dict):
-        raise CallFailed("webhook response is not an AdmissionReview with a response")
-    if response.get("uid") != uid:
-        raise CallFailed(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
-    return response
+def _response(review: Any, uid: str) -> _Answer:
+    """The response inside an answer, which must be to our question, and of the right types."""
+    try:
+        answer = msgspec.convert(review, _Reviewed).response
+    except msgspec.ValidationError as error:
+        raise CallFailed(f"received invalid webhook response: {error}") from None
+    if answer is None:
+        raise CallFailed("received invalid webhook response: webhook response was absent")
+    if answer.uid != uid:
+        problem = f'expected response.uid="{uid}", got "{answer.uid or ""}"'
+        raise CallFailed(f"received invalid webhook response: {problem}")
+    if answer.patch and answer.patch_type not in (None, "", "JSONPatch"):
+        problem = f'invalid response.patchType of "{answer.patch_type}"'
+        raise CallFailed(f"received invalid webhook response: {problem}")
+    return answer
 
 
-def _denial(hook: Node, status: Node) -> StatusError:
-    """The webhook's no, in its own words and with its own code."""
-    words = status.get("message") or status.get("reason")
+def _denial(hook: Node, status: _Words) -> StatusError:
+    """The webhook's no, in its own words and with its own code, if that is one of an error."""
+    words = status.message or status.reason
     explanation = f": {words}" if words else " without explanation"
     message = f'admission webhook "{hook["name"]}" denied the request{explanation}'
-    code = status.get("code") or 400
-    return StatusError(max(int(code), 400), str(status.get("reason") or ""), message, status.get("details"))
+    code = status.code if status.code in range(400, 600) else 400
+    return StatusError(code or 400, status.reason or "", message, status.details)
 
 
 def _failed(hook: Node, problem: str) -> StatusError:
@@ -133,16 +166,35 @@ def _failed(hook: Node, problem: str) -> StatusError:
     return StatusError(500, "InternalError", f"Internal error occurred: {message}", causes=causes)
 
 
-def _apply(hook: Node, obj: Object, answer: Node) -> None:
-    """Change the object as the webhook wants, in place."""
+def _apply(hook: Node, attributes: Attributes, encoded: str) -> None:
+    """Change the object as the webhook wants, in place; what it becomes must be an object of its kind."""
     from container_kit.cluster.schema import json_patch
 
+    obj = attributes.obj or {}
     try:
-        patch = msgspec.json.decode(base64.b64decode(answer["patch"], validate=True))
+        patch = msgspec.json.decode(base64.b64decode(encoded, validate=True))
         if not isinstance(patch, list) or len(patch) > _PATCH_LIMIT:
             raise ValueError(f"a patch is a list of at most {_PATCH_LIMIT} operations")
         changed = json_patch(obj, patch)
-    except (ValueError, binascii.Error, msgspec.DecodeError, StatusError) as error:
+        _check_kind(changed, obj)
+    except (ValueError, RecursionError, binascii.Error, msgspec.DecodeError, StatusError) as error:
         raise _failed(hook, f"its patch cannot be applied: {error}") from None
     obj.clear()
     obj.update(changed)
+
+
+def _check_kind(changed: Any, obj: Object) -> None:
+    """Raise ValueError when a patch makes something else of an object; drop what its kind does not know."""
+    from container_kit.cluster.schema import check
+
+    same = ("apiVersion", "kind")
+    if not isinstance(changed, dict) or any(changed.get(key) != obj.get(key) for key in same):
+        raise ValueError("it makes an object of another kind")
+    metadata = changed.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("namespace") != obj["metadata"].get("namespace"):
+        raise ValueError("it moves the object to another namespace")
+    group, version = split_group_version(changed["apiVersion"])
+    findings = check(changed, (group, version, changed["kind"]))
+    if findings.errors:
+        raise ValueError(findings.errors[0])
+    findings.clean(changed)
