@@ -36,7 +36,9 @@ def main() -> None:
     """Read the page that is named on the command line."""
     with tempfile.TemporaryDirectory(prefix="container-kit-demo-") as home:
         variables = {**os.environ, "CONTAINER_KIT_ROOT": str(Path(home, "store"))}
-        Reader(Path(home), variables, listener=_Speaker().tell).read(Path(sys.argv[1]))
+        Reader(Path(home), variables, listener=_Speaker().tell, may_lack_programs=True).read(
+            Path(sys.argv[1])
+        )
 
 
 if __name__ == "__main__":

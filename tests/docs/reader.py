@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -38,12 +39,16 @@ for line in sys.stdin:
 
 @attrs.frozen
 class Reader:
-    """Who reads: below which directory, with which variables, as whom (None: as we are), and who listens."""
+    """Who reads: below which directory, with which variables, as whom (None: as we are), and who listens.
+
+    Whoever *may lack programs* leaves out commands whose program is not installed.
+    """
 
     home: Path
     variables: dict[str, str]
     user: OrdinaryUser | None = None
     listener: Callable[[Example, str], None] = lambda example, printed: None
+    may_lack_programs: bool = False
 
     @property
     def folder(self) -> Path:
@@ -56,6 +61,9 @@ class Reader:
         with self._interpreter() as interpreter:
             for example in read_examples(page):
                 where = f"{page.name}:{example.line}"
+                if self.may_lack_programs and (lacking := _lacking(example)):
+                    self.listener(example, f"left out: there is no {lacking} here")
+                    continue
                 printed = self._do(example, interpreter, where)
                 self.listener(example, printed)
                 if example.output is not None:
@@ -114,6 +122,12 @@ class Reader:
         )
         assert done.returncode == 0, f"{where} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
+
+
+def _lacking(example: Example) -> str:
+    """The program of a command, where it is not there."""
+    program = example.code.split()[0] if example.language == "console" else ""
+    return program if program and shutil.which(program) is None else ""
 
 
 def _continue(interpreter: subprocess.Popen[str], example: Example, where: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.testing.images import add_service_images
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 WITH_EXAMPLES = [page for page in PAGES if page.exists() and read_examples(page)]
+
+# Programs that pages call, and that no package of Debian brings.
+CALLED = ("kubectl",)
 
 # Images that pages take for granted, as everyone can pull them: here made of Debian's packages.
 NAMED_IMAGES = {"migrate.md": ("postgres", "nginx"), "test-with-containers.md": ("postgres",)}
@@ -28,8 +32,13 @@ FOR_EVERYONE = [
 ]
 
 
+def _with_marks(page: Path) -> Any:
+    marks = [pytest.mark.tool(name) for name in CALLED if f"\n$ {name} " in page.read_text()]
+    return pytest.param(page, id=str(page.relative_to(PROJECT)), marks=marks)
+
+
 @pytest.mark.root
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(PROJECT)))
+@pytest.mark.parametrize("page", [_with_marks(page) for page in WITH_EXAMPLES])
 def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
     """The examples of one page, in order, in one folder, one interpreter and one store."""
     store = tmp_path / "store"
@@ -41,11 +50,11 @@ def test_page_runs_as_written(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.tool("newuidmap")
-@pytest.mark.parametrize("page", FOR_EVERYONE)
-def test_page_runs_for_an_ordinary_user(page: str) -> None:
+@pytest.mark.parametrize("page", [_with_marks(PROJECT / page) for page in FOR_EVERYONE])
+def test_page_runs_for_an_ordinary_user(page: Path) -> None:
     """The same page, read by somebody without any rights."""
     with ordinary_user() as user:
-        Reader(user.home, user.environment(), user).read(PROJECT / page)
+        Reader(user.home, user.environment(), user).read(page)
 
 
 def test_matching_knows_a_difference() -> None:
