@@ -177,7 +177,7 @@ PATCHES: dict[str, Any] = {
 def test_a_patch_that_breaks_the_object_is_refused(
     admitting: Admitting, stranger: Stranger, what: str, policy: str
 ) -> None:
-    """Who answered is believed to have meant it: such a write fails whatever the policy, and nothing is kept."""
+    """Who answered meant it: such a write fails whatever the policy says, and nothing is kept."""
     stranger.reply = patching(PATCHES[what])
     stranger.stand_in(admitting, "mutating", failurePolicy=policy)
 
