@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from container_kit.cluster.api.authentication.authority import Authority
 from container_kit.cluster.api.authorization.bootstrap import bootstrap_rbac
+from container_kit.cluster.api.core import FRONT_PROXY
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiExists, ApiNotFound
 
-__all__ = ["API_ADDRESS", "DNS_ADDRESS", "bootstrap"]
+__all__ = ["API_ADDRESS", "DNS_ADDRESS", "bootstrap", "publish_trust"]
 
 API_ADDRESS = "10.96.0.1"
 DNS_ADDRESS = "10.96.0.10"
+_TRUST = "extension-apiserver-authentication"
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
@@ -26,6 +29,44 @@ def bootstrap(client: Client) -> None:
         client.get("services", "kubernetes", "default")
     except ApiNotFound:
         client.create(_SERVICE)  # where it is there, creating it fails by its address, not by its name
+
+
+def publish_trust(client: Client, clients: Authority, front_proxy: Authority) -> None:
+    """Tell aggregated API servers whom to believe: users with certificates, and us who speak for users.
+
+    Args:
+        clients: Signs the certificates of users.
+        front_proxy: Signs ours.
+    """
+    data = {
+        "client-ca-file": clients.certificate.decode(),
+        "requestheader-allowed-names": f'["{FRONT_PROXY}"]',
+        "requestheader-client-ca-file": front_proxy.certificate.decode(),
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+    }
+    metadata = {"name": _TRUST, "namespace": "kube-system"}
+    rule = {
+        "apiGroups": [""],
+        "resourceNames": [_TRUST],
+        "resources": ["configmaps"],
+        "verbs": ["get", "list", "watch"],
+    }
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {
+            **metadata,
+            "name": f"{_TRUST}-reader",
+            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+        },
+        "rules": [rule],
+    }
+    for obj in ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}, role):
+        with contextlib.suppress(ApiExists):
+            client.create(obj)
 
 
 def _objects() -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from container_kit.cluster.api.authentication.authenticator import Authenticator
 from container_kit.cluster.api.authorization import RbacAuthorizer
 from container_kit.cluster.api.authorization.escalation import NoEscalation
 from container_kit.cluster.api.messages import User
-from container_kit.cluster.bootstrap import API_ADDRESS, DNS_ADDRESS, bootstrap
+from container_kit.cluster.bootstrap import API_ADDRESS, DNS_ADDRESS, bootstrap, publish_trust
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.in_process import InProcess
 from container_kit.cluster.identity import Identity
@@ -115,7 +115,9 @@ class Embedded:
         authenticator = Authenticator(self._identity.issuer, self._uid_of)
         self.api.authenticators.append(authenticator)
         self.api.use_tokens(self._identity.issuer, authenticator.review)
+        self.api.core.front_proxy = self._identity.front_proxy
         bootstrap(self.client)
+        publish_trust(self.client, self._identity.authority, self._identity.front_proxy)
         self._serve()
         self._control()
         self._schedule()

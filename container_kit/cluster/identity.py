@@ -23,17 +23,22 @@ class Identity:
 
     authority: Authority
     issuer: TokenIssuer
+    front_proxy: Authority  # signs what the API server shows to aggregated ones
 
     @classmethod
     def of(cls, folder: str) -> Identity:
         """That of the cluster in *folder*, made when it has none; a new one if *folder* is empty."""
         if not folder:
-            return cls(Authority.create(), TokenIssuer.create())
+            return cls._new()
         pki = f"{folder}/pki"
         if not os.path.exists(f"{pki}/sa.key"):
-            _save(cls(Authority.create(), TokenIssuer.create()), pki)
-        certificate, key, issuer = (_read(f"{pki}/{name}") for name in ("ca.crt", "ca.key", "sa.key"))
-        return cls(Authority.from_pem(certificate, key), TokenIssuer.from_pem(issuer))
+            _save(cls._new(), pki)
+        issuer = TokenIssuer.from_pem(_read(f"{pki}/sa.key"))
+        return cls(_authority(f"{pki}/ca"), issuer, _authority(f"{pki}/front-proxy-ca"))
+
+    @classmethod
+    def _new(cls) -> Identity:
+        return cls(Authority.create(), TokenIssuer.create(), Authority.create("front-proxy-ca"))
 
     def sign(self, account: Object, secret: Object) -> str:
         """The token, without an end, that a Secret of type ``service-account-token`` holds."""
@@ -50,9 +55,14 @@ class Identity:
 def _save(identity: Identity, pki: str) -> None:
     """The file that is looked for comes last: what a crash leaves is made anew."""
     os.makedirs(pki, 0o700, exist_ok=True)
-    _write(f"{pki}/ca.crt", identity.authority.certificate)
-    _write(f"{pki}/ca.key", identity.authority.key)
+    for name, authority in (("ca", identity.authority), ("front-proxy-ca", identity.front_proxy)):
+        _write(f"{pki}/{name}.crt", authority.certificate)
+        _write(f"{pki}/{name}.key", authority.key)
     _write(f"{pki}/sa.key", identity.issuer.key)
+
+
+def _authority(path: str) -> Authority:
+    return Authority.from_pem(_read(f"{path}.crt"), _read(f"{path}.key"))
 
 
 def _write(path: str, data: bytes) -> None:

@@ -125,12 +125,12 @@ class Api:
         self.authenticators: list[Authenticator] = []
         self.authorizer: Authorizer | None = None
         self.paths: dict[str, Callable[[Request, User], Response]] = {}
-        self.paths["/openapi"] = OpenApi(self.registry).answer
         self.metrics = Metrics(store, self.registry)
         self.paths["/metrics"] = self.metrics.answer
         self.is_ready: Callable[[], bool] = lambda: True
         self.definitions = Definitions(self)
         self.aggregation = Aggregation(self)
+        self.paths["/openapi"] = OpenApi(self.registry, self.aggregation).answer
         self.definitions.sync()
 
     @property

@@ -24,9 +24,12 @@ from container_kit.cluster.store import Record, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from container_kit.cluster.api.authentication.authority import Authority
     from container_kit.cluster.api.authentication.tokens import TokenIssuer
 
-__all__ = ["Call", "Core", "StoreWorld"]
+__all__ = ["FRONT_PROXY", "Call", "Core", "StoreWorld"]
+
+FRONT_PROXY = "front-proxy-client"  # our name for aggregated API servers
 
 
 class StoreWorld:
@@ -54,6 +57,8 @@ class Core:
         expiry: Removes old events.
         issuer: Signs tokens of service accounts; None: nobody does.
         review_token: The status of a TokenReview for a token and the audiences that are asked for.
+        front_proxy: Signs what is shown to aggregated API servers, which then believe in the users that we
+            name; None: nothing is shown.
         judge: Who decides about rights, for reviews of them; None: everybody may do everything.
     """
 
@@ -65,6 +70,7 @@ class Core:
         self.issuer: TokenIssuer | None = None
         self.review_token: Callable[[str, Sequence[str]], Object] | None = None
         self.judge: Judge | None = None
+        self.front_proxy: Authority | None = None
         self.world = StoreWorld(store)
 
 

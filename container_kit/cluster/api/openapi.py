@@ -12,7 +12,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from container_kit.cluster.api.encoding import encode, json_response
 from container_kit.cluster.api.messages import Request, Response, User
@@ -35,11 +35,21 @@ class _Page:
         self.hash = hashlib.sha512(data).hexdigest().upper()
 
 
+class Others(Protocol):
+    """Who serves what the registry has from elsewhere."""
+
+    def documents(self) -> dict[str, str]:
+        """The hash of each of their documents, by its place in the index."""
+
+    def forward(self, request: Request, user: User, path: str) -> Response:
+        """Their answer to a request that is about *path*."""
+
+
 class OpenApi:
     """The documents of what a registry serves."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, others: Others) -> None:
+        self._registry, self._others = registry, others
         self._pages: dict[str, _Page] = {}
         self._made_of = -1
 
@@ -60,6 +70,8 @@ class OpenApi:
             return json_response(self._index())
         makers = self._makers()
         place = path.removeprefix("openapi/v3/")
+        if place in self._others.documents():
+            return self._others.forward(request, user, f"/{place}")
         if not path.startswith("openapi/v3/") or place not in makers:
             return Response(404, {"Content-Type": "text/plain; charset=utf-8"})
         return _sent(request, self._page(place, makers[place]), "application/json")
@@ -83,6 +95,7 @@ class OpenApi:
     def _index(self) -> dict[str, Any]:
         """Each document's address, with its hash."""
         places = {place: self._page(place, make).hash for place, make in self._makers().items()}
+        places |= self._others.documents()
         return {
             "paths": {
                 place: {"serverRelativeURL": f"/openapi/v3/{place}?hash={hashed}"}

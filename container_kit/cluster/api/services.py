@@ -13,6 +13,8 @@ from container_kit.cluster.api.core import Core
 
 __all__ = ["dial"]
 
+_PATIENCE_S = 10.0
+
 
 def dial(core: Core, namespace: str, name: str, port: int) -> socket.socket:
     """A connection to *port* of a service.
@@ -23,6 +25,8 @@ def dial(core: Core, namespace: str, name: str, port: int) -> socket.socket:
     service = core.store.get("services", namespace, name)
     if service is None:
         raise ConnectionError(f'service "{name}" not found in namespace "{namespace}"')
+    if service.object["spec"].get("type") == "ExternalName":
+        return socket.create_connection((service.object["spec"]["externalName"], port), _PATIENCE_S)
     wanted = next((each for each in service.object["spec"].get("ports") or () if each["port"] == port), None)
     if wanted is None:
         raise ConnectionError(f'service "{name}" has no port {port}')
@@ -38,6 +42,11 @@ def _connected(core: Core, namespace: str, subset: Any, port_name: str) -> socke
     """A connection to one of the pods of *subset*, None if there is none that can be reached."""
     ports = [each["port"] for each in subset.get("ports") or () if (each.get("name") or "") == port_name]
     for address in (subset.get("addresses") or ()) if ports else ():
+        if "targetRef" not in address:  # somebody outside of the cluster
+            try:
+                return socket.create_connection((address["ip"], ports[0]), _PATIENCE_S)
+            except OSError:
+                continue
         pod = core.store.get("pods", namespace, (address.get("targetRef") or {}).get("name") or "")
         link = core.nodes.get(pod.object["spec"].get("nodeName") or "") if pod else None
         if pod is None or link is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 
 from container_kit.cluster.api.authentication.authority import Authority, Issued
@@ -19,15 +18,5 @@ def server_context(authority: Authority, issued: Issued) -> ssl.SSLContext:
     context.load_verify_locations(cadata=authority.certificate.decode())
     # Nobody resumes, but a client with Nagle's algorithm waits for the packet with the ticket (else 40 ms).
     context.num_tickets = 1
-    _load(context, issued)
+    issued.show(context)
     return context
-
-
-def _load(context: ssl.SSLContext, issued: Issued) -> None:
-    """OpenSSL reads the key from a file; this one is in memory only."""
-    fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, issued.certificate + issued.key)
-        context.load_cert_chain(f"/proc/self/fd/{fd}")
-    finally:
-        os.close(fd)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
+import ssl
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +38,15 @@ class Issued(NamedTuple):
 
     certificate: bytes
     key: bytes
+
+    def show(self, context: ssl.SSLContext) -> None:
+        """Have *context* show it; OpenSSL reads keys from files, and this one is in memory only."""
+        fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(fd, self.certificate + self.key)
+            context.load_cert_chain(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
 
 
 class Authority:

@@ -95,6 +95,7 @@ class Aggregation:
         service = self._api.store.get(API_SERVICES, "", f"{remote.version}.{remote.group}")
         try:
             resources = remote.resources(_SERVER)
+            remote.learn_documents(_SERVER)
         except StatusError as error:
             if service is not None:
                 self._tell(
@@ -124,13 +125,17 @@ class Aggregation:
             Request("PUT", f"{_PATH}/{name_of(service)}/status", {}, headers, made, user=_SERVER)
         )
 
-    def forward(self, request: Request, user: User) -> Response:
-        """The answer of whoever serves the path of *request*.
+    def documents(self) -> dict[str, str]:
+        """The hash of each OpenAPI document of theirs, by its place in our index."""
+        return {place: tag for each in tuple(self._remotes.values()) for place, tag in each.documents.items()}
+
+    def forward(self, request: Request, user: User, path: str = "") -> Response:
+        """The answer of whoever serves *path*, which is that of *request* if not given.
 
         Raises:
             StatusError: 503: the service cannot be reached, or is not trusted.
         """
-        remote = self._of(request.path)
+        remote = self._of(path or request.path)
         assert remote is not None
         if not remote.is_known:
             with self._lock:

@@ -9,11 +9,12 @@ import http.client
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
-from container_kit.cluster.api.core import Core
+from container_kit.cluster.api.authentication.authority import Issued
+from container_kit.cluster.api.core import FRONT_PROXY, Core
 from container_kit.cluster.api.messages import LineBody, Request, Response, User
 from container_kit.cluster.api.outgoing import SecureConnection, trusting
 from container_kit.cluster.api.resources import Resource, Subresource
@@ -39,6 +40,14 @@ _NOT_FORWARDED = frozenset(
 _OURS = ("x-remote-user", "x-remote-group", "x-remote-uid", "x-remote-extra-")
 
 
+class _Place(msgspec.Struct):
+    serverRelativeURL: str = ""  # noqa: N815
+
+
+class _Index(msgspec.Struct):
+    paths: dict[str, _Place] = {}
+
+
 class Remote:
     """What an APIService describes.
 
@@ -49,6 +58,7 @@ class Remote:
     Attributes:
         is_known: Whether its resources were learnt.
         tried: When that was tried last, by the monotonic clock.
+        documents: The hash of each of its OpenAPI documents, by its place in the index.
     """
 
     def __init__(self, spec: Object, core: Core) -> None:
@@ -56,6 +66,8 @@ class Remote:
         self.group, self.version = spec["group"], spec["version"]
         self.is_known = False
         self.tried = float("-inf")
+        self.documents: dict[str, str] = {}
+        self._certificate: Issued | None = None
 
     @property
     def prefix(self) -> str:
@@ -90,6 +102,23 @@ class Remote:
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
             raise _unavailable(error) from error
 
+    def learn_documents(self, user: User) -> None:
+        """Find out which OpenAPI documents it has of its own version; it need not have any.
+
+        Raises:
+            StatusError: 503: it cannot be reached.
+        """
+        request = Request("GET", "/openapi/v3", {}, {"accept": "application/json"})
+        answer = self.ask(request, user, _DISCOVERY_TIMEOUT_S)
+        place = self.prefix.removeprefix("/")
+        try:
+            index = msgspec.json.decode(answer.body, type=_Index)  # type: ignore[arg-type]
+        except msgspec.DecodeError:
+            return
+        if place in index.paths:
+            address = urlsplit(index.paths[place].serverRelativeURL)
+            self.documents = {place: (parse_qs(address.query).get("hash") or [""])[0]}
+
     def _send(self, connection: SecureConnection, request: Request, user: User) -> None:
         query = urlencode([(name, value) for name, values in request.query.items() for value in values])
         path = quote(request.path) + (f"?{query}" if query else "")
@@ -107,6 +136,9 @@ class Remote:
         skip = bool(self.spec.get("insecureSkipTLSVerify"))
         try:
             context = trusting(self.spec.get("caBundle"), everybody=skip)
+            if self._core.front_proxy is not None:
+                self._certificate = self._certificate or self._core.front_proxy.issue(FRONT_PROXY)
+                self._certificate.show(context)
         except InvalidInput as error:
             raise _unavailable(error) from error
         make = partial(dial, self._core, namespace, name, port)
@@ -126,6 +158,9 @@ def _headers(request: Request, user: User) -> Iterator[tuple[str, str]]:
     yield "X-Remote-User", user.name
     for group in user.groups:
         yield "X-Remote-Group", group
+    for key, values in user.extra.items():
+        for value in values:
+            yield f"X-Remote-Extra-{quote(key, safe='')}", value
 
 
 def _response(connection: SecureConnection, answer: http.client.HTTPResponse) -> Response:

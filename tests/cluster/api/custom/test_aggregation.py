@@ -31,6 +31,11 @@ _LISTED = {
         }
     ],
 }
+_PLACE = "apis/w.example.com/v1"
+_DOCUMENTS = {
+    f"/{_PLACE}": _LISTED,
+    "/openapi/v3": {"paths": {_PLACE: {"serverRelativeURL": f"/openapi/v3/{_PLACE}?hash=ABC"}}},
+}
 
 
 class _Link:
@@ -44,8 +49,11 @@ class _Link:
 
 
 @contextlib.contextmanager
-def _backend(seen: list[Any]) -> Iterator[tuple[int, str]]:
-    """An API server of somebody else: its port, and the bundle that vouches for it."""
+def _backend(seen: list[Any], clients: Authority | None = None) -> Iterator[tuple[int, str]]:
+    """An API server of somebody else: its port, and the bundle that vouches for it.
+
+    With *clients* it only lets in whose certificate that has signed, and notes the names in these.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -55,13 +63,14 @@ def _backend(seen: list[Any]) -> Iterator[tuple[int, str]]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            shown = self.connection.getpeercert() if clients else None  # type: ignore[attr-defined]
+            if shown:
+                self.headers["Shown"] = shown["subject"][0][0][1]
             seen.append((self.command, self.path, self.headers, body))
             if "watch=true" in self.path:
                 self._stream()
                 return
-            data = json.dumps(
-                _LISTED if self.path == "/apis/w.example.com/v1" else {"path": self.path}
-            ).encode()
+            data = json.dumps(_DOCUMENTS.get(self.path, {"path": self.path})).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
@@ -85,7 +94,9 @@ def _backend(seen: list[Any]) -> Iterator[tuple[int, str]]:
 
     authority = Authority.create("aggregated")
     context = server_context(authority, authority.issue("api", names=("api.default.svc",)))
-    context.verify_mode = ssl.CERT_NONE
+    context.verify_mode = ssl.CERT_REQUIRED if clients else ssl.CERT_NONE
+    if clients:
+        context.load_verify_locations(cadata=clients.certificate.decode())
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -174,6 +185,49 @@ def test_its_resources_are_discovered_here() -> None:
         groups = json.loads(_ask(api, "GET", "/apis").body)["groups"]
         assert "w.example.com" not in [group["name"] for group in groups]
         assert _ask(api, "GET", _FLUNDERS).status == 404
+
+
+def test_it_may_want_to_know_that_it_is_us() -> None:
+    """A certificate that the front proxy's authority has signed, as the ConfigMap for such servers says."""
+    seen: list[Any] = []
+    front_proxy = Authority.create("front-proxy-ca")
+    with _backend(seen, front_proxy) as (port, bundle):
+        api = _cluster(port)
+        _ask(api, "POST", _SERVICES, _api_service(bundle))
+        assert _available(api) == "False"
+        api.core.front_proxy = front_proxy
+        _ask(api, "DELETE", f"{_SERVICES}/v1.w.example.com")
+        _ask(api, "POST", _SERVICES, _api_service(bundle))
+
+        assert _available(api) == "True"
+        assert _ask(api, "GET", _FLUNDERS).status == 200
+        assert seen[-1][2]["Shown"] == "front-proxy-client"
+
+
+def test_its_openapi_document_is_in_our_index() -> None:
+    """And asked for here, it comes from there."""
+    with _backend([]) as (port, bundle):
+        api = _cluster(port)
+        _ask(api, "POST", _SERVICES, _api_service(bundle))
+
+        index = json.loads(_ask(api, "GET", "/openapi/v3").body)["paths"]
+        assert index[_PLACE] == {"serverRelativeURL": f"/openapi/v3/{_PLACE}?hash=ABC"}
+        answer = _ask(api, "GET", f"/openapi/v3/{_PLACE}?hash=ABC")
+        assert json.loads(answer.body) == {"path": f"/openapi/v3/{_PLACE}?hash=ABC"}
+
+
+def test_a_service_may_lead_out_of_the_cluster() -> None:
+    """Endpoints without a pod, and names of elsewhere, are connected to from here."""
+    with _backend([]) as (port, bundle):
+        api = _cluster(0)
+        outside = {"type": "ExternalName", "externalName": "localhost"}
+        record = api.store.get("services", "default", "api")
+        assert record is not None
+        api.store.replace(record, {**record.object, "spec": {**outside, "ports": [{"port": port}]}})
+        service = _api_service(bundle)
+        service["spec"]["service"]["port"] = port
+        _ask(api, "POST", _SERVICES, service)
+        assert _available(api) == "True"
 
 
 def test_a_watch_goes_on_until_it_ends() -> None:
