@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from container_kit._values import frozen
 from container_kit.cluster.client import ApiNotFound
 from container_kit.cluster.controllers.framework import Manager, Mapper, keys_of
+from container_kit.cluster.controllers.statuses import write_status
 from container_kit.cluster.meta import (
     Key,
     LabelSelector,
@@ -28,7 +29,6 @@ from container_kit.cluster.meta import (
     set_condition,
     uid_of,
 )
-from container_kit.errors import ContainerKitError
 
 __all__ = ["Counts", "DisruptionController", "budget_counts"]
 
@@ -105,11 +105,26 @@ class DisruptionController:
             self._events.event(budget, "Normal", "NoPods", "No matching pods found")
         disrupted, again_s = self._disrupted(budget, pods)
         healthy = [pod for pod in pods if _is_healthy(pod) and name_of(pod) not in disrupted]
-        counts = budget_counts(budget["spec"], len(pods), len(healthy), lambda: self._scale(budget, pods))
+        try:
+            counts = budget_counts(budget["spec"], len(pods), len(healthy), lambda: self._scale(budget, pods))
+        except _NotScalableError as error:
+            self._give_up(budget, str(error))
+            return again_s
         status = self._status(budget, counts, disrupted)
         if status != (budget.get("status") or {}):
             self._client.update_status({**budget, "status": status})
         return again_s
+
+    def _give_up(self, budget: Object, why: str) -> None:
+        """How many pods there should be cannot be known: none may be evicted."""
+        message = f"Failed to calculate the number of expected pods: {why}"
+        self._events.event(budget, "Warning", "CalculateExpectedPodCountFailed", message)
+        old = budget.get("status") or {}
+        conditions = [dict(condition) for condition in old.get("conditions") or ()]
+        condition = {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": why}
+        generation = old.get("observedGeneration", 0)
+        set_condition(conditions, condition | {"observedGeneration": generation}, self._clock.stamp())
+        write_status(self._client, budget, {**old, "disruptionsAllowed": 0, "conditions": conditions})
 
     def _disrupted(self, budget: Object, pods: Sequence[Object]) -> tuple[dict[str, str], float | None]:
         """Pods whose eviction was allowed and that are not yet being deleted; and when to look again."""
@@ -155,25 +170,35 @@ class DisruptionController:
         if unmanaged:
             text = _UNMANAGED.format(selector=_go_selector(budget))
             self._events.event(budget, "Warning", "UnmanagedPods", text)
-        roots = [self._root(reference, namespace_of(budget)) for reference in owners.values()]
-        return sum({uid_of(root): _replicas(root) for root in roots if root is not None}.values())
+        scales = [self._scale_of(reference, namespace_of(budget)) for reference in owners.values()]
+        return sum({uid_of(scale): _replicas(scale) for scale in scales if scale is not None}.values())
 
-    def _root(self, reference: Object, namespace: str) -> Object | None:
-        """The controller that says how many: of a ReplicaSet with an owner it is the Deployment."""
+    def _scale_of(self, reference: Object, namespace: str) -> Object | None:
+        """The scale of the controller that says how many, which is not a ReplicaSet that has one itself.
+
+        Raises:
+            _NotScalableError: It has none.
+        """
+        info = self._client.resources().of_object(reference["apiVersion"], reference["kind"])
+        if "scale" not in info.subresources:
+            raise _NotScalableError(f"{info.full_name} does not implement the scale subresource")
         try:
-            info = self._client.resource(reference["kind"])
-            found = self._client.get(info.full_name, reference["name"], namespace)
-        except ContainerKitError as error:
-            if isinstance(error, ApiNotFound):
-                return None
-            raise
-        above = controller_of(found) if reference["kind"] == "ReplicaSet" else None
-        return self._root(above, namespace) if above is not None else found
+            if reference["kind"] == "ReplicaSet":
+                found = self._client.get(info.full_name, reference["name"], namespace)
+                if (above := controller_of(found)) is not None:
+                    return self._scale_of(above, namespace)
+            scale = self._client.get(info.full_name, reference["name"], namespace, subresource="scale")
+        except ApiNotFound:
+            return None
+        return scale if uid_of(scale) == reference["uid"] else None
 
 
-def _replicas(owner: Object) -> int:
-    """Kinds without ``replicas`` in their spec do not scale, and count as if they wanted nothing."""
-    return int((owner.get("spec") or {}).get("replicas") or 0)
+class _NotScalableError(Exception):
+    """Nobody knows how many pods a controller wants."""
+
+
+def _replicas(scale: Object) -> int:
+    return int((scale.get("spec") or {}).get("replicas") or 0)
 
 
 def _selector(budget: Object) -> LabelSelector:

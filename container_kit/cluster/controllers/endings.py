@@ -16,6 +16,7 @@ from container_kit.cluster.meta import (
     Key,
     Object,
     annotations_of,
+    condition_of,
     is_deleting,
     key_of,
     name_of,
@@ -27,6 +28,13 @@ from container_kit.cluster.meta import (
 __all__ = ["NodeTtlController", "PodCollector", "TtlController"]
 
 _JOBS = "jobs.batch"
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+_ORPHANED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "DeletionByPodGC",
+    "message": "PodGC: node no longer exists",
+}
 
 
 class TtlController:
@@ -64,7 +72,8 @@ class TtlController:
 
 
 class PodCollector:
-    """Deletes pods that no node agent will: of nodes that are gone, and ended ones beyond a number.
+    """Deletes pods that no node agent will: of nodes that are gone or out of service, those that are to go
+    and have no node yet, and ended ones beyond a number.
 
     Args:
         most_finished: How many ended pods may be kept altogether.
@@ -88,6 +97,9 @@ class PodCollector:
     def reconcile(self, key: Key) -> float | None:
         if key.resource == "nodes":
             return self._collect_of(key.name)
+        if key.name:
+            self._collect_unplaced(key)
+            return None
         finished = sorted(self._pods.by_index("finished", "yes"), key=_age)
         for pod in finished[: max(0, len(finished) - self._most_finished)]:
             self._collect(pod)
@@ -95,33 +107,37 @@ class PodCollector:
 
     def _collect_of(self, node: str) -> float | None:
         """The pods of a node that is gone, when it has not come back for a while."""
-        pods = self._pods.by_index("node", node)
-        if not pods or self._nodes.get("", node) is not None:
+        pods, there = self._pods.by_index("node", node), self._nodes.get("", node)
+        if not pods or there is not None:
             self._gone_since.pop(node, None)
+            if there is not None and _is_out_of_service(there):
+                self._end(filter(is_deleting, pods))
             return None
         now_s = self._clock.monotonic()
         left_s = self._gone_since.setdefault(node, now_s) + self._NODE_GONE_S - now_s
         if left_s > 0:
             return left_s
-        for pod in pods:
-            self._mark_orphan(pod)
-            self._collect(pod)
+        self._end(pods, {**_ORPHANED, "lastTransitionTime": self._clock.stamp()})
         return None
 
-    def _mark_orphan(self, pod: Object) -> None:
+    def _collect_unplaced(self, key: Key) -> None:
+        pod = self._pods.get(key.namespace, key.name)
+        if pod is not None and is_deleting(pod) and not node_of(pod):
+            self._end((pod,))
+
+    def _end(self, pods: Iterable[Object], *conditions: Object) -> None:
+        for pod in pods:
+            if not is_finished(pod):
+                self._mark_failed(pod, conditions)
+            self._collect(pod)
+
+    def _mark_failed(self, pod: Object, conditions: Iterable[Object]) -> None:
         """An end that nobody saw is a failure, for which Jobs make another pod."""
-        if is_finished(pod):
-            return
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "DeletionByPodGC",
-            "message": "PodGC: node no longer exists",
-            "lastTransitionTime": self._clock.stamp(),
-        }
-        patch = {"status": {"phase": "Failed", "conditions": [condition]}}
+        status = {"phase": "Failed", "conditions": list(conditions)}
         with contextlib.suppress(ApiNotFound):
-            self._client.patch("pods", name_of(pod), patch, namespace_of(pod), subresource="status")
+            self._client.patch(
+                "pods", name_of(pod), {"status": status}, namespace_of(pod), subresource="status"
+            )
 
     def _collect(self, pod: Object) -> None:
         with contextlib.suppress(ApiNotFound):
@@ -129,13 +145,18 @@ class PodCollector:
 
     def _doubtful(self, pod: Object) -> Iterable[Key]:
         node = node_of(pod)
-        if node and self._nodes.get("", node) is None:
+        there = self._nodes.get("", node) if node else None
+        if node and (there is None or (is_deleting(pod) and _is_out_of_service(there))):
             yield Key("nodes", "", node)
+        if not node and is_deleting(pod):
+            yield key_of("pods", pod)
         if is_finished(pod) and len(self._pods.by_index("finished", "yes")) > self._most_finished:
             yield Key("pods", "", "")
 
     def _node_changed(self, old: Object | None, new: Object | None) -> Iterable[Key]:
-        return (Key("nodes", "", name_of(old)),) if new is None and old is not None else ()
+        if new is None:
+            return (Key("nodes", "", name_of(old)),) if old is not None else ()
+        return (Key("nodes", "", name_of(new)),) if _is_out_of_service(new) else ()
 
 
 class NodeTtlController:
@@ -156,6 +177,13 @@ class NodeTtlController:
         if node is not None and self._ANNOTATION not in annotations_of(node):
             patch = {"metadata": {"annotations": {self._ANNOTATION: "0"}}}
             self._client.patch("nodes", key.name, patch)
+
+
+def _is_out_of_service(node: Object) -> bool:
+    """Whether somebody said that it is switched off for good, and it does not contradict."""
+    taints = node["spec"].get("taints") or ()
+    ready = (condition_of(node, "Ready") or {}).get("status") == "True"
+    return not ready and any(taint["key"] == _OUT_OF_SERVICE for taint in taints)
 
 
 def _ttl_s(job: Object) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from container_kit.cluster.controllers.disruption import budget_counts
-from tests.cluster.controllers.world import World, deployment, every_controller
+from tests.cluster.controllers.world import World, deployment, every_controller, template
 
 
 def _budget(**spec: Any) -> dict[str, Any]:
@@ -76,3 +76,24 @@ def test_a_promised_eviction_that_does_not_happen_is_forgotten() -> None:
     status = world.get("poddisruptionbudgets", "b")["status"]
     assert status["disruptionsAllowed"] == 1
     assert "disruptedPods" not in status
+
+
+def test_pods_of_what_cannot_be_scaled_are_protected() -> None:
+    """Of a DaemonSet nobody knows how many there should be: the budget lets none go, and says why."""
+    world = World(2, every_controller)
+    spec = {"selector": {"matchLabels": {"app": "a"}}, "template": template()}
+    world.client.create(
+        {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "ds"}, "spec": spec}
+    )
+    world.client.create(_budget(maxUnavailable=1))
+    world.run(3)
+
+    status, why = world.get("poddisruptionbudgets", "b")["status"], "daemonsets.apps does not implement"
+    assert status["disruptionsAllowed"] == 0
+    assert (status["conditions"][0]["reason"], status["conditions"][0]["message"][:34]) == ("SyncFailed", why)
+    events = dict(world.events("PodDisruptionBudget/b"))
+    assert events["CalculateExpectedPodCountFailed"].endswith(f"{why} the scale subresource")
+
+    world.client.patch("poddisruptionbudgets", "b", {"spec": {"maxUnavailable": None, "minAvailable": 1}})
+    world.run(1)
+    assert world.get("poddisruptionbudgets", "b")["status"]["disruptionsAllowed"] == 1

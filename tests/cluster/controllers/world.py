@@ -15,14 +15,14 @@ from container_kit.cluster.api.api import Api
 from container_kit.cluster.api.messages import User
 from container_kit.cluster.bootstrap import bootstrap
 from container_kit.cluster.client import Client
-from container_kit.cluster.client.in_process import InProcess
+from container_kit.cluster.client.in_process import Handler, InProcess
 from container_kit.cluster.controllers.framework import Manager
 from container_kit.cluster.controllers.infrastructure import add_infrastructure_controllers
 from container_kit.cluster.controllers.workloads import add_workload_controllers
 from container_kit.cluster.meta import FakeClock, Object
 from container_kit.cluster.node.simulated import SimulatedNodes
 from container_kit.cluster.scheduler.scheduler import Scheduler
-from container_kit.cluster.store import MemoryStore
+from container_kit.cluster.store import MemoryStore, Store
 
 __all__ = ["CERTIFICATE", "World", "deployment", "every_controller", "template", "workload_controllers"]
 
@@ -49,6 +49,8 @@ class World:
         add: Gives the manager its controllers.
         start: The time at which it begins.
         is_guarded: Whether the usual admission plugins judge what is written.
+        store: Where its objects are; a cluster that was there before goes on.
+        through: Stands between controllers and the server.
     """
 
     def __init__(
@@ -58,9 +60,12 @@ class World:
         *,
         start: datetime = datetime(2026, 1, 1, tzinfo=UTC),
         is_guarded: bool = False,
+        store: Store | None = None,
+        through: Callable[[Api], Handler] = lambda api: api,
     ) -> None:
         self.clock = FakeClock(start)
-        self.api = Api(MemoryStore(), clock=self.clock)
+        self.api = Api(store or MemoryStore(), clock=self.clock)
+        self._door = through(self.api)
         if is_guarded:
             self.api.admission.use(default_plugins(self.api.core, lambda *_: True))
         self.client = self._client("admin", "system:masters")
@@ -115,10 +120,13 @@ class World:
         return [(event["reason"], event["message"]) for event in found.items]
 
     def _client(self, name: str, *groups: str) -> Client:
-        return Client(InProcess(self.api, User(name, (*groups, "system:authenticated")), agent=name))
+        return self._client_by(self.api, name, *groups)
+
+    def _client_by(self, door: Handler, name: str, *groups: str) -> Client:
+        return Client(InProcess(door, User(name, (*groups, "system:authenticated")), agent=name))
 
     def _controller(self, name: str) -> Client:
-        return self._client(f"system:serviceaccount:kube-system:{name}")
+        return self._client_by(self._door, f"system:serviceaccount:kube-system:{name}", "system:masters")
 
 
 def template(image: str = "busybox:1", labels: dict[str, str] | None = None, **annotations: str) -> Object:

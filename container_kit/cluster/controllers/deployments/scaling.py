@@ -110,6 +110,8 @@ def cut_old(deployment: Object, old: Sequence[Object], new: Object | None) -> li
 
     First those pods go that are not available: they are no loss, however many there are, as long as the new
     pods that are still to come would not leave too few.  Then available ones go, as far as enough remain.
+    A set that was made smaller a moment ago may still tell of pods that it is about to delete: those do not
+    count.
     """
     bounds = bounds_of(deployment)
     everything = [*old, new] if new is not None else list(old)
@@ -118,11 +120,9 @@ def cut_old(deployment: Object, old: Sequence[Object], new: Object | None) -> li
     if not active(old) or most <= 0:
         return []
     sizes = {each["metadata"]["uid"]: replicas_of(each) for each in old}
-    for each, lost in _cuts(
-        old, most, lambda one: replicas_of(one) - min(replicas_of(one), available_in([one]))
-    ):
+    for each, lost in _cuts(old, most, lambda one: replicas_of(one) - _lasting(one)):
         sizes[each["metadata"]["uid"]] -= lost
-    spare = available_in(everything) - bounds.least_available
+    spare = sum(map(_lasting, everything)) - bounds.least_available
     for each, lost in _cuts(old, spare, lambda one: sizes[one["metadata"]["uid"]]):
         sizes[each["metadata"]["uid"]] -= lost
     return [(each, sizes[each["metadata"]["uid"]]) for each in by_age(old) if _changes(each, sizes)]
@@ -162,6 +162,11 @@ def _share(deployment: Object, replica_set: Object, bounds: Bounds, left: int) -
         return 0
     wish = math.floor(size * bounds.most / before + 0.5) - size
     return min(wish, left) if left > 0 else max(wish, left)
+
+
+def _lasting(replica_set: Object) -> int:
+    """How many of its available pods it will keep."""
+    return min(replicas_of(replica_set), available_in([replica_set]))
 
 
 def _cuts(sets: Iterable[Object], most: int, of: Callable[[Object], int]) -> Iterator[Size]:

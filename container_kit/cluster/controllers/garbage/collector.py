@@ -147,14 +147,23 @@ class GarbageCollector:
             return True
         info = self._resource_of(node, reference)
         if info.namespaced and not namespace_of(node.obj):
-            message = f"ownerRef {reference} does not exist in namespace {namespace_of(node.obj)!r}"
-            self._events.event(node.obj, "Warning", "OwnerRefInvalidNamespace", message)
+            self._tell_wrong_place(node, reference)
             return True  # a mistake of the user, for which nothing is deleted
+        if owner is not None and owner.info is not None and owner.info.namespaced:
+            self._tell_wrong_place(node, reference)
         try:
             found = self._client.get(info.full_name, reference["name"], namespace_of(node.obj))
         except ApiNotFound:
             return False
         return uid_of(found) == str(reference["uid"])
+
+    def _tell_wrong_place(self, node: Node, reference: Reference) -> None:
+        namespace = namespace_of(node.obj)
+        place = f", namespace: {namespace}" if namespace else ""
+        kind = f"{reference['apiVersion']}/{reference['kind']}"
+        owner = f"[{kind}{place}, name: {reference['name']}, uid: {reference['uid']}]"
+        message = f'ownerRef {owner} does not exist in namespace "{namespace}"'
+        self._events.event(node.obj, "Warning", "OwnerRefInvalidNamespace", message)
 
     def _resource_of(self, node: Node, reference: Reference) -> ResourceInfo:
         try:
@@ -164,10 +173,17 @@ class GarbageCollector:
             raise NotFound("kind", reference["kind"], hint) from None
 
     def _delete(self, node: Node, propagation: Propagation) -> None:
+        """Delete the object as it was seen: if somebody has just given it another owner, it stays."""
         assert node.info is not None
-        name, namespace = name_of(node.obj), namespace_of(node.obj)
         with contextlib.suppress(ApiNotFound):
-            self._client.delete(node.info.full_name, name, namespace, propagation=propagation, uid=node.uid)
+            self._client.delete(
+                node.info.full_name,
+                name_of(node.obj),
+                namespace_of(node.obj),
+                propagation=propagation,
+                uid=node.uid,
+                resource_version=node.obj["metadata"]["resourceVersion"],
+            )
 
     def _set_owners(self, node: Node, references: Iterable[Reference]) -> None:
         self._set(node, {"ownerReferences": list(references) or None})

@@ -14,7 +14,13 @@ from container_kit.cluster.controllers.framework import Manager, Mapper, keys_of
 from container_kit.cluster.controllers.jobs import decisions, status
 from container_kit.cluster.controllers.jobs.decisions import Backoff, NewPod, Verdict
 from container_kit.cluster.controllers.jobs.view import View, view_of
-from container_kit.cluster.controllers.jobs.words import FINALIZER, has_finalizer, is_suspended, new_pod
+from container_kit.cluster.controllers.jobs.words import (
+    FINALIZER,
+    completions_of,
+    has_finalizer,
+    is_suspended,
+    new_pod,
+)
 from container_kit.cluster.controllers.making import create_all
 from container_kit.cluster.controllers.pods import is_ready
 from container_kit.cluster.controllers.replicasets import owners_of
@@ -119,7 +125,7 @@ class JobController:
         final = status.ended(status.counted(new, left), verdict, now)
         write_status(self._client, job, final)
         if verdict is not None and condition_of({"status": final}, verdict.final_type) is not None:
-            self._tell_end(job, verdict)
+            self._tell_end(job, verdict, final.get("succeeded", 0))
 
     def _note_suspension(self, job: Object, new: Object, now: str) -> Object:
         suspended = is_suspended(job)
@@ -133,9 +139,12 @@ class JobController:
         # The time that a Job may take begins anew when it goes on.
         return {**new, "conditions": conditions, **({} if suspended else {"startTime": now})}
 
-    def _tell_end(self, job: Object, verdict: Verdict) -> None:
+    def _tell_end(self, job: Object, verdict: Verdict, succeeded: int) -> None:
         if verdict.final_type == "Complete":
             self._events.event(job, "Normal", "Completed", "Job completed")
+            if succeeded > (completions_of(job) or succeeded):
+                message = "Too many succeeded pods running after completion count reached"
+                self._events.event(job, "Warning", "TooManySucceededPods", message)
         else:
             self._events.event(job, "Warning", verdict.reason, verdict.message)
 

@@ -39,6 +39,7 @@ _INDEX = "batch.kubernetes.io/job-completion-index"
 _FAILURES = "batch.kubernetes.io/job-index-failure-count"
 _IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
 _HOST_NAME_LENGTH = 63
+_PREFIX_LENGTH = 58  # of a generated name: the server cuts longer ones, and with them the index
 
 
 def is_indexed(job: Object) -> bool:
@@ -118,7 +119,7 @@ def new_pod(job: Object, index: int | None, failures: int | None, ignored: int =
     meta["finalizers"] = [*(meta.get("finalizers") or ()), FINALIZER]
     if index is None:
         return pod
-    meta["generateName"] = f"{name_of(job)}-{index}-"
+    meta["generateName"] = f"{name_of(job)[: _PREFIX_LENGTH - len(f'-{index}-')]}-{index}-"
     meta["labels"] = {**labels_of(pod), _INDEX: str(index)}
     meta["annotations"] = {**annotations_of(pod), _INDEX: str(index)}
     if failures is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from container_kit.cluster.client import ApiError, ApiNotFound
+from container_kit.cluster.client import ApiError, ApiExists, ApiNotFound
 from container_kit.cluster.controllers.claims import Claims
 from container_kit.cluster.controllers.framework import Manager, Mapper, keys_of, nobody
 from container_kit.cluster.controllers.history import REVISIONS, Histories, History, template_of
@@ -36,6 +36,7 @@ from container_kit.cluster.meta import (
     namespace_of,
     uid_of,
 )
+from container_kit.errors import WrongState
 
 __all__ = ["StatefulSetController"]
 
@@ -94,6 +95,8 @@ class StatefulSetController:
             labels = identity_labels(name_of(step.pod), step.ordinal)
             patch = {"metadata": {"uid": uid_of(step.pod), "labels": labels}}
             self._client.patch("pods", name_of(step.pod), patch, namespace_of(step.pod))
+            message = f"update Pod {name_of(step.pod)} in StatefulSet {name_of(wish)} successful"
+            self._events.event(wish, "Normal", "SuccessfulUpdate", message)
 
     def _create(self, wish: Object, ordinal: int, current: Object, update: Object) -> None:
         if self._volumes.are_stale(wish, ordinal):
@@ -105,7 +108,9 @@ class StatefulSetController:
         try:
             self._volumes.ensure(wish, ordinal)
             self._client.create(pod)
-        except ApiError as error:
+        except ApiExists:  # of somebody else, or of our own and not seen yet: nothing that people are told
+            raise
+        except (ApiError, WrongState) as error:
             self._events.event(wish, "Warning", "FailedCreate", f"{what} failed error: {error}")
             raise
         self._events.event(wish, "Normal", "SuccessfulCreate", f"{what} successful")

@@ -52,7 +52,7 @@ class Volumes:
             name = names[name_of(template)]
             found = self._claims.get(namespace_of(wish), name)
             if found is not None and is_deleting(found):
-                raise WrongState(f"the volume claim {name!r} is being deleted: its pod waits for that")
+                raise WrongState(f"pvc {name} is being deleted")
             if found is None:
                 self._create(wish, template, name, ordinal)
 
