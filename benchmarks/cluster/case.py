@@ -16,19 +16,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
-from benchmarks.cluster.growth import each, open_namespace
-from benchmarks.cluster.load import config_map, pod
+from benchmarks.cluster.growth import each
+from benchmarks.cluster.load import config_map, open_namespace
 from benchmarks.goals import Goal, Goals, growth_table
-from benchmarks.stage import Stage
-from container_kit.cluster.client.client import Client
-from container_kit.cluster.client.http import Http
-from container_kit.cluster.client.kubeconfig import read_access
+from benchmarks.stage import Stage, on_the_host
 
 STARTS, ROUNDS, IDLE_S, SETTLE_S = 7, 3, 10.0, 3.0
 SIZES = (10, 100, 1000, 10_000)
@@ -150,7 +147,7 @@ def _pods(goals: Goals) -> None:
     found = json.loads(_printed("-m", "benchmarks.cluster.pods", "bench"))
     image, live = os.environ.get("BENCH_IMAGE"), {}
     if image and _live():
-        live = json.loads(_printed("-m", "benchmarks.cluster.pods", image, _live()))
+        live = json.loads(_printed("-m", "benchmarks.cluster.pods", image, _live(), on_host=True))
     for key, goal in (
         ("first", Goal("the first pod, from apply to Ready", "ms")),
         ("one", Goal("a pod with a present image, from apply to Ready", "ms", 60, 950)),
@@ -172,25 +169,31 @@ class _Server:
 
     def cpu_seconds(self) -> float:
         """What the server has used; nothing is known of one that runs elsewhere."""
-        if self.process is None:
+        if self.is_live:
             return 0.0
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
 
+    def run(self, module: str, *arguments: str) -> str:
+        """What a program of ours prints that speaks to this server."""
+        return _printed("-m", f"benchmarks.cluster.{module}", self.config, *arguments, on_host=self.is_live)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is not ours."""
+        return self.process is None
+
     def load(self, verb: str, count: int, clients: int) -> tuple[float, float, float]:
         """Requests per second, p50 in ms, processor time of the server for each in µs."""
         before = self.cpu_seconds()
-        found = json.loads(
-            _printed("-m", "benchmarks.cluster.load", self.config, verb, str(count), str(clients))
-        )
+        found = json.loads(self.run("load", verb, str(count), str(clients)))
         used = self.cpu_seconds() - before
         return count / found["seconds"], statistics.median(found["latencies"]) * 1e3, used / count * 1e6
 
     def watch(self, watchers: int, events: int) -> tuple[float, float]:
         """p50 and p99 of all deliveries, in ms."""
-        printed = _printed("-m", "benchmarks.cluster.watchers", self.config, str(watchers), str(events))
-        delays = sorted(json.loads(printed))
+        delays = sorted(json.loads(self.run("watchers", str(watchers), str(events))))
         return delays[len(delays) // 2] * 1e3, delays[int(len(delays) * 0.99)] * 1e3
 
 
@@ -203,17 +206,12 @@ def _served(goals: Goals, config: str) -> None:
             raise SystemExit("the cluster did not start")
         servers = [_Server(config, process), *([_Server(_live())] if _live() else [])]
         for server in servers:
-            _prepare(server.config)
+            server.run("load", "prepare", "1000", "0")
         _loads(goals, servers)
         _watches(goals, servers)
+        for server in servers:
+            server.run("load", "remove", "0", "0")
         process.stdin.close()
-
-
-def _prepare(config: str) -> None:
-    with closing(Client(Http(read_access(config)))) as client:
-        open_namespace(client)
-        for number in range(1000):
-            client.create(pod(f"known-{number}"))
 
 
 def _loads(goals: Goals, servers: list[_Server]) -> None:
@@ -297,7 +295,7 @@ def _live() -> str:
     return os.environ.get("KUBECONFIG", "")
 
 
-def _printed(*arguments: str) -> str:
+def _printed(*arguments: str, on_host: bool = False) -> str:
     """What a program of ours prints."""
-    command = [sys.executable, *arguments]
+    command = [*(on_the_host() if on_host else ()), sys.executable, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.cluster.load import LIST, NAMESPACE, config_map, pod
+from benchmarks.cluster.load import LIST, NAMESPACE, config_map, open_namespace, pod
 from benchmarks.cluster.start import resident_kb
 from container_kit.cluster.client import WatchEvent
 from container_kit.cluster.client.client import Client
@@ -40,14 +40,6 @@ def main() -> None:
             print(json.dumps(figures), flush=True)
             os.makedirs(f"{folder}/{size}")
             cluster._embedded.store.snapshot(f"{folder}/{size}/objects.db")  # type: ignore[union-attr]
-
-
-def open_namespace(client: Client) -> None:
-    """With a ConfigMap to get, and ready for pods: they need its service account."""
-    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    client.create(config_map("known"))
-    while not client.list("serviceaccounts", NAMESPACE).items:
-        time.sleep(0.01)
 
 
 def _measured(client: Client, size: int) -> dict[str, float]:

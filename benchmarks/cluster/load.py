@@ -1,7 +1,8 @@
 """Load for any API server: ``python -m benchmarks.cluster.load KUBECONFIG VERB COUNT CLIENTS``.
 
 As many connections as clients, each with one request on its way; prints the seconds that all took and the
-latency of each request, as JSON.  It does as little as it can, as it shares the machine with the server.
+latency of each request, as JSON.  It does as little as it can, as it shares the machine with the server.  The
+verb ``prepare`` makes the namespace that the others need, with COUNT pods, and ``remove`` takes it away.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from urllib.parse import urlsplit
 
+from container_kit.cluster.client.client import Client
+from container_kit.cluster.client.http import Http
 from container_kit.cluster.client.kubeconfig import Access, read_access
 
 NAMESPACE = "bench"
@@ -124,8 +128,26 @@ def send(connection: Connection, request: bytes | None) -> None:
         connection.sock.sendall(request)
 
 
+def open_namespace(client: Client) -> None:
+    """With a ConfigMap to get, and ready for pods: they need its service account."""
+    client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    client.create(config_map("known"))
+    while not client.list("serviceaccounts", NAMESPACE).items:
+        time.sleep(0.01)
+
+
+def prepare(client: Client, pods: int) -> None:
+    open_namespace(client)
+    for number in range(pods):
+        client.create(pod(f"known-{number}"))
+
+
 def main() -> None:
     kubeconfig, verb, count, clients = sys.argv[1:5]
+    if verb in ("prepare", "remove"):
+        with closing(Client(Http(read_access(kubeconfig)))) as client:
+            prepare(client, int(count)) if verb == "prepare" else client.delete("namespaces", NAMESPACE)
+        return
     elapsed, latencies = run(read_access(kubeconfig), verb, int(count), int(clients))
     print(json.dumps({"seconds": elapsed, "latencies": latencies}))
 
