@@ -47,13 +47,18 @@ def _pass_clusters(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("name", default=_DEFAULT_NAME)
-@click.option("--nodes", default=1, show_default=True, help="Nodes that run pods on this machine.")
-@click.option("--simulated-nodes", default=0, help="Nodes that only play their pods.")
-@click.option("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="Where the API server listens.")
+@click.option("--nodes", type=int, help="Nodes that run pods on this machine (1, or as the last time).")
+@click.option("--simulated-nodes", type=int, help="Nodes that only play their pods.")
+@click.option("--listen", metavar="HOST:PORT", help="Where the API server listens (any port of 127.0.0.1).")
 @click.option("--timeout", default=60.0, help="Seconds to wait until it can be used.")
 @_pass_clusters
 def start(
-    clusters: NamedClusters, name: str, nodes: int, simulated_nodes: int, listen: str, timeout: float
+    clusters: NamedClusters,
+    name: str,
+    nodes: int | None,
+    simulated_nodes: int | None,
+    listen: str | None,
+    timeout: float,
 ) -> None:
     """Start a cluster, or one that was stopped; prints how kubectl finds it."""
     info = clusters.start(
@@ -86,15 +91,19 @@ def status(clusters: NamedClusters, name: str) -> None:
 @click.command()
 @click.argument("name", default=_DEFAULT_NAME)
 @click.option("--path", is_flag=True, help="Print where the file is instead of what it says.")
+@click.option("--into", metavar="FILE", help="Add it to this kubeconfig, whose other contexts stay.")
 @_pass_clusters
-def kubeconfig(clusters: NamedClusters, name: str, path: bool) -> None:
-    """Print the kubeconfig of a cluster."""
+def kubeconfig(clusters: NamedClusters, name: str, path: bool, into: str | None) -> None:
+    """Print the kubeconfig of a cluster, or add it to another one."""
     info = clusters.get(name)
-    if path:
-        click.echo(info.kubeconfig)
-        return
     with open(info.kubeconfig) as file:
-        click.echo(file.read(), nl=False)
+        text = file.read()
+    if into is not None:
+        from container_kit.cluster.server.kubeconfig import write_kubeconfig
+
+        write_kubeconfig(into, text)
+    else:
+        click.echo(info.kubeconfig if path else text, nl=path)
 
 
 @click.command()

@@ -299,6 +299,8 @@ class Cluster:
         if replicas < 0:
             raise InvalidInput(f"{replicas} replicas cannot be: 0 or more")
         target = target_of(self.client, what, namespace)
+        if "scale" not in target.info.subresources:
+            raise InvalidInput(f"{target} cannot be scaled: its kind has no replicas")
         target.patch(self.client, {"spec": {"replicas": replicas}}, kind="merge", subresource="scale")
 
     def rollout(self, what: Named, namespace: str = "") -> Rollout:
@@ -477,9 +479,9 @@ class Cluster:
         return wait_for(self.client, target, wish, timeout, words)
 
     def _targets(self, what: Manifest, namespace: str) -> Iterator[Target]:
-        from container_kit.cluster.verbs.manifests import objects_of
+        from container_kit.cluster.verbs.manifests import SUFFIXES, objects_of
 
-        if isinstance(what, str) and "\n" not in what and not os.path.exists(what):
+        if isinstance(what, str) and not ("\n" in what or what.endswith(SUFFIXES) or os.path.exists(what)):
             yield target_of(self.client, what, namespace)
             return
         for obj in objects_of(what):

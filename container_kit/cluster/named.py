@@ -36,6 +36,7 @@ __all__ = ["ClusterInfo", "NamedClusters", "hold"]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _READY = b"ready\n"
 _LAST_LINES = 12
+_USUAL = {"nodes": 1, "simulated_nodes": 0, "listen": "127.0.0.1:0"}
 
 
 @frozen
@@ -70,12 +71,15 @@ class NamedClusters:
         self,
         name: str,
         *,
-        nodes: int = 1,
-        simulated_nodes: int = 0,
-        listen: str = "127.0.0.1:0",
+        nodes: int | None = None,
+        simulated_nodes: int | None = None,
+        listen: str | None = None,
         timeout_s: float = 60,
     ) -> ClusterInfo:
         """Start a cluster in a process of its own, or one again that was stopped.
+
+        Args:
+            nodes, simulated_nodes, listen: As of `Cluster`; what is not given is as it was the last time.
 
         Raises:
             NameInUse: It runs already.
@@ -85,12 +89,16 @@ class NamedClusters:
             raise InvalidInput(f"{name!r} is no name of a cluster: at most 32 of a-z, 0-9 and inner -")
         folder = f"{self._folder}/{name}"
         os.makedirs(folder, 0o700, exist_ok=True)
-        if _is_served(folder):
-            raise NameInUse("cluster", name, f"process {self.get(name).pid}")
-        options = {"name": name, "nodes": nodes, "simulated_nodes": simulated_nodes, "listen": listen}
-        _write(f"{folder}/options.json", json.dumps(options | {"root": self._root}))
-        _launch(folder, timeout_s)
-        return self.get(name)
+        wish = {"nodes": nodes, "simulated_nodes": simulated_nodes, "listen": listen}
+        given = {key: value for key, value in wish.items() if value is not None}
+        with _one_at_a_time(folder):
+            if _is_served(folder):
+                raise NameInUse("cluster", name, f"process {self.get(name).pid}")
+            path = f"{folder}/options.json"
+            before = _read(path) if os.path.exists(path) else _USUAL
+            _write(path, json.dumps({**before, **given, "name": name, "root": self._root}))
+            _launch(folder, timeout_s)
+            return self.get(name)
 
     def get(self, name: str) -> ClusterInfo:
         """What is known of a cluster.
@@ -168,6 +176,14 @@ def hold(folder: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise NameInUse("cluster", os.path.basename(folder), "another process") from error
+        yield
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: str) -> Iterator[None]:
+    """Who starts the cluster of *folder* at the same moment as somebody else comes second."""
+    with open(f"{folder}/starting", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

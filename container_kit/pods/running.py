@@ -117,6 +117,7 @@ class Runner:
             member.ended = terminated(self, member)
             return
         member.stage, member.is_hooked, member.began = "live", True, time.monotonic()
+        member.state = state
         member.follow(self, link)
         member.begin_probes(self)
 

@@ -26,7 +26,7 @@ from container_kit.cluster.client.errors import api_error
 from container_kit.cluster.client.sharing import Sharing
 from container_kit.cluster.client.transport import Body, Query, Reply, Stream
 from container_kit.cluster.client.watch import Lines, WatchEvent
-from container_kit.errors import UnsupportedFeature
+from container_kit.errors import UnsupportedFeature, WrongState
 
 __all__ = ["InProcess"]
 
@@ -45,7 +45,7 @@ class InProcess:
     """Calls to *api* as *user*; objects are handed over as they are and copied there."""
 
     def __init__(self, api: Handler, user: User, *, agent: str = "container-kit") -> None:
-        self._api, self._user = api, user
+        self._api, self._user, self._is_closed = api, user, False
         self._headers = {"user-agent": agent, "accept": "application/json"}
 
     def call(
@@ -103,9 +103,12 @@ class InProcess:
         return _CallStream(body, protocols[0])
 
     def close(self) -> None:
-        """Nothing is open."""
+        """The server has ended, or will be asked no more."""
+        self._is_closed = True
 
     def _ask(self, method: str, path: str, query: Query, body: Body, headers: Mapping[str, str]) -> Response:
+        if self._is_closed:
+            raise WrongState("the cluster has been stopped: start another one")
         lists = {key: value if isinstance(value, list) else [value] for key, value in query.items()}
         every = {**self._headers, **headers}
         return self._api.handle(

@@ -84,7 +84,7 @@ class ResourceIndex:
         """
         info = self._words.get(word) or self._words.get(word.lower())
         if info is None:
-            raise NotFound("resource", word, "the server has none of this name; `api-resources` lists them")
+            raise NotFound("resource", word, self._like(word))
         return info
 
     def of_object(self, api_version: str, kind: str) -> ResourceInfo:
@@ -95,9 +95,17 @@ class ResourceIndex:
         """
         info = self._kinds.get((api_version, kind))
         if info is None:
-            hint = "is its CustomResourceDefinition there, and the version right?"
+            others = [version for version, name in self._kinds if name == kind]
+            hint = f"it is of {', '.join(others)}" if others else self._like(kind.lower())
             raise NotFound("kind", kind, hint, where=f"in version {api_version!r}")
         return info
+
+    def _like(self, word: str) -> str:
+        import difflib
+
+        near = difflib.get_close_matches(word.partition(".")[0], self._words, n=2)
+        meant = f"is {' or '.join(near)} meant? Or " if near else ""
+        return f"the server has none of this name: {meant}is its CustomResourceDefinition missing?"
 
     def of_category(self, category: str) -> list[ResourceInfo]:
         """Those that are shown together, as by ``get all``."""

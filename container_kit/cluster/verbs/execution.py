@@ -17,6 +17,7 @@ import msgspec
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import api_error
 from container_kit.cluster.client.transport import Stream
+from container_kit.cluster.verbs.explaining import is_ready, state_of
 from container_kit.cluster.verbs.targets import Target, pods_of
 from container_kit.containers.results import ExecResult
 from container_kit.errors import CommandFailed, NotFound
@@ -38,10 +39,13 @@ def pod_of(client: Client, target: Target) -> Object:
     Raises:
         NotFound: It has none that runs.
     """
-    running = [pod for pod in pods_of(client, target) if pod.get("status", {}).get("phase") == "Running"]
-    ready = [pod for pod in running if _is_ready(pod)]
+    pods = pods_of(client, target)
+    running = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]
+    ready = [pod for pod in running if is_ready(pod)]
     if not running:
-        raise NotFound("running pod", str(target), "wait for it, for one with wait(..., condition='Ready')")
+        states = "; ".join(f"pod {pod['metadata']['name']}: {state_of(pod)}" for pod in pods[:3])
+        hint = f"{states or 'it has no pods'}; wait(..., 'Ready') waits for one"
+        raise NotFound("running pod", str(target), hint)
     return (ready or running)[0]
 
 
@@ -160,8 +164,3 @@ def _result(
 ) -> ExecResult:
     stdout, stderr = (part.decode(errors="replace") if text else part for part in (out, err))
     return ExecResult(exit_code=code, stdout=stdout, stderr=stderr, duration_s=duration_s, command=command)
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod["status"].get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -11,16 +11,17 @@ import msgspec
 
 from container_kit.errors import InvalidInput, NotFound
 
-__all__ = ["Manifest", "objects_of"]
+__all__ = ["SUFFIXES", "Manifest", "objects_of"]
 
 Object = dict[str, Any]
 Manifest = Any
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
 # Documents of one stream are apart before they are read: a broken one is named, not the whole.
+_TAB = re.compile(rb"^ *\t", re.MULTILINE)
 _SEPARATOR = re.compile(rb"^---(?:[ \t].*)?$", re.MULTILINE)
 
 
-def objects_of(what: Manifest) -> Iterator[Object]:
+def objects_of(what: Manifest) -> list[Object]:
     """The objects in *what*, with those of lists one by one.
 
     Args:
@@ -29,8 +30,15 @@ def objects_of(what: Manifest) -> Iterator[Object]:
 
     Raises:
         NotFound: There is no such file.
-        InvalidInput: It holds no objects.
+        InvalidInput: It holds no objects, or one without a name.
     """
+    found = list(_objects(what))
+    if not found:
+        raise InvalidInput(f"{what!r} holds no objects" if isinstance(what, str) else "there are no objects")
+    return found
+
+
+def _objects(what: Manifest) -> Iterator[Object]:
     if isinstance(what, Mapping):
         yield from _flat(dict(what), "the mapping")
     elif isinstance(what, str | os.PathLike):
@@ -39,7 +47,7 @@ def objects_of(what: Manifest) -> Iterator[Object]:
         yield from _flat(_typed(what), type(what).__name__)
     elif isinstance(what, Iterable):
         for one in what:
-            yield from objects_of(one)
+            yield from _objects(one)
     else:
         raise InvalidInput(
             f"{type(what).__name__} is no manifest: give a path, text, a dict or a typed object"
@@ -51,7 +59,7 @@ def _of_words(words: str) -> Iterator[Object]:
         yield from _documents(words.encode(), "the text")
     elif os.path.isdir(words):
         for entry in sorted(os.scandir(words), key=lambda entry: entry.name):
-            if entry.is_file() and entry.name.endswith(_SUFFIXES):
+            if entry.is_file() and entry.name.endswith(SUFFIXES):
                 yield from _of_words(entry.path)
     else:
         try:
@@ -66,14 +74,17 @@ def _of_words(words: str) -> Iterator[Object]:
 def _documents(data: bytes, origin: str) -> Iterator[Object]:
     from container_kit.cluster.schema.decode import decode_body
 
+    line = 0
     for text in _SEPARATOR.split(data):
         if text.strip():
-            try:
-                document, _ = decode_body(text, "application/yaml")
+            try:  # behind as many lines as come before it, so that errors name those of the whole
+                document, _ = decode_body(b"\n" * line + text, "application/yaml")
             except InvalidInput as error:
-                raise InvalidInput(f"{origin} cannot be read: {error}") from error
+                hint = "; indent with spaces, as YAML takes no tabs" if _TAB.search(text) else ""
+                raise InvalidInput(f"{origin} cannot be read: {error}{hint}") from error
             if document is not None:
                 yield from _flat(document, origin)
+        line += text.count(b"\n")
 
 
 def _flat(document: Any, origin: str) -> Iterator[Object]:
@@ -83,6 +94,9 @@ def _flat(document: Any, origin: str) -> Iterator[Object]:
         for item in document["items"]:
             yield from _flat(item, origin)
     else:
+        meta = document.get("metadata") or {}
+        if not isinstance(meta, Mapping) or not (meta.get("name") or meta.get("generateName")):
+            raise InvalidInput(f"{origin} has a {document['kind']} without a name: give it metadata.name")
         yield document
 
 

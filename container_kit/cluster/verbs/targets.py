@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from container_kit._values import frozen
 from container_kit.cluster.client.client import Client
+from container_kit.cluster.client.errors import ApiError, ApiNotFound
 from container_kit.cluster.client.resources import ResourceInfo
 from container_kit.errors import InvalidInput
 
@@ -27,7 +29,23 @@ class Target:
         return f"{self.info.full_name}/{self.name}"
 
     def get(self, client: Client) -> Object:
-        return client.get(self.info.full_name, self.name, self.namespace)
+        try:
+            return client.get(self.info.full_name, self.name, self.namespace)
+        except ApiNotFound as error:
+            if self.info.namespaced:
+                error.args = (f"{error} in namespace {self.namespace!r}{self._elsewhere(client)}",)
+            raise
+
+    def _elsewhere(self, client: Client) -> str:
+        """Where it is instead, if it is anywhere."""
+        with contextlib.suppress(ApiError):
+            found = client.list(self.info.full_name, None, fields=f"metadata.name={self.name}").items
+            if found:
+                places = ", ".join(repr(one["metadata"]["namespace"]) for one in found[:3])
+                return f": there is one in {places}"
+            if not client.list("namespaces", fields=f"metadata.name={self.namespace}").items:
+                return ", which does not exist either"
+        return ""
 
     def patch(self, client: Client, patch: Any, **options: Any) -> Object:
         return client.patch(self.info.full_name, self.name, patch, self.namespace, **options)
@@ -63,7 +81,8 @@ def selector_of(obj: Mapping[str, Any]) -> str:
     """
     selector = obj.get("spec", {}).get("selector")
     if not isinstance(selector, Mapping) or not selector:
-        raise InvalidInput(f"{obj.get('kind')} {obj['metadata']['name']} has no selector for pods")
+        which = f"{obj.get('kind')} {obj['metadata']['name']}"
+        raise InvalidInput(f"{which} has no pods: name a pod, or a workload or service that selects some")
     labels = (
         selector.get("matchLabels")
         if "matchLabels" in selector or "matchExpressions" in selector

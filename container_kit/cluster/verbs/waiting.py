@@ -11,6 +11,7 @@ from typing import Any
 
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiExpired
+from container_kit.cluster.verbs.explaining import explain
 from container_kit.cluster.verbs.targets import Target
 from container_kit.errors import InvalidInput, TimedOut
 from container_kit.native.interrupts import hooked
@@ -36,7 +37,8 @@ def wait_for(client: Client, target: Target, wish: Wish, timeout_s: float, words
             return last
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimedOut(f"{target} was not {words} within {timeout_s:g} s: {_state(last)}")
+            why = explain(client, target, last, words)
+            raise TimedOut(f"{target} was not {words} within {timeout_s:g} s: {why}")
         try:
             done, last = _follow(client, target, found.resource_version, wish, left, last)
         except ApiExpired:
@@ -122,25 +124,3 @@ def _is_value(value: Any, wanted: str) -> bool:
     if isinstance(value, bool):
         return str(value).lower() == wanted
     return value is not None if not wanted else str(value) == wanted
-
-
-def _state(obj: Object | None) -> str:
-    """What an object is at the moment, in a line."""
-    if obj is None:
-        return "it does not exist"
-    state = obj.get("status") or {}
-    words = [f"{one['type']}={one['status']}" + _because(one) for one in state.get("conditions") or ()]
-    if "phase" in state:
-        words.insert(0, f"phase {state['phase']}")
-    for container in state.get("containerStatuses") or ():
-        waiting = (container.get("state") or {}).get("waiting")
-        if waiting:
-            words.append(
-                f"container {container['name']}: {waiting.get('reason')} {waiting.get('message', '')}".strip()
-            )
-    return ", ".join(words) or "it has no status yet"
-
-
-def _because(condition: Mapping[str, Any]) -> str:
-    why = condition.get("message") or condition.get("reason")
-    return f" ({why})" if why else ""
