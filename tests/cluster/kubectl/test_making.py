@@ -147,7 +147,7 @@ def test_objects_are_created_from_files(kubectl: Kubectl) -> None:
     assert kubectl("get", "-k", "all", "-o", "name") == "configmap/my-one\nconfigmap/my-two\n"
     kubectl("delete", "-k", "all")
     assert 'configmap "two" deleted' in kubectl("delete", "-f", "all/two.json")
-    editor = "sed -i s/b$/edited/"
+    editor = "sed -i /uid:/!s/b$/edited/"
     made = kubectl("create", "--edit", "-f", "all/two.json", editor="sed -i s/two/three/")
     assert made == "configmap/three created\n"
     assert kubectl("edit", "cm", "one", editor=editor) == "configmap/one edited\n"
