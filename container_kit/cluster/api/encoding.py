@@ -28,6 +28,7 @@ __all__ = [
     "partial",
     "partial_list",
     "raw_of",
+    "raws_of",
     "stored_form",
     "text_response",
     "versioned",
@@ -131,6 +132,14 @@ def raw_of(resource: Resource, record: Record) -> bytes:
     return encode(versioned(resource, msgspec.json.decode(record.raw)))
 
 
+def raws_of(resource: Resource, records: Iterable[Record]) -> list[bytes]:
+    """Stored objects as bytes, in the version of *resource*."""
+    if resource.is_stored_as_is or resource.convert_many is None:
+        return [raw_of(resource, record) for record in records]
+    objects = [msgspec.json.decode(record.raw) for record in records]
+    return [encode(obj) for obj in resource.convert_many(objects, resource.api_version)]
+
+
 def list_metadata(revision: int | str, continue_: str = "", remaining: int | None = None) -> dict[str, Any]:
     """The metadata of a list."""
     found: dict[str, Any] = {"resourceVersion": str(revision)}
@@ -158,7 +167,7 @@ def _items(resource: Resource, records: Iterable[Record]) -> list[bytes]:
     head = resource.head
     cut = len(head) if resource.is_typed else 0
     if not cut:
-        return [raw_of(resource, record) for record in records]
+        return raws_of(resource, records)
     if resource.is_stored_as_is:
         return [
             b"{" + record.raw[cut:] if record.raw.startswith(head) else _item(resource, record)

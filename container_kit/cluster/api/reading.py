@@ -18,6 +18,7 @@ from container_kit.cluster.api.encoding import (
     partial,
     partial_list,
     raw_of,
+    raws_of,
     versioned,
 )
 from container_kit.cluster.api.messages import Response
@@ -86,7 +87,7 @@ def list_objects(call: Call) -> Response:
     metadata, piece = _piece(snapshot.revision, chosen, options)
     if form.view == "whole":
         return object_response(joined_list(call.resource, piece, metadata), form)
-    objects = (_decode(raw_of(call.resource, record)) for record in piece)
+    objects = map(_decode, raws_of(call.resource, piece))
     if form.view == "partial":
         return object_response(partial_list(objects, metadata), form)
     part = included_part(call.request)

@@ -9,7 +9,7 @@ Source: meta/v1 APIResource, APIGroup; apiregistration priorities for the order 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Resource(msgspec.Struct, kw_only=True):
         shown: The strategy by which they are selected and shown in tables: that of this group.
         schema: Its type (`container_kit.cluster.schema.nodes.Schema`), None where nothing is known.
         convert: Between versions; needed when there are several.
+        convert_many: As that, for who can convert many objects at once.
     """
 
     group: str
@@ -82,6 +83,7 @@ class Resource(msgspec.Struct, kw_only=True):
     shown: Strategy
     schema: Any = None
     convert: Callable[[Object, str], Object] | None = None
+    convert_many: Callable[[Sequence[Object], str], list[Object]] | None = None
     scale: ScalePaths | None = None  # None: as Deployments have it
     is_slow: bool = False  # whether its objects are converted, or served, by somebody else
     deprecation: str = ""  # told to everybody who uses this version

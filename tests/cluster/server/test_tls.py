@@ -183,7 +183,7 @@ def test_five_thousand_stalled_handshakes(serve: Any, connect: Any, tls: Any, au
 def test_the_kubeconfig_is_its_owners(authority: Authority, tmp_path: Path) -> None:
     """Credentials are written with mode 0600, over whatever was there, and are read as they were meant."""
     path = tmp_path / "config"
-    path.write_text("old")
+    path.write_text("{}")
     path.chmod(0o644)
     admin = authority.issue("admin", ("system:masters",))
     text = kubeconfig_text("test", "https://127.0.0.1:6443", authority.certificate, admin, namespace="shop")

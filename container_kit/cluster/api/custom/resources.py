@@ -55,6 +55,7 @@ def resources_of(definition: Object, dial: Callable[..., Any] | None = None) -> 
                 shown=strategy,
                 schema=schemas[group_version(group, version["name"])],
                 convert=converter.convert,
+                convert_many=converter.convert_many,
                 scale=_scale(version),
                 is_slow=(spec.get("conversion") or {}).get("strategy") == "Webhook",
                 deprecation=_deprecation(version, group, spec["names"]["kind"]),
