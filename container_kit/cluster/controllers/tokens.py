@@ -55,7 +55,10 @@ class TokenController:
 
     def reconcile(self, key: Key) -> None:
         secret = self._secrets.get(key.namespace, key.name)
-        if secret is None or is_deleting(secret):
+        if secret is None:
+            self._drop_references(key)
+            return
+        if is_deleting(secret):
             return
         name = annotations_of(secret)[_NAME]
         account = self._accounts.get(key.namespace, name)
@@ -69,9 +72,19 @@ class TokenController:
                 {**secret, "metadata": meta, "data": {**(secret.get("data") or {}), **missing}}
             )
 
+    def _drop_references(self, key: Key) -> None:
+        """No account lists a token that is gone."""
+        for account in self._accounts.in_namespace(key.namespace):
+            listed = account.get("secrets") or []
+            rest = [each for each in listed if each.get("name") != key.name]
+            if len(rest) < len(listed):
+                self._client.update({**account, "secrets": rest})
+
     def _missing(self, account: Object, secret: Object) -> dict[str, str]:
         data = secret.get("data") or {}
-        wanted = {"ca.crt": self._certificate, "namespace": namespace_of(secret)}
+        wanted = {"ca.crt": self._certificate}
+        if not data.get("namespace"):
+            wanted["namespace"] = namespace_of(secret)
         if not data.get("token"):
             wanted["token"] = self._sign(account, secret)
         encoded = {key: base64.b64encode(text.encode()).decode() for key, text in wanted.items()}

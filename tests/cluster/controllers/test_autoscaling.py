@@ -173,3 +173,33 @@ def test_a_container_without_a_request_has_no_utilization() -> None:
 
     assert (active["status"], active["reason"]) == ("False", "FailedGetResourceMetric")
     assert "missing request for cpu in container c of Pod d-" in active["message"]
+
+
+def _refusal(world: World, name: str) -> tuple[str, set[str]]:
+    """The reason why an autoscaler does not act, and of which its events tell."""
+    conditions = world.get("horizontalpodautoscalers.autoscaling", name)["status"]["conditions"]
+    active = next(each for each in conditions if each["type"] == "ScalingActive")
+    assert active["status"] == "False"
+    return active["reason"], {reason for reason, _ in world.events(f"HorizontalPodAutoscaler/{name}")}
+
+
+def test_two_for_the_same_pods_do_nothing() -> None:
+    """Where two scale the same pods neither does, and both say so, until one is gone."""
+    world = World(3, every_controller)
+    world.api.registry.add(usage_resources())
+    _deployed(world, 1, "150m")
+    second = _autoscaler()
+    second["metadata"] = {"name": "i"}
+    world.client.create(_autoscaler())
+    world.client.create(second)
+    world.client.patch("deployments.apps", "d", {"spec": {"replicas": 1}})
+    world.run(40)
+    for name in ("h", "i"):
+        reason, told = _refusal(world, name)
+        assert reason == "AmbiguousSelector"
+        assert {"AmbiguousSelector", "FailedComputeMetricsReplicas"} <= told
+
+    world.client.delete("horizontalpodautoscalers.autoscaling", "i")
+    world.run(40)
+    conditions = world.get("horizontalpodautoscalers.autoscaling", "h")["status"]["conditions"]
+    assert {each["type"]: each["status"] for each in conditions}["ScalingActive"] == "True"

@@ -7,7 +7,7 @@ Source: kubernetes.io, "Horizontal Pod Autoscaling"; API reference, autoscaling/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -79,6 +79,7 @@ class HorizontalPodAutoscaler:
         self._autoscalers, self._pods = manager.informer(_AUTOSCALERS), manager.informer("pods")
         self._due_s: dict[Key, float] = {}
         self._pasts: dict[Key, Past] = {}
+        self._selectors: dict[Key, str] = {}  # of the pods that each has scaled when it was last looked at
 
     def watches(self) -> Mapping[str, Mapper]:
         return {
@@ -91,6 +92,7 @@ class HorizontalPodAutoscaler:
         if autoscaler is None:
             self._due_s.pop(key, None)
             self._pasts.pop(key, None)
+            self._selectors.pop(key, None)
             return None
         now_s = self._clock.monotonic()
         left_s = self._due_s.setdefault(key, now_s + self._period_s) - now_s
@@ -100,11 +102,22 @@ class HorizontalPodAutoscaler:
         _Look(self, autoscaler, self._pasts.setdefault(key, Past())).take()
         return self._period_s
 
+    def rivals(self, pods: Iterable[Object], namespace: str) -> list[str]:
+        """The names of all that scale some of *pods*."""
+        found = ((key, LabelSelector.parse(text)) for key, text in self._selectors.items())
+        here = [(key.name, selector) for key, selector in found if key.namespace == namespace]
+        return sorted({name for pod in pods for name, selector in here if selector.matches(labels_of(pod))})
+
+    def note_selector(self, key: Key, selector: str) -> None:
+        """Remember whom the autoscaler of this key scales."""
+        self._selectors[key] = selector
+
 
 class _Look:
     """One look at one autoscaler."""
 
     def __init__(self, owner: HorizontalPodAutoscaler, autoscaler: Object, past: Past) -> None:
+        self._owner = owner
         self._client, self._clock, self._events = owner._client, owner._clock, owner._events
         self._pods, self._autoscaler, self._past = owner._pods, autoscaler, past
         self._spec, self._namespace = autoscaler["spec"], namespace_of(autoscaler)
@@ -158,7 +171,10 @@ class _Look:
             self._follow_metrics(resource, scale, current)
 
     def _follow_metrics(self, resource: str, scale: Object, current: int) -> None:
-        found, failures = self._measure(scale, current)
+        pods = self._selected(scale)
+        if pods is None:
+            return
+        found, failures = self._measure(scale, pods, current)
         metrics = self._spec.get("metrics") or ()
         self._status["currentMetrics"] = [each.status for each in found] + [{"type": ""}] * len(failures)
         wanted = max((each.replicas for each in found), default=current)
@@ -182,6 +198,29 @@ class _Look:
             allowed.replicas,
             f"{best.title} above target" if above else "All metrics below target",
         )
+
+    def _selected(self, scale: Object) -> list[Object] | None:
+        """The pods of the target; None after telling that nobody knows whose they are."""
+        text = (scale.get("status") or {}).get("selector") or ""
+        if not text:
+            missing = "the HPA target's scale is missing a selector"
+            self._refuse("SelectorRequired", "selector is required", "InvalidSelector", missing)
+            return None
+        selector = LabelSelector.parse(text)
+        pods = [pod for pod in self._pods.in_namespace(self._namespace) if selector.matches(labels_of(pod))]
+        self._owner.note_selector(key_of(_AUTOSCALERS, self._autoscaler), text)
+        rivals = self._owner.rivals(pods, self._namespace)
+        if len(rivals) > 1:
+            names = " ".join(f"{{{name} {self._namespace}}}" for name in rivals)
+            why = f"pods by selector {text} are controlled by multiple HPAs: [{names}]"
+            self._refuse("AmbiguousSelector", why, "AmbiguousSelector", why)
+            return None
+        return pods
+
+    def _refuse(self, event: str, text: str, reason: str, why: str) -> None:
+        self._say("Warning", event, text)
+        self._say("Warning", "FailedComputeMetricsReplicas", text)
+        self._condition("ScalingActive", False, reason, why)
 
     def _give_up(self, failures: list[_NoMetric], metrics: int) -> None:
         first = failures[0]
@@ -209,14 +248,15 @@ class _Look:
 
     # Metrics.
 
-    def _measure(self, scale: Object, current: int) -> tuple[list[_Found], list[_NoMetric]]:
-        selector = LabelSelector.parse((scale.get("status") or {}).get("selector") or "")
-        pods = [pod for pod in self._pods.in_namespace(self._namespace) if selector.matches(labels_of(pod))]
+    def _measure(
+        self, scale: Object, pods: list[Object], current: int
+    ) -> tuple[list[_Found], list[_NoMetric]]:
+        selector: str = scale["status"]["selector"]
         found: list[_Found] = []
         failures: list[_NoMetric] = []
         for metric in self._spec.get("metrics") or ():
             try:
-                found.append(self._one(metric, pods, str(selector), current))
+                found.append(self._one(metric, pods, selector, current))
             except _NoMetric as error:
                 failures.append(error)
         return found, failures
