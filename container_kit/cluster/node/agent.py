@@ -46,7 +46,12 @@ _log = logging.getLogger("container_kit.cluster.node")
 _HEARTBEAT, _HEARTBEAT_S = "\0heartbeat", 10.0
 # What the first pod needs is loaded when the node is there, and not before.
 _WARMING = "\0warming"
-_NEEDED_BY_PODS = ("pods.pod", "pods.supervisor", "containers.lifecycle", "images.image", "runtime.compile")
+_NEEDED_BY_PODS = (
+    "container_kit.pods.pod", "container_kit.pods.supervisor", "container_kit.containers.lifecycle",
+    "container_kit.images.image", "container_kit.runtime.compile", "jwt", "container_kit.network.sandbox",
+    "container_kit.images.overlay", "container_kit.images.overlayprobe", "container_kit.containers.snapshots",
+    "container_kit.containers.guardian", "container_kit.network.egress", "container_kit.network.shaping",
+)  # fmt: skip
 _CRITICAL = 2_000_000_000  # the priority from which on pods end last
 _SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 _MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
@@ -262,7 +267,7 @@ class NodeAgent:
             return _HEARTBEAT_S
         if key == _WARMING:
             for name in _NEEDED_BY_PODS:
-                import_module(f"container_kit.{name}")
+                import_module(name)
             return None
         one = self._pods.get(key)
         if one is None:

@@ -24,6 +24,14 @@ def test_sound_json_is_read_and_has_no_duplicates(obj: Any, indent: int | None, 
     assert decode_body(text.encode()) == (obj, [])
 
 
+@given(JSON)
+def test_an_object_of_json_in_yaml_is_what_it_is_in_json(value: Any) -> None:
+    """What clients apply is mostly JSON that is called YAML."""
+    text = json.dumps({"o": value}).encode()
+
+    assert decode_body(text, "application/apply-patch+yaml") == ({"o": value}, [])
+
+
 @given(st.text('ab":\\ ', min_size=1, max_size=4), st.sampled_from(["", " ", "\n", "\t"]), JSON)
 def test_a_key_that_comes_twice_is_found(key: str, space: str, value: Any) -> None:
     """No way to write a key twice goes unseen, and the last one counts."""
