@@ -266,6 +266,7 @@ _WRAPPERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _raw_json,
     "io.k8s.apimachinery.pkg.api.resource.Quantity": lambda fields: fields.get("string", "0"),
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
+    _META + "Verbs": lambda fields: fields.get("items", []),
     "io.k8s.api.authentication.v1.ExtraValue": lambda fields: fields.get("items", []),
     "io.k8s.api.authorization.v1.ExtraValue": lambda fields: fields.get("items", []),
     "io.k8s.api.certificates.v1.ExtraValue": lambda fields: fields.get("items", []),

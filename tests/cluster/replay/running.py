@@ -13,17 +13,25 @@ from container_kit.cluster.api.authentication.authenticator import Authenticator
 from container_kit.cluster.embedded import Embedded
 from container_kit.cluster.node.simulated import SimulatedNodes
 from tests.cluster.replay.defaults import play_default
+from tests.cluster.replay.documents import DOCUMENTS, play_document
 from tests.cluster.replay.exchanges import Outcome, play
 from tests.cluster.replay.histories import play_history
 from tests.cluster.replay.in_process import ALICE, InProcessTarget
-from tests.cluster.replay.recorded import cases, topics
+from tests.cluster.replay.recorded import cases, document, topics
 from tests.cluster.replay.stepped import SteppedTarget
+from tests.cluster.replay.traces import TRACES, play_trace
+from tests.cluster.replay.watches import play_watches
+from tests.cluster.replay.wire import play_wire
 
-__all__ = ["TOPICS", "outcomes", "play_recorded", "serving"]
+__all__ = ["TOPICS", "outcomes", "play_recorded"]
 
 TOPICS = [
+    *DOCUMENTS,
+    "protobuf-fields",
     "defaults",
     *(f"exchanges/{name}" for name in topics("exchanges")),
+    *(f"watches/{name}" for name in topics("watches")),
+    *(f"kubectl/{name}" for name in TRACES),
     *(f"controllers/{name}" for name in topics("controllers")),
 ]
 
@@ -84,8 +92,22 @@ _FOUND_THERE = {
 }
 
 
+def outcomes(topic: str) -> Iterator[Outcome]:
+    """Play all cases of a topic, in their order, on a server of its own."""
+    folder, _, name = topic.partition("/")
+    if folder == "controllers":
+        yield from (play_recorded(name, case) for case in cases(topic))
+    elif folder == "discovery":
+        yield from play_document(topic)
+    elif folder == "protobuf-fields":
+        yield from play_wire()
+    else:
+        with _serving() as target:
+            yield from _on_server(folder, name, target)
+
+
 @contextmanager
-def serving() -> Iterator[InProcessTarget]:
+def _serving() -> Iterator[InProcessTarget]:
     """A cluster for exchanges, with simulated nodes; as the recorded one without a default storage class."""
     with Cluster(nodes=0) as cluster, SimulatedNodes(cluster.client, 3):
         assert cluster._embedded is not None
@@ -101,11 +123,20 @@ def _know_by_token(embedded: Embedded) -> None:
     embedded.api.use_tokens(issuer, known.review)
 
 
-def outcomes(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
-    """Play all cases of a topic, in their order; *target* is for those of one exchange after another."""
-    if topic.startswith("controllers/"):
-        yield from (play_recorded(topic.removeprefix("controllers/"), case) for case in cases(topic))
-        return
+def _on_server(folder: str, name: str, target: InProcessTarget) -> Iterator[Outcome]:
+    if folder == "watches":
+        target.prepare(document(f"watches/{name}")["namespace"], {})
+        with target.pace.held():
+            yield from play_watches(name, target)
+    elif folder == "kubectl":
+        target.prepare("default", {})
+        with target.pace.held():
+            yield from play_trace(name, target)
+    else:
+        yield from _exchanges(f"{folder}/{name}" if name else folder, target)
+
+
+def _exchanges(topic: str, target: InProcessTarget) -> Iterator[Outcome]:
     prepared: set[str] = set()
     for case in cases(topic):
         namespace = case.get("namespace", "defaults" if topic == "defaults" else "")
