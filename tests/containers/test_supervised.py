@@ -193,7 +193,9 @@ def test_a_full_disk_hides_no_exit_code(tmp_path: Path) -> None:
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
     try:
-        script = f"echo begin; cat /dev/zero > {small}/fill; echo end; exit 9"
+        # The monitor has written the first word before there is no room for it.
+        written = f"until [ -s {small}/c1/log ]; do sleep 0.01; done"
+        script = f"echo begin; {written}; cat /dev/zero > {small}/fill; echo end; exit 9"
         handle = start_monitor(config_of(small / "c1", "sh", "-c", script))
         handle.close()
         assert handle.client.wait().exit_code == 9
