@@ -9,7 +9,9 @@ Source: API Concepts, "Efficient detection of changes", "Streaming lists"; apise
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -103,14 +105,20 @@ class _Stream:
             self._chosen = selection(call.resource, options.labels, options.fields)
         self._name = options.fields.required("metadata.name") or call.route.name
         self._view = _view(call)
+        self._apart: _Apart | None = None
 
     def open(self, sink: WatchSink) -> Callable[[], None]:
         """Send what is there, then what comes; returns how to end it."""
+        if self._resource.is_slow:
+            self._apart = _Apart(self, sink)
+            return self._apart.close
+        return self.follow(sink, lambda event: self.pass_on(event, sink))
+
+    def follow(self, sink: WatchSink, note: Callable[[Event], None]) -> Callable[[], None]:
+        """Send what is there, and have *note* called with what comes, under the store's lock."""
         try:
             since = self._begin(sink)
-            handle = self._core.store.watch(
-                self._resource.key, since, lambda event: self._pass(event, sink), self._namespace
-            )
+            handle = self._core.store.watch(self._resource.key, since, note, self._namespace)
         except Expired as error:
             sink(_Sent("ERROR", _too_old(error).status()))
             sink(None)
@@ -123,7 +131,10 @@ class _Stream:
 
     def bookmark(self) -> WatchItem | None:
         """How far it has come."""
-        return self._bookmark(self._core.store.revision) if self._options.bookmarks else None
+        revision = self._core.store.revision
+        if not self._options.bookmarks or (self._apart is not None and self._apart.is_behind):
+            return None
+        return self._bookmark(revision)
 
     def _begin(self, sink: WatchSink) -> int:
         """Send the objects that are there if they are wanted; returns from which revision events follow."""
@@ -148,8 +159,8 @@ class _Stream:
             raise too_new(revision, current)
         return revision
 
-    def _pass(self, event: Event, sink: WatchSink) -> None:
-        """Under the store's lock."""
+    def pass_on(self, event: Event, sink: WatchSink) -> None:
+        """Send what *event* is for this watch."""
         if self._name and event.record.name != self._name:
             return
         if self._chosen is None:
@@ -165,6 +176,52 @@ class _Stream:
             metadata["annotations"] = {_INITIAL_END: "true", _BLUEPRINT: _blueprint(self._resource)}
         kinds = {"kind": self._resource.kind, "apiVersion": self._resource.api_version}
         return _Sent("BOOKMARK", kinds | {"metadata": metadata})
+
+
+class _Apart:
+    """A watch of objects that a webhook converts: in a thread of its own, so that nobody else waits for it.
+
+    Not under the store's lock, above all: the webhook may want to write something first.
+    """
+
+    def __init__(self, stream: _Stream, sink: WatchSink) -> None:
+        self._stream, self._sink = stream, sink
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._is_closed = False
+        self._begun, self._noted, self._done = False, 0, 0
+        threading.Thread(target=self._run, name="converted-watch", daemon=True).start()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is still to be sent."""
+        return not self._begun or self._noted != self._done
+
+    def close(self) -> None:
+        """End it; a call that is going on comes to its own end."""
+        self._is_closed = True
+        self._events.put(None)
+
+    def _run(self) -> None:
+        end = self._stream.follow(self._send, self._note)
+        self._begun = True
+        try:
+            while (event := self._events.get()) is not None:
+                self._stream.pass_on(event, self._send)
+                self._done += 1
+        except StatusError as error:
+            self._send(_Sent("ERROR", error.status()))
+        finally:
+            end()
+            self._send(None)
+
+    def _send(self, item: WatchItem | None) -> None:
+        if not self._is_closed:
+            self._sink(item)
+
+    def _note(self, event: Event) -> None:
+        """Who is too far behind has to list again."""
+        self._noted += 1
+        self._events.put(None if self._noted - self._done > _MOST_WAITING else event)
 
 
 def _nothing() -> None:
@@ -199,6 +256,8 @@ def _narrowed(event: Event, chosen: Callable[[Object], bool]) -> WatchItem | Non
     metadata = last["metadata"] | {"resourceVersion": str(event.record.revision)}
     return _Sent("DELETED", last | {"metadata": metadata})
 
+
+_MOST_WAITING = 10_000  # events of a watch that are not converted yet
 
 View = Callable[[WatchItem, int], WatchItem]
 

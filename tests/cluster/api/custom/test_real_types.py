@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from container_kit.cluster.api.messages import Request, User, WatchBody
 from tests.cluster.api.custom.conftest import APPLY, CRDS, MERGE, Asked
 from tests.cluster.api.custom.real_types import certificates, monitors
 from tests.cluster.api.webhook import serving_webhook
@@ -242,3 +245,34 @@ def test_a_webhook_converts_what_is_applied(asked: Asked) -> None:
         listed = asked.do("GET", older)["items"]
         assert {one["apiVersion"] for one in listed} == {f"{_GROUP}/v1beta1"}
         assert calls == [21]
+
+
+def test_a_watch_in_another_version_keeps_nobody_waiting(asked: Asked) -> None:
+    """Its objects are converted apart: a webhook that does not answer stops this watch and no write."""
+    may_answer, arrived = threading.Event(), SimpleQueue[Any]()
+
+    def convert(review: Any) -> Any:
+        assert may_answer.wait(60)
+        request = review["request"]
+        made = [{**one, "apiVersion": request["desiredAPIVersion"]} for one in request["objects"]]
+        response = {"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": made}
+        return {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
+
+    with serving_webhook(convert) as config:
+        webhook = {"clientConfig": config, "conversionReviewVersions": ["v1"]}
+        asked.do("POST", CRDS, monitors(_GROUP, conversion={"strategy": "Webhook", "webhook": webhook}))
+        older = _MONITORS.replace("/v1/", "/v1beta1/")
+        query = {"watch": ["true"], "allowWatchBookmarks": ["true"]}
+        answer = asked.api.handle(Request("GET", older, query, user=User("admin", ("system:masters",))))
+        assert isinstance(answer.body, WatchBody)
+        end = answer.body.open(arrived.put)
+        for name in ("one", "two"):
+            asked.do("POST", _MONITORS, _monitor(name))
+        assert answer.body.bookmark() is None, "it would tell of what was not sent"
+        may_answer.set()
+        seen = [arrived.get(timeout=60).object for _ in range(2)]
+        end()
+    assert [(one["apiVersion"], one["metadata"]["name"]) for one in seen] == [
+        (f"{_GROUP}/v1beta1", "one"),
+        (f"{_GROUP}/v1beta1", "two"),
+    ]
