@@ -121,6 +121,23 @@ def _processes(cluster: Cluster) -> dict[str, tuple[str, str, str]]:
     return found
 
 
+def test_a_rollout_that_was_killed_goes_on(tmp_path: Path) -> None:
+    """Killed after it began, it is finished by the next life: all pods are new, and none is too many."""
+    with life(tmp_path) as cluster:
+        cluster.apply(deployment("web", "echo one", replicas=4))
+        cluster.rollout("deployment/web").wait(120)
+        cluster.apply(deployment("web", "echo two", replicas=4))
+        cluster.wait("deployment/web", "jsonpath={.status.updatedReplicas}", 120)
+    with life(tmp_path) as cluster:
+        cluster.rollout("deployment/web").wait(120)
+        cluster.wait("deployment/web", "jsonpath={.status.replicas}=4", 120)
+        sizes = sorted(one["spec"]["replicas"] for one in cluster.list("replicasets"))
+        pods = [one for one in cluster.pods("deployment/web") if "deletionTimestamp" not in one["metadata"]]
+        commands = [one["spec"]["containers"][0]["command"][-1] for one in pods]
+    assert sizes == [0, 4]
+    assert commands == ["echo two"] * 4
+
+
 def _pods_outlive_kills(folder: Path, engine: Engine, kills: int, seed: int) -> None:
     """Kills the cluster that many times, while its pods run and somebody writes."""
     chance = random.Random(seed)
