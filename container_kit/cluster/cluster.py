@@ -43,9 +43,12 @@ class Cluster:
         nodes: How many nodes run pods on this machine.
         simulated_nodes: How many more only play theirs, to try schedulers and controllers.
         path: A folder that keeps the cluster: what is there is found again. In memory if not given.
-        listen: Where the API server listens: ``host:port`` (port 0: any free one), or the path of a socket.
+        listen: Where the API server listens: ``host:port`` of this machine's loopback (port 0: any free one),
+            or the path of a socket.
         name: Of the cluster, in kubeconfig files and in names of what it makes on this machine.
         engine: Whose images the pods use; the default store if not given.
+        anonymous: Whether requests without credentials are answered at all. They may then see what they may
+            of a real server: its version and whether it is well.
 
     Raises:
         PermissionMissing: This user cannot run containers here (with *nodes* above 0).
@@ -62,6 +65,7 @@ class Cluster:
         listen: str = "127.0.0.1:0",
         name: str = "container-kit",
         engine: Engine | None = None,
+        anonymous: bool = True,
     ) -> None:
         from container_kit.cluster.embedded import ClusterOptions, Embedded
 
@@ -71,6 +75,7 @@ class Cluster:
             path="" if path is None else os.fspath(path),
             listen=listen,
             name=name,
+            anonymous=anonymous,
         )
         self._embedded: Embedded | None = Embedded(options, engine)
         self.client: Client = self._embedded.client

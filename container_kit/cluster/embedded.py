@@ -50,6 +50,7 @@ class ClusterOptions:
     path: str
     listen: str
     name: str
+    anonymous: bool = True
 
 
 class Embedded:
@@ -112,7 +113,9 @@ class Embedded:
         self._guard()
         self.client = Client(InProcess(self.api, _ADMIN))
         self._identity = Identity.of(self._folder if self.options.path else "")
-        authenticator = Authenticator(self._identity.issuer, self._uid_of)
+        authenticator = Authenticator(
+            self._identity.issuer, self._uid_of, is_anonymous_allowed=self.options.anonymous
+        )
         self.api.authenticators.append(authenticator)
         self.api.use_tokens(self._identity.issuer, authenticator.review)
         self.api.core.front_proxy = self._identity.front_proxy
@@ -250,7 +253,7 @@ def _address(listen: str) -> tuple[str, int] | str:
     """``host:port``, or a path.
 
     Raises:
-        InvalidInput: It is neither.
+        InvalidInput: It is neither, or an address at which others could come in.
     """
     if "/" in listen:
         return listen
@@ -258,7 +261,21 @@ def _address(listen: str) -> tuple[str, int] | str:
     if not host or not port.isdigit() or int(port) > 65535:
         words = "give host:port, such as 127.0.0.1:6443, or a path"
         raise InvalidInput(f"{listen!r} cannot be listened on: {words}")
-    return host.strip("[]"), int(port)
+    host = host.strip("[]")
+    if not _is_here(host):
+        words = "the API server is for this machine alone: give a host such as 127.0.0.1, or a path"
+        raise InvalidInput(f"{listen!r} is not listened on: {words}")
+    return host, int(port)
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address leads to this machine from nowhere else."""
+    import ipaddress
+
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _program_of(user: str) -> str:

@@ -11,6 +11,7 @@ from container_kit.cluster.kinds.go import go_list, invalid_as
 from container_kit.cluster.kinds.validation.common import (
     Errors,
     choice,
+    duplicate,
     problems,
     required,
     selector,
@@ -22,7 +23,7 @@ from container_kit.cluster.meta.names import (
 )
 from container_kit.cluster.meta.status import go_quoted
 
-__all__ = ["CHECKS", "UPDATES"]
+__all__ = ["CHECKS", "STATUS_CHECKS", "UPDATES"]
 
 Node = dict[str, Any]
 RBAC, ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
@@ -148,6 +149,31 @@ def signing_request(obj: Object) -> Errors:
     return errors
 
 
+_FINAL = ("Approved", "Denied", "Failed")
+
+
+def _request_conditions(new: Object, old: Object) -> Errors:
+    """A request is approved or denied, once, and neither is taken back."""
+    path = "status.conditions"
+    conditions = (new.get("status") or {}).get("conditions") or ()
+    errors: Errors = []
+    seen: set[str] = set()
+    for index, each in enumerate(conditions):
+        kind, status, field = each.get("type") or "", each.get("status") or "", f"{path}[{index}]"
+        known = ("True",) if kind in _FINAL else ("False", "True", "Unknown")
+        errors += required(f"{field}.type", kind)
+        errors += choice(f"{field}.status", status, known) if status else required(f"{field}.status", status)
+        if {"Approved": "Denied", "Denied": "Approved"}.get(kind) in seen:
+            detail = "Approved and Denied conditions are mutually exclusive"
+            errors.append(FieldError.invalid(f"{field}.type", kind, detail))
+        errors += duplicate(f"{field}.type", kind, seen)
+    for each in (old.get("status") or {}).get("conditions") or ():
+        if each.get("type") in _FINAL and each["type"] not in seen:
+            detail = f"updates may not remove a condition of type {go_quoted(each['type'])}"
+            errors.append(FieldError.forbidden(path, detail))
+    return errors
+
+
 def _pem(encoded: str) -> Errors:
     """Whether the request of a certificate is one in PEM."""
     try:
@@ -168,6 +194,8 @@ CHECKS = {
     (RBAC, "RoleBinding"): role_binding,
 }
 UPDATES = {
+    ("certificates.k8s.io", "CertificateSigningRequest"): _request_conditions,
     (RBAC, "ClusterRoleBinding"): binding_update,
     (RBAC, "RoleBinding"): binding_update,
 }
+STATUS_CHECKS = {("certificates.k8s.io", "CertificateSigningRequest"): _request_conditions}
