@@ -10,14 +10,14 @@ import os
 import re
 import tarfile
 import tempfile
-from typing import Any
+from typing import IO, Any
 
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.verbs.execution import execute
 from container_kit.cluster.verbs.targets import Target
 from container_kit.containers.treecopy import DIRECTORY, TreeCopy
 from container_kit.errors import CommandFailed, InvalidInput, NotFound
-from container_kit.native.descriptors import as_file, memory_file, open_path
+from container_kit.native.descriptors import open_path
 
 __all__ = ["copy_in", "copy_out", "places"]
 
@@ -70,12 +70,16 @@ def copy_out(client: Client, target: Target, path: str, destination: str, contai
     folder, name = os.path.split(path.rstrip("/"))
     if name in ("", ".", ".."):
         raise InvalidInput(f"{path!r} names no file that could be copied")
-    data = _run(client, target, ["tar", "-cf", "-", "-C", folder or "/", name], container, None)
     parent, last = os.path.split(os.path.abspath(destination))
     if os.path.isdir(destination):
         parent, last = os.path.abspath(destination), name
-    with tempfile.TemporaryDirectory(prefix=".cp-", dir=parent) as unpacked:
-        _unpack(data, unpacked)
+    command = ["tar", "-cf", "-", "-C", folder or "/", name]
+    with (
+        tempfile.TemporaryFile(dir=parent) as packed,  # however much comes: none of it in memory
+        tempfile.TemporaryDirectory(prefix=".cp-", dir=parent) as unpacked,
+    ):
+        _run(client, target, command, container, output=packed)
+        _unpack(packed, unpacked)
         if not os.path.lexists(os.path.join(unpacked, name)):
             raise InvalidInput(f"the archive that {target} sent does not hold {name!r}")
         with open_path(unpacked, DIRECTORY) as source, open_path(parent, DIRECTORY) as place:
@@ -83,19 +87,23 @@ def copy_out(client: Client, target: Target, path: str, destination: str, contai
             copier.entry(source.fileno(), name, place.fileno(), last)
 
 
-def _unpack(data: bytes, folder: str) -> None:
+def _unpack(packed: IO[bytes], folder: str) -> None:
     from container_kit.native.layers import unpack
 
-    with as_file(memory_file("cp"), "w+b") as file, open_path(folder, DIRECTORY) as place:
-        file.write(data)
-        file.seek(0)
-        unpack(file.fileno(), place.fileno(), form="archive")
+    packed.seek(0)
+    with open_path(folder, DIRECTORY) as place:
+        unpack(packed.fileno(), place.fileno(), form="archive")
 
 
-def _run(client: Client, target: Target, command: list[str], container: str, data: bytes | None) -> bytes:
-    done = execute(client, target, command, container=container, input=data, text=False)
+def _run(
+    client: Client,
+    target: Target,
+    command: list[str],
+    container: str,
+    data: bytes | None = None,
+    output: IO[bytes] | None = None,
+) -> None:
+    done = execute(client, target, command, container=container, input=data, text=False, output=output)
     if done.exit_code:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         raise CommandFailed(command, done.exit_code, stderr=done.stderr, log_tail=words[-5:])
-    found: bytes = done.stdout
-    return found

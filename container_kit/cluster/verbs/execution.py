@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -29,6 +29,7 @@ Object = dict[str, Any]
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 _CLOSE = 255  # v5: the channel named by the first byte is at its end
+_LAST_WORDS = 64 << 10
 _PIECE = 1 << 15
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
@@ -72,8 +73,13 @@ def execute(
     input: str | bytes | None = None,
     text: bool = True,
     check: bool = False,
+    output: IO[bytes] | None = None,
 ) -> ExecResult:
     """Run *command* to its end, as `Container.exec` does.
+
+    Args:
+        output: Where to write its standard output, which is then not kept in memory, nor more than the end of
+            its standard error.
 
     Raises:
         CommandFailed: With *check*, its exit code is not 0.
@@ -92,7 +98,7 @@ def execute(
     stream = open_stream(client, pod, "exec", query)
     try:
         with interruptible(stream):
-            code, out, err = _exchange(stream, input)
+            code, out, err = _exchange(stream, input, output)
     finally:
         stream.close()
     result = _result(code, out, err, time.monotonic() - begin, text, tuple(command))
@@ -101,7 +107,9 @@ def execute(
     return result
 
 
-def _exchange(stream: Stream, input: str | bytes | None) -> tuple[int, bytes, bytes]:
+def _exchange(
+    stream: Stream, input: str | bytes | None, output: IO[bytes] | None
+) -> tuple[int, bytes, bytes]:
     sender = None
     if input is not None:
         data = input.encode() if isinstance(input, str) else input
@@ -110,8 +118,12 @@ def _exchange(stream: Stream, input: str | bytes | None) -> tuple[int, bytes, by
     parts: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
     while (message := stream.receive()) is not None:
         channel, data = message
-        if channel in parts:
+        if channel == STDOUT and output is not None:
+            output.write(data)
+        elif channel in parts:
             parts[channel] += data
+            if output is not None:
+                del parts[channel][:-_LAST_WORDS]
     stream.close()
     if sender is not None:
         sender.join()

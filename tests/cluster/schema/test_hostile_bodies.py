@@ -35,7 +35,7 @@ def _read(data: bytes, media_type: str) -> Any:
     return obj
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     st.sampled_from(SENT),
     st.lists(st.tuples(PLACES, st.binary(min_size=0, max_size=6), st.integers(0, 12)), max_size=6),
@@ -83,7 +83,7 @@ WORDS += [
 ]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.lists(st.sampled_from(WORDS), max_size=25).map("".join),
     st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"]),
@@ -173,7 +173,7 @@ def _patched(patch: Callable[[], Any]) -> None:
         assert isinstance(msgspec.json.encode(made), bytes)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(VALUES, st.lists(OPERATIONS | VALUES, max_size=6))
 def test_a_json_patch_applies_or_is_refused(document: Any, operations: list[Any]) -> None:
     """Any operations on anything, and what was there stays as it was."""
@@ -199,7 +199,7 @@ POD_OBJECT = {
 }
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.dictionaries(DIRECTIVES, HOSTILE, max_size=4))
 def test_a_strategic_patch_applies_or_is_refused(patch: dict[str, Any]) -> None:
     """Directives where they belong and where they do not, of every type."""

@@ -60,7 +60,7 @@ def _spdy() -> bytes:
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(CHANGES, SIZES)
 def test_spdy_is_read_or_refused(changes: list[tuple[float, bytes, int]], size: int) -> None:
     """Frames of a client with anything done to them are frames, or the client's fault."""
@@ -83,7 +83,7 @@ def _websocket_frames() -> bytes:
     return b"".join(client.send(event) for event in events)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(CHANGES, SIZES)
 def test_websocket_frames_are_read_or_refused(changes: list[tuple[float, bytes, int]], size: int) -> None:
     """The same for WebSocket: after what is no frame it has ended, and says so."""
@@ -100,7 +100,7 @@ _REQUEST = (
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(CHANGES, SIZES)
 def test_requests_are_read_or_refused(changes: list[tuple[float, bytes, int]], size: int) -> None:
     """The same for HTTP: whole requests, or a refusal of the 400s."""
