@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from container_kit._collector import collection_paused
 from container_kit.cluster.client.client import Client
 from container_kit.cluster.client.errors import ApiNotFound
 from container_kit.cluster.verbs.targets import Target, pods_of, target_of
@@ -67,17 +68,18 @@ class Cluster:
         engine: Engine | None = None,
         anonymous: bool = True,
     ) -> None:
-        from container_kit.cluster.embedded import ClusterOptions, Embedded
+        with collection_paused():
+            from container_kit.cluster.embedded import ClusterOptions, Embedded
 
-        options = ClusterOptions(
-            nodes=nodes,
-            simulated_nodes=simulated_nodes,
-            path="" if path is None else os.fspath(path),
-            listen=listen,
-            name=name,
-            anonymous=anonymous,
-        )
-        self._embedded: Embedded | None = Embedded(options, engine)
+            options = ClusterOptions(
+                nodes=nodes,
+                simulated_nodes=simulated_nodes,
+                path="" if path is None else os.fspath(path),
+                listen=listen,
+                name=name,
+                anonymous=anonymous,
+            )
+            self._embedded: Embedded | None = Embedded(options, engine)
         self.client: Client = self._embedded.client
 
     @classmethod
