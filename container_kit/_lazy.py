@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["borrowed", "resolver"]
 
+_EXTRAS = {"container_kit.cluster": "cluster"}
+
 
 def resolver(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """The ``__getattr__`` of *package*: on the first use of a name it imports the module where it lives.
@@ -24,11 +26,28 @@ def resolver(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(home, package), name) if home else import_module(f".{name}", package)
+        try:
+            module = import_module(home or f".{name}", package)
+        except ModuleNotFoundError as error:
+            raise _explained(name, home, error) from error
+        value = getattr(module, name) if home else module
         setattr(sys.modules[package], name, value)
         return value
 
     return resolve
+
+
+def _explained(name: str, home: str, error: ModuleNotFoundError) -> Exception:
+    """*error*, or what to do about it where the package that is missing comes with an extra of ours."""
+    extra = next((extra for module, extra in _EXTRAS.items() if home.startswith(module)), None)
+    if extra is None or (error.name or "").startswith("container_kit"):
+        return error
+    from container_kit.errors import UnsupportedFeature
+
+    return UnsupportedFeature(
+        f"cannot use {name}: the package {error.name!r} is not installed; "
+        f"it comes with `pip install 'container-kit[{extra}]'`"
+    )
 
 
 def borrowed(name: str) -> Any:

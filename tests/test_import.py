@@ -26,3 +26,18 @@ def test_every_public_name_resolves() -> None:
     for name in ck.__all__:
         assert getattr(ck, name) is not None
     assert not hasattr(ck, "no_such_name")
+
+
+def test_a_missing_extra_is_named() -> None:
+    """Without the packages of a cluster the error says how to get them, and containers do without."""
+    program = (
+        "import sys; sys.modules['msgspec'] = None\n"
+        "import container_kit as ck\n"
+        "ck.Container\n"
+        "try: ck.Cluster\n"
+        "except ck.UnsupportedFeature as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "the package 'msgspec' is not installed; it comes with `pip install 'container-kit[cluster]'`" in (
+        done.stdout
+    )
