@@ -14,7 +14,7 @@ import attrs
 
 from container_kit.cluster import Cluster
 
-__all__ = ["ASKED", "RAN", "SESSIONS", "VERSIONS", "Kubectl", "in_every_version", "program_of"]
+__all__ = ["ASKED", "RAN", "SESSIONS", "VERSIONS", "Kubectl", "in_every_version", "in_versions", "program_of"]
 
 VERSIONS = ("1.27", "1.30", "1.32", "1.33")
 ASKED: dict[str, list[tuple[str, ...]]] = {version: [] for version in VERSIONS}
@@ -23,22 +23,35 @@ RAN: set[str] = set()  # and of those that every version came through
 _TIMEOUT_S = 120
 
 
-def in_every_version(session: Callable[[Kubectl], None]) -> Callable[[list[Kubectl]], None]:
-    """A test of *session* by all versions at the same time, each in its own namespace."""
+Session = Callable[["Kubectl"], None]
+Test = Callable[[list["Kubectl"]], None]
 
-    def test(kubectls: list[Kubectl]) -> None:
-        with ThreadPoolExecutor(len(kubectls)) as pool:
-            runs = [(one.version, pool.submit(session, one)) for one in kubectls]
-        problems = [(version, run.exception()) for version, run in runs if run.exception() is not None]
-        for version, problem in problems[:1]:
-            assert problem is not None
-            problem.add_note(f"kubectl {version}; it failed in {', '.join(one for one, _ in problems)}")
-            raise problem
-        RAN.add(session.__name__)
 
-    SESSIONS.add(session.__name__)
-    test.__name__, test.__doc__, test.__module__ = session.__name__, session.__doc__, session.__module__
-    return test
+def in_versions(*versions: str) -> Callable[[Session], Test]:
+    """A test of a session by these versions at the same time, each in its own namespace."""
+
+    def decorate(session: Session) -> Test:
+        def test(kubectls: list[Kubectl]) -> None:
+            chosen = [one for one in kubectls if one.version in versions]
+            with ThreadPoolExecutor(len(kubectls)) as pool:
+                runs = [(one.version, pool.submit(session, one)) for one in chosen]
+            problems = [(version, run.exception()) for version, run in runs if run.exception() is not None]
+            for version, problem in problems[:1]:
+                assert problem is not None
+                problem.add_note(f"kubectl {version}; it failed in {', '.join(one for one, _ in problems)}")
+                raise problem
+            RAN.add(session.__name__)
+
+        SESSIONS.add(session.__name__)
+        test.__name__, test.__doc__, test.__module__ = session.__name__, session.__doc__, session.__module__
+        return test
+
+    return decorate
+
+
+def in_every_version(session: Session) -> Test:
+    """A test of *session* by all versions."""
+    return in_versions(*VERSIONS)(session)
 
 
 def program_of(version: str) -> str | None:
