@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import subprocess
 
+import pytest
+from click.testing import CliRunner
+
+from container_kit.cli.app import cli
 from tests.cli.kubectl.conftest import Words
 
 pytestmark = pytest.mark.tool("kubectl")
@@ -150,6 +154,40 @@ def test_objects_come_and_go(words: Words) -> None:
     assert words("delete", "-f", "-", input=manifest) == 'configmap "c" deleted\n'
     assert words("delete", "deploy", "--all") == 'deployment.apps "web" deleted\n'
     assert words("delete", "cm", "d", code=1).startswith("Error from server (NotFound)")
+
+
+def test_changes_are_watched(words: Words) -> None:
+    """get -w shows what is there, and each change as it comes."""
+    words("create", "configmap", "there")
+    watching = subprocess.Popen(
+        words.process("get", "cm", "-w", "--no-headers", "--field-selector=metadata.name!=kube-root-ca.crt"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        assert watching.stdout.readline().split()[:2] == ["there", "0"]
+        words("create", "configmap", "later", "--from-literal=a=b")
+        assert watching.stdout.readline().split()[:2] == ["later", "1"]
+    finally:
+        watching.kill()
+        watching.communicate()
+
+
+def test_the_right_cluster_is_found(words: Words) -> None:
+    """By KUBECONFIG and the context's own namespace; one that is not there is told."""
+    runner = CliRunner(env={"KUBECONFIG": words.kubeconfig})
+    assert (
+        "default/kubernetes"
+        in runner.invoke(
+            cli,
+            ["kube", "get", "svc", "-o", "jsonpath={.items[0].metadata.namespace}/{.items[0].metadata.name}"],
+        ).output
+    )
+    missing = runner.invoke(cli, ["kube", "get", "svc", "--context", "elsewhere"])
+    assert missing.exit_code == 1 and "elsewhere" in missing.output
+    nowhere = runner.invoke(cli, ["kube", "get", "svc", "--kubeconfig", "/nonexistent"])
+    assert nowhere.exit_code == 1 and "/nonexistent" in nowhere.output
 
 
 def test_nodes_are_taken_out_of_use(words: Words) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.kubectl.conftest import Words
+from tests.cluster.kubectl.terminal import Terminal
 from tests.cluster.kubectl.test_pods import BOX, SERVED
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("kubectl"), pytest.mark.tool("busybox")]
@@ -33,6 +34,21 @@ def test_programs_are_run(box: Words) -> None:
     assert box.run("exec", "-i", "box", "-c", "web", "--", "cat", input=text).stdout == text
     missing = box.run("exec", "box", "-c", "web", "--", "nothing")
     assert missing.returncode == 1 and "Internal error occurred" in missing.stderr
+
+
+def test_a_terminal_is_passed_on(box: Words) -> None:
+    """exec -it gives the program a terminal as large as ours, also when ours changes."""
+    with Terminal(box.process("exec", "-it", "box", "-c", "web", "--", "sh"), size=(33, 101)) as terminal:
+        terminal.wait_for("# ")
+        terminal.type("busybox stty size\r")
+        terminal.wait_for("33 101")
+        terminal.resize(44, 122)
+        size = "$(busybox stty size)"
+        terminal.type(f"while [ \"{size}\" != '44 122' ]; do busybox sleep 0.1; done; echo re''sized\r")
+        terminal.wait_for("resized")
+        terminal.type("exit 5\r")
+        terminal.wait_for("command terminated with exit code 5")
+        assert terminal.exit_code() == 5
 
 
 def test_what_runs_is_attached_to(box: Words) -> None:

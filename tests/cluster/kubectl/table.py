@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
-from tests.cluster.kubectl.program import ASKED, VERSIONS
+from tests.cluster.kubectl.program import ASKED, VERSIONS, program_of
 
 __all__ = ["PAGE", "commands_of", "rows_of_page", "rows_tried"]
 
@@ -39,6 +40,7 @@ _ONLY_GROUPS = {
 }
 
 
+@cache
 def commands_of(program: str) -> set[str]:
     """All commands that this kubectl offers, such as ``create secret tls``."""
     found = {word for word in _offered(program, "") if word not in _ONLY_GROUPS}
@@ -49,11 +51,9 @@ def commands_of(program: str) -> set[str]:
 
 def rows_tried() -> list[str]:
     """The table's rows, one for each command that any version was asked, with its options."""
-    known = {command for asked in ASKED.values() for words in asked for command in _prefixes(_plain(words))}
-    commands = sorted(known & _all_known())
     rows = []
-    for command in commands:
-        uses = {version: [w for w in ASKED[version] if _command(w) == command] for version in VERSIONS}
+    for command in sorted(_all_known()):
+        uses = {version: [one for one in ASKED[version] if _command(one) == command] for version in VERSIONS}
         ticks = " | ".join("✓" if uses[version] else "-" for version in VERSIONS)
         options = sorted({option for words in uses.values() for one in words for option in _options(one)})
         if any(uses.values()):
@@ -67,17 +67,10 @@ def rows_of_page() -> list[str]:
     return [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
 
 
-_KNOWN: set[str] = set()
-
-
-def _all_known() -> set[str]:
-    if not _KNOWN:
-        from tests.cluster.kubectl.program import program_of
-
-        for version in VERSIONS:
-            program = program_of(version)
-            _KNOWN.update(commands_of(program) if program else ())
-    return _KNOWN
+@cache
+def _all_known() -> frozenset[str]:
+    programs = filter(None, map(program_of, VERSIONS))
+    return frozenset(command for program in programs for command in commands_of(program))
 
 
 def _offered(program: str, group: str) -> Iterable[str]:
@@ -86,17 +79,22 @@ def _offered(program: str, group: str) -> Iterable[str]:
     return [line.split("\t")[0] for line in lines.splitlines() if not line.startswith(":")]
 
 
+@cache
+def _tops() -> frozenset[str]:
+    return frozenset(command.split()[0] for command in _all_known())
+
+
 def _plain(words: tuple[str, ...]) -> list[str]:
     """Without options, from the first word on that is a command."""
     plain = [word for word in words[: words.index("--") if "--" in words else None] if word[:1] != "-"]
-    tops = {command.split()[0] for command in _all_known()}
-    return next((plain[start:] for start, word in enumerate(plain) if word in tops), [])
+    return next((plain[start:] for start, word in enumerate(plain) if word in _tops()), [])
 
 
 def _prefixes(plain: list[str]) -> list[str]:
     return [" ".join(plain[:length]) for length in (3, 2, 1) if len(plain) >= length]
 
 
+@cache
 def _command(words: tuple[str, ...]) -> str:
     return next((one for one in _prefixes(_plain(words)) if one in _all_known()), "")
 

@@ -1,4 +1,4 @@
-"""kubectl on a terminal of its own, as somebody would use it."""
+"""A command on a terminal of its own, as somebody would use it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from tests.cluster.kubectl.program import Kubectl
 
 __all__ = ["Terminal"]
 
@@ -30,16 +30,21 @@ class Terminal:
     """
 
     def __init__(
-        self, kubectl: Kubectl, *words: str, size: tuple[int, int] = (24, 80), **variables: str
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        size: tuple[int, int] = (24, 80),
     ) -> None:
         self._end, other = pty.openpty()
         self._seen = b""
         self._set_size(size)
         try:
             self._process = subprocess.Popen(
-                kubectl.command(words),
-                env=kubectl.environment("false") | {"TERM": "xterm"} | variables,
-                cwd=kubectl.folder,
+                command,
+                env=env,
+                cwd=cwd,
                 stdin=other,
                 stdout=other,
                 stderr=other,

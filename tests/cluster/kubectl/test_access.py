@@ -68,7 +68,7 @@ def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
     certificate = kubectl("get", "csr", good, "-o", "jsonpath={.status.certificate}")
     kubectl.path("user.crt", base64.b64decode(certificate).decode())
     own = ("--client-certificate=user.crt", f"--client-key={key}")
-    bare = {"contexts": [], "users": []}
+    bare: dict[str, object] = {"contexts": [], "users": []}
     config = yaml.safe_load(Path(kubectl.kubeconfig).read_text()) | bare | {"current-context": ""}
     kubectl.path("bare", yaml.safe_dump(config))
     cluster = config["clusters"][0]["name"]

@@ -52,6 +52,12 @@ def box(kubectl: Kubectl) -> None:
     kubectl("wait", "pod/box", "--for=condition=Ready", "--timeout=60s")
 
 
+def on_terminal(kubectl: Kubectl, *words: str, size: tuple[int, int] = (24, 80)) -> Terminal:
+    """The command on a terminal."""
+    env = kubectl.environment("false") | {"TERM": "xterm"}
+    return Terminal(kubectl.command(words), env=env, cwd=kubectl.folder, size=size)
+
+
 @in_every_version
 def test_logs_are_read_in_every_way(kubectl: Kubectl) -> None:
     """logs -f, --previous, --since, --tail, --timestamps, --limit-bytes, of all containers and by label."""
@@ -110,7 +116,7 @@ def test_programs_run_in_containers(kubectl: Kubectl) -> None:
     assert "container nothing is not valid for pod box" in kubectl.fails(
         "exec", "box", "-c", "nothing", "--", "cat"
     )
-    with Terminal(kubectl, "exec", "-it", "box", "-c", "web", "--", "sh", size=(33, 101)) as terminal:
+    with on_terminal(kubectl, "exec", "-it", "box", "-c", "web", "--", "sh", size=(33, 101)) as terminal:
         terminal.wait_for("# ")
         terminal.type("busybox stty size\r")
         terminal.wait_for("33 101")
@@ -152,7 +158,7 @@ def test_pods_are_run_and_gone_again(kubectl: Kubectl) -> None:
     assert 'pod "counter" deleted' in counted
     failed = kubectl.run(*words, quick, "failing", "--", "sh", "-c", "read line; exit 7", input="x\n")
     assert failed.returncode == 7 and "terminated (Error)" in failed.stderr
-    with Terminal(
+    with on_terminal(
         kubectl, "run", "--rm", "-it", "--image=box:1", "--restart=Never", quick, "shell", "--", "sh"
     ) as one:
         one.wait_for("try pressing enter.")
