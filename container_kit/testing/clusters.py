@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from container_kit.cluster import Cluster
     from container_kit.containers.engine import Engine
 
-__all__ = ["cluster_fixture", "namespace_fixture"]
+__all__ = ["cluster_fixture", "namespace_fixture", "tell_of_clusters"]
 
+_NAMESPACES = pytest.StashKey["list[tuple[Cluster, str]]"]()
 Scope = Literal["function", "class", "module", "package", "session"]
 
 
@@ -45,16 +46,34 @@ def namespace_fixture(*, name: str | None = None, labels: dict[str, str] | None 
     What a test puts into it goes with it, in the background: the next test does not wait for that.
     """
 
-    def namespace(cluster: Cluster) -> Iterator[str]:
+    def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
         from container_kit.testing.running import unique_name
 
         chosen = unique_name()
         meta = {"name": chosen, "labels": labels or {}}
         cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
         cluster.wait("serviceaccount/default", "create", namespace=chosen)
+        request.node.stash.setdefault(_NAMESPACES, []).append((cluster, chosen))
         try:
             yield chosen
         finally:
             cluster.delete(f"namespace/{chosen}", wait=False, missing_ok=True)
 
     return pytest.fixture(name=name)(namespace)
+
+
+def tell_of_clusters(item: pytest.Item, lines: int) -> list[tuple[str, str]]:
+    """The sections of a failed test's report: the pods of each namespace that it used, and what they wrote.
+
+    Namespaces are those of `namespace_fixture`; where there is none, that which each `Cluster` among the
+    test's fixtures means.
+    """
+    from container_kit.cluster import Cluster
+    from container_kit.testing.reports import namespace_section
+
+    used = item.stash.get(_NAMESPACES, [])
+    if not used:
+        clusters = [one for one in getattr(item, "funcargs", {}).values() if isinstance(one, Cluster)]
+        used = [(one, one.client.namespace) for one in clusters]
+    told = [(name, namespace_section(cluster.using(name), lines)) for cluster, name in used]
+    return [(f"namespace {name}", text) for name, text in told if text]

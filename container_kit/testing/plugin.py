@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
+from sys import modules
 from typing import TYPE_CHECKING
 
 import pytest
 
-from container_kit.testing.clusters import cluster_fixture, namespace_fixture
+from container_kit.testing.clusters import cluster_fixture, namespace_fixture, tell_of_clusters
 from container_kit.testing.fixtures import service_fixture
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ def pytest_testnodedown(node: Any) -> None:
 
 def _run(config: pytest.Config) -> Run | None:
     """What is known of containers in this run; None as long as nothing was asked for."""
-    from sys import modules
-
     running = modules.get("container_kit.testing.running")
     return None if running is None else running.run_if_any(config)
 
@@ -126,6 +125,8 @@ def pytest_runtest_makereport(
     run = _run(item.config)
     if report.failed and run is not None:
         report.sections += run.tell_of(item, item.stash.get(_STARTED, None))
+    if report.failed and "container_kit.cluster.cluster" in modules:
+        report.sections += tell_of_clusters(item, item.config.getoption("--ck-log-lines"))
     return report
 
 

@@ -1,15 +1,18 @@
-"""What a failed test's report says of its containers."""
+"""What a failed test's report says of its containers and pods."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from container_kit.errors import ContainerKitError
 
 if TYPE_CHECKING:
+    from container_kit.cluster import Cluster
     from container_kit.containers.container import Container
 
-__all__ = ["kept_hint", "log_section"]
+__all__ = ["kept_hint", "log_section", "namespace_section"]
+
+_MOST_PODS, _MOST_EVENTS = 10, 10
 
 
 def log_section(container: Container, since: float | None, lines: int) -> str:
@@ -36,3 +39,28 @@ def kept_hint(container: Container) -> str:
     prefix = "" if root == default_root() else f"CONTAINER_KIT_ROOT={root} "
     name = container.name
     return f"kept: {prefix}container-kit exec -it {name} sh; in the end: {prefix}container-kit rm -f {name}"
+
+
+def namespace_section(cluster: Cluster, lines: int) -> str:
+    """The pods of the namespace that *cluster* means: state, last *lines*; and the latest warnings."""
+    from container_kit.cluster.verbs.explaining import state_of
+
+    told = []
+    try:
+        for pod in cluster.list("pods")[:_MOST_PODS]:
+            told.append(f"pod {pod['metadata']['name']}: {state_of(pod)}")
+            told += _lines_of(cluster, pod, lines)
+        warnings = [one for one in cluster.events() if one.get("type") == "Warning"]
+        for event in warnings[-_MOST_EVENTS:]:
+            about = event["involvedObject"]
+            told.append(f"{about['kind']} {about['name']}: {event['reason']}: {event.get('message', '')}")
+    except (ContainerKitError, OSError) as error:
+        told.append(f"nothing more is known of it: {error}")
+    return "\n".join(told)
+
+
+def _lines_of(cluster: Cluster, pod: dict[str, Any], lines: int) -> list[str]:
+    try:
+        return [f"  {line}" for line in cluster.logs(pod, container="*", tail=lines).splitlines()]
+    except ContainerKitError:
+        return []  # it has not begun
