@@ -115,6 +115,7 @@ class Cluster:
 
     kubeconfig = _verb(SyncCluster.kubeconfig)
     load = _verb(SyncCluster.load)
+    snapshot = _verb(SyncCluster.snapshot)
     apply = _verb(SyncCluster.apply)
     create = _verb(SyncCluster.create)
     get = _verb(SyncCluster.get)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Cluster"]
 
 Object = dict[str, Any]
+Objects = list[Object]  # `Cluster.list` hides what these are made of
+Names = list[str]
 Named = str | Mapping[str, Any]
 
 
@@ -52,6 +54,7 @@ class Cluster:
             of a real server: its version and whether it is well.
 
     Raises:
+        Conflict: There is a cluster at *path*, and a *snapshot* to begin with.
         PermissionMissing: This user cannot run containers here (with *nodes* above 0).
     """
 
@@ -63,6 +66,7 @@ class Cluster:
         nodes: int = 1,
         simulated_nodes: int = 0,
         path: str | os.PathLike[str] | None = None,
+        snapshot: str | os.PathLike[str] | None = None,
         listen: str = "127.0.0.1:0",
         name: str = "container-kit",
         engine: Engine | None = None,
@@ -75,6 +79,7 @@ class Cluster:
                 nodes=nodes,
                 simulated_nodes=simulated_nodes,
                 path="" if path is None else os.fspath(path),
+                snapshot="" if snapshot is None else os.fspath(snapshot),
                 listen=listen,
                 name=name,
                 anonymous=anonymous,
@@ -147,6 +152,14 @@ class Cluster:
         """Let the nodes have an image; those of this process see all that are in the engine's store."""
         self._own("gets its images from a registry").load(image)
 
+    def snapshot(self, path: str | os.PathLike[str]) -> None:
+        """Write all objects to a new file (mode 0600: secrets are among them), as they are at one moment.
+
+        Raises:
+            NameInUse: There is a file at *path*.
+        """
+        self._own("has tools of its own for that").snapshot(os.fspath(path))
+
     # -- objects ----------------------------------------------------------------------------------------
 
     def apply(
@@ -157,7 +170,7 @@ class Cluster:
         force: bool = False,
         dry_run: bool = False,
         field_manager: str = "container-kit",
-    ) -> list[Object]:
+    ) -> Objects:
         """Make objects be as written, by server-side apply; new ones are created.
 
         Args:
@@ -189,7 +202,7 @@ class Cluster:
             )
         return made
 
-    def create(self, manifest: Manifest, *, namespace: str = "", dry_run: bool = False) -> list[Object]:
+    def create(self, manifest: Manifest, *, namespace: str = "", dry_run: bool = False) -> Objects:
         """Store new objects.
 
         Raises:
@@ -210,9 +223,7 @@ class Cluster:
         """
         return target_of(self.client, what, namespace).get(self.client)
 
-    def list(
-        self, kind: str, namespace: str | None = "", *, labels: str = "", fields: str = ""
-    ) -> list[Object]:
+    def list(self, kind: str, namespace: str | None = "", *, labels: str = "", fields: str = "") -> Objects:
         """The objects of a kind in one namespace, or in all with ``namespace=None``."""
         return self.client.list(kind, namespace, labels=labels, fields=fields).items
 
@@ -419,11 +430,11 @@ class Cluster:
         pod = pod_of(self.client, target_of(self.client, what, namespace))
         return PortForward(self.client, pod, port, host=host, local_port=local_port)
 
-    def pods(self, what: Named, namespace: str = "") -> list[Object]:  # type: ignore[valid-type]
+    def pods(self, what: Named, namespace: str = "") -> Objects:
         """The pods of a workload or service."""
         return pods_of(self.client, target_of(self.client, what, namespace))
 
-    def top(self, kind: Literal["pods", "nodes"] = "pods", namespace: str | None = "") -> list[Object]:  # type: ignore[valid-type]
+    def top(self, kind: Literal["pods", "nodes"] = "pods", namespace: str | None = "") -> Objects:
         """What pods, or nodes, use at the moment, as ``metrics.k8s.io`` says."""
         return self.client.list(f"{kind}.metrics.k8s.io", namespace).items
 
@@ -433,7 +444,7 @@ class Cluster:
 
         return describe(self.client, target_of(self.client, what, namespace))
 
-    def events(self, what: Named | None = None, namespace: str | None = "") -> list[Object]:  # type: ignore[valid-type]
+    def events(self, what: Named | None = None, namespace: str | None = "") -> Objects:
         """Events of a namespace, or about one object, in the order in which they last happened."""
         from container_kit.cluster.verbs.describing import event_time, events_about
 
@@ -464,7 +475,7 @@ class Cluster:
         grace: int | None = None,
         force: bool = False,
         delete_empty_dir: bool = False,
-    ) -> list[str]:  # type: ignore[valid-type]
+    ) -> Names:
         """Cordon a node and evict its pods, within their disruption budgets; returns their names."""
         from container_kit.cluster.verbs.nodes import drain
 

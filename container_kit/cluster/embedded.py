@@ -7,6 +7,7 @@ Nothing is decided here. Each part reaches the others by the API only, as a user
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from container_kit.cluster.client.in_process import InProcess
 from container_kit.cluster.identity import Identity
 from container_kit.cluster.store import MemoryStore, Store
 from container_kit.cluster.workplace import workplace
-from container_kit.errors import InvalidInput
+from container_kit.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from container_kit.cluster.node.service_proxy import ServiceProxy
@@ -48,6 +49,7 @@ class ClusterOptions:
     nodes: int
     simulated_nodes: int
     path: str
+    snapshot: str
     listen: str
     name: str
     anonymous: bool = True
@@ -100,6 +102,10 @@ class Embedded:
 
         Image.get(image if isinstance(image, str) else str(image.id), engine=self._engine)
 
+    def snapshot(self, path: str) -> None:
+        """All objects, in a new file."""
+        self.store.snapshot(path)
+
     def stop(self) -> None:
         """Take everything apart; may be called again."""
         with self._lock:
@@ -135,12 +141,19 @@ class Embedded:
         self.api.admission.use([*plugins, NoEscalation(rights)])
 
     def _opened_store(self) -> Store:
+        snapshot = self.options.snapshot
+        store: Store
         if self.options.path:
             from container_kit.cluster.store import SqliteStore
 
-            store: Store = SqliteStore(f"{self._folder}/objects.db")
+            path = f"{self._folder}/objects.db"
+            if snapshot and os.path.exists(path):
+                raise Conflict(f"{self.options.path} has a cluster already: restore into another folder")
+            if snapshot:
+                MemoryStore.from_snapshot(snapshot).snapshot(path)  # which looks whether it is one
+            store = SqliteStore(path)
         else:
-            store = MemoryStore()
+            store = MemoryStore.from_snapshot(snapshot) if snapshot else MemoryStore()
         self._ends.callback(store.close)
         return store
 
