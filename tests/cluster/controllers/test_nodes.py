@@ -139,6 +139,17 @@ def test_taints_follow_from_conditions(
     assert [taint["key"] for taint in wanted[1:]] == keys
 
 
+def test_comings_and_goings_of_nodes_are_told() -> None:
+    """There is an event about each node that is new, and about each that is gone."""
+    world = World(1, _add)
+    world.nodes.remove("node-1")
+    world.settle()
+    assert world.events("Node/node-1") == [
+        ("RegisteredNode", "Node node-1 event: Registered Node node-1 in Controller"),
+        ("RemovingNode", "Node node-1 event: Removing Node node-1 from Controller"),
+    ]
+
+
 def test_old_names_of_labels_are_kept_for_those_who_use_them() -> None:
     world = World(1, _add)
     labels = world.get("nodes", "node-1")["metadata"]["labels"]

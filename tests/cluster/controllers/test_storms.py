@@ -47,7 +47,7 @@ def _named(kind: str, name: str, api_version: str = "apps/v1", **spec: Any) -> O
 
 
 def _wishes() -> list[Object]:
-    """One of each workload, all with pods of their own."""
+    """One of each workload, all with pods of their own, and what looks at the pods of one."""
 
     def labelled(app: str, **fake: str) -> Object:
         pods = template(labels={"app": app}, **fake)
@@ -60,6 +60,10 @@ def _wishes() -> list[Object]:
         _named("StatefulSet", "s", replicas=3, serviceName="s", **labelled("s")),
         _named("DaemonSet", "ds", **labelled("ds")),
         _named("Job", "j", "batch/v1", template=job, completions=5, parallelism=2),
+        _named("Service", "web", "v1", selector={"app": "d"}, ports=[{"port": 80}]),
+        _named(
+            "PodDisruptionBudget", "b", "policy/v1", minAvailable=3, selector={"matchLabels": {"app": "d"}}
+        ),
     ]
 
 
@@ -89,10 +93,30 @@ def _is_all_done(world: World) -> bool:
         and status["daemonsets", "ds"].get("numberAvailable") == 3
         and "Complete" in conditions
         and status["jobs", "j"]["succeeded"] == 5
+        and status["poddisruptionbudgets", "b"]["disruptionsAllowed"] == 1
+        and _led_to(world) == {pod["status"]["podIP"] for pod in world.pods("app=d")}
     )
 
 
-_KINDS = (("deployments", "d"), ("statefulsets", "s"), ("daemonsets", "ds"), ("jobs", "j"))
+def _led_to(world: World) -> set[str]:
+    """The addresses of the service."""
+    slices = world.client.list("endpointslices").items
+    ready = [
+        one
+        for each in slices
+        for one in each["endpoints"]
+        if each["metadata"]["name"].startswith("web-") and one["conditions"]["ready"]
+    ]
+    return {one["addresses"][0] for one in ready}
+
+
+_KINDS = (
+    ("deployments", "d"),
+    ("statefulsets", "s"),
+    ("daemonsets", "ds"),
+    ("jobs", "j"),
+    ("poddisruptionbudgets", "b"),
+)
 
 
 _SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.trial) for seed in range(4, 100))]

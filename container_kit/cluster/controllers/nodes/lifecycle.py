@@ -43,7 +43,8 @@ class NodeLifecycleController:
         self._nodes, self._leases = manager.informer("nodes"), manager.informer(_LEASES)
         self._pods = manager.informer("pods")
         self._pods.add_index("node", lambda pod: (pod["spec"].get("nodeName") or "",))
-        self._heard: dict[str, tuple[object, float]] = {}
+        # The uid, lease and heartbeat that were seen last of each node, and when.
+        self._heard: dict[str, tuple[tuple[str, object, object], float]] = {}
 
     def watches(self) -> Mapping[str, Mapper]:
         return {"nodes": keys_of(lambda node: (key_of("nodes", node),)), _LEASES: keys_of(_node_of)}
@@ -51,7 +52,7 @@ class NodeLifecycleController:
     def reconcile(self, key: Key) -> float | None:
         node = self._nodes.get("", key.name)
         if node is None:
-            self._heard.pop(key.name, None)
+            self._forget(key.name)
             return None
         left_s = self._left_s(node)
         if left_s <= 0 and ready_of(node) != "Unknown":
@@ -60,6 +61,13 @@ class NodeLifecycleController:
         if ready_of(node) in ("False", "Unknown"):
             self._unready_pods(node)
         return max(left_s, 0.001) if left_s > 0 else None
+
+    def _forget(self, name: str) -> None:
+        if name in self._heard:
+            (uid, _, _), _ = self._heard.pop(name)
+            gone = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid}}
+            said = f"Node {name} event: Removing Node {name} from Controller"
+            self._events.event(gone, "Normal", "RemovingNode", said)
 
     def _left_s(self, node: Object) -> float:
         """How much longer the node is believed to be there."""
@@ -71,7 +79,7 @@ class NodeLifecycleController:
         if name not in self._heard:
             said = f"Node {name} event: Registered Node {name} in Controller"
             self._events.event(node, "Normal", "RegisteredNode", said)
-        if self._heard.get(name, (None, 0.0))[0] != sign:
+        if name not in self._heard or self._heard[name][0] != sign:
             self._heard[name] = sign, now_s
         promised_s = float(lease.get("leaseDurationSeconds") or 0)
         patience_s = self._grace_s if promised_s <= _GRACE_S else promised_s
