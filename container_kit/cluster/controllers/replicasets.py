@@ -33,6 +33,7 @@ from container_kit.cluster.meta import (
     labels_of,
     name_of,
     namespace_of,
+    uid_of,
 )
 
 __all__ = [
@@ -103,22 +104,24 @@ class ReplicaSetController:
         pods = [pod for pod in self._claims.of(wish, selector.matches) if is_active(pod)]
         failure: _Failure | None = None
         if not is_deleting(wish):
-            failure = self._change_number(wish, pods)
+            pods, failure = self._change_number(wish, pods)
         status = self._status(wish, pods, failure)
         write_status(self._client, wish, status)
         if failure is not None and failure.error is not None:
             raise failure.error
         return self._next_available_s(wish, pods)
 
-    def _change_number(self, wish: Object, pods: list[Object]) -> _Failure | None:
+    def _change_number(self, wish: Object, pods: list[Object]) -> tuple[list[Object], _Failure | None]:
+        """Make or delete pods; returns those that there are now."""
         missing = wish["spec"].get("replicas", 1) - len(pods)
         if missing > 0:
-            return self._create(wish, min(missing, _MOST_AT_ONCE))
+            made, failure = self._create(wish, min(missing, _MOST_AT_ONCE))
+            return [*pods, *made], failure
         if missing < 0:
             return self._delete(wish, pods, min(-missing, _MOST_AT_ONCE))
-        return None
+        return pods, None
 
-    def _create(self, wish: Object, count: int) -> _Failure | None:
+    def _create(self, wish: Object, count: int) -> tuple[list[Object], _Failure | None]:
         template = wish["spec"]["template"]
         made, error = create_all(
             self._client, (pod_from_template(template, wish) for _ in range(count)), count
@@ -126,24 +129,28 @@ class ReplicaSetController:
         for pod in made:
             self._events.event(wish, "Normal", "SuccessfulCreate", f"Created pod: {name_of(pod)}")
         if error is None:
-            return None
+            return made, None
         self._events.event(wish, "Warning", "FailedCreate", f"Error creating: {error}")
-        return _Failure("FailedCreate", str(error), error)
+        return made, _Failure("FailedCreate", str(error), error)
 
-    def _delete(self, wish: Object, pods: list[Object], count: int) -> _Failure | None:
+    def _delete(self, wish: Object, pods: list[Object], count: int) -> tuple[list[Object], _Failure | None]:
         victims = pods
         if count < len(pods):
             victims = victims_first(pods, self._company(wish), self._clock.now())[:count]
+        gone = set[str]()
+        failure: _Failure | None = None
         for pod in victims:
             try:
                 self._client.delete("pods", name_of(pod), namespace_of(pod), uid=pod["metadata"]["uid"])
             except ApiError as error:
-                if error.code == 404:
-                    continue
-                self._events.event(wish, "Warning", "FailedDelete", f"Error deleting: {error}")
-                return _Failure("FailedDelete", str(error), error)
-            self._events.event(wish, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
-        return None
+                if error.code != 404:
+                    self._events.event(wish, "Warning", "FailedDelete", f"Error deleting: {error}")
+                    failure = _Failure("FailedDelete", str(error), error)
+                    break
+            else:
+                self._events.event(wish, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
+            gone.add(uid_of(pod))
+        return [pod for pod in pods if uid_of(pod) not in gone], failure
 
     def _company(self, wish: Object) -> list[Object]:
         """The pods of all ReplicaSets that belong to the same owner."""
