@@ -139,6 +139,7 @@ class NamedClusters:
         """
         info = self.get(name)
         if not info.pid:
+            self._clear(info, networks=False)  # of one that was killed pods may run on
             return
         try:
             process = os.pidfd_open(info.pid)
@@ -161,11 +162,22 @@ class NamedClusters:
         info = self.get(name)
         if info.pid:
             raise WrongState(f"cluster {name} runs (process {info.pid}): stop it first")
+        self._clear(info, networks=True)
         from container_kit.native.descriptors import open_path
         from container_kit.native.trees import remove_tree
 
         with open_path(os.path.dirname(info.folder), os.O_RDONLY | os.O_DIRECTORY) as parent:
             remove_tree(parent.fileno(), os.path.basename(info.folder))
+
+    def _clear(self, info: ClusterInfo, *, networks: bool) -> None:
+        """End the pods of a cluster that nobody serves, and remove its networks if that is wished."""
+        from container_kit.cluster.node.leavings import end_pods, remove_leavings
+        from container_kit.containers.engine import Engine
+
+        data = os.path.abspath(f"{info.folder}/data")
+        with _one_at_a_time(info.folder), Engine(self._root) as engine:
+            if not _is_served(info.folder):
+                (remove_leavings if networks else end_pods)(data, engine)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from container_kit.cluster.node.projection import Projector
 from container_kit.cluster.node.provisioning import Provisioner
 from container_kit.cluster.node.registration import Registration
 from container_kit.cluster.node.static_pods import StaticPods
-from container_kit.cluster.node.volumes import Volumes
+from container_kit.cluster.node.volumes import Volumes, memory_of, pods_of
 from container_kit.cluster.node.workers import KeyedWorkers
 from container_kit.native.trees import discard_tree
 
@@ -54,7 +54,6 @@ _NEEDED_BY_PODS = (
 )  # fmt: skip
 _CRITICAL = 2_000_000_000  # the priority from which on pods end last
 _SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
-_MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
 _AT_ONCE = 8
 _WATCHED = ("configmaps", "secrets")
 
@@ -105,7 +104,7 @@ class NodeAgent:
         self.tokens = TokenSource(client)
         lookup = ClientLookup(client)
         projector = Projector(lookup, self.capacity, self.tokens.token)
-        self.volumes = Volumes(os.path.join(directory, "pods"), self._memory(), projector, lookup)
+        self.volumes = Volumes(pods_of(directory), memory_of(directory), projector, lookup)
         self.provisioner = Provisioner(lookup, ImageSource(engine, lookup, self.clock), self.capacity)
         self._net = NodeNetwork(engine, name, services, service_range, seed=directory, owned=owned)
         self.network, self.address = self._net.name, self._net.address
@@ -126,13 +125,6 @@ class NodeAgent:
         self._workers = KeyedWorkers(self._work, self._failed, self.clock, count=workers, name=name)
         self._ends: list[Callable[[], None]] = []
         self._is_guarded, self._guard_lock = False, threading.Lock()
-
-    def _memory(self) -> str:
-        """A directory in memory that is this agent's: where there is none, one on the disk."""
-        if not os.path.isdir(_MEMORY):
-            return os.path.join(self._directory, "memory")
-        device, inode = os.stat(self._directory).st_dev, os.stat(self._directory).st_ino
-        return os.path.join(_MEMORY, f"container-kit-{device:x}-{inode:x}")
 
     # Its life.
 

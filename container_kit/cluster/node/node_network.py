@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from container_kit.cluster.node.service_proxy import ServiceProxy
     from container_kit.containers import Engine
 
-__all__ = ["NodeNetwork"]
+__all__ = ["NodeNetwork", "network_name"]
 
 _OPTIONS = {"services": "true"}
 _OWNER = "node-owner"
+
+
+def network_name(seed: str, node: str) -> str:
+    """What the network of a node is called, where *seed* tells clusters apart."""
+    return f"node-{Hasher(f'{seed} {node}'.encode()).hexdigest()[:12]}"
 
 
 class NodeNetwork:
@@ -51,7 +56,7 @@ class NodeNetwork:
         owned: bool,
     ) -> None:
         self._engine, self._node, self._services = engine, node, services
-        self.name = f"node-{Hasher(f'{seed} {node}'.encode()).hexdigest()[:12]}"
+        self.name = network_name(seed, node)
         self._labels = {_OWNER: engine.owner_token.token} if owned else {}
         self._network = self._found()
         self._service_range = service_range

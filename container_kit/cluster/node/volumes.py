@@ -19,10 +19,11 @@ from container_kit.native.descriptors import open_path
 from container_kit.native.trees import discard_tree
 from container_kit.native.walking import everything_below
 
-__all__ = ["Claims", "Volumes"]
+__all__ = ["Claims", "Volumes", "memory_of", "pods_of"]
 
 Object = dict[str, Any]
 
+_MEMORY = "/dev/shm"  # noqa: S108  the directory is for its owner alone
 _IN_MEMORY = ("secret", "projected")
 _ANYBODY = 0o777
 _FOR_GROUP, _FOLDER_FOR_GROUP = 0o660, 0o2110
@@ -44,6 +45,19 @@ class Claims(Protocol):
 
     def volume_of(self, namespace: str, claim: str) -> Object:
         """The PersistentVolume; raises VolumeNotReady while there is none."""
+
+
+def pods_of(directory: str) -> str:
+    """Where the node with this directory has its pods: a folder for each, by its uid."""
+    return os.path.join(directory, "pods")
+
+
+def memory_of(directory: str) -> str:
+    """The directory in memory of the node with this directory: where there is none, one on the disk."""
+    if not os.path.isdir(_MEMORY):
+        return os.path.join(directory, "memory")
+    found = os.stat(directory)
+    return os.path.join(_MEMORY, f"container-kit-{found.st_dev:x}-{found.st_ino:x}")
 
 
 @frozen

@@ -19,6 +19,7 @@ from container_kit.cluster.client.kubeconfig import read_access
 from container_kit.cluster.named import NamedClusters
 from container_kit.containers import Engine
 from container_kit.errors import InvalidInput, NameInUse, NotFound, StartFailed, WrongState
+from container_kit.network import Network
 from tests.cli.test_commands import Ckit
 from tests.cluster.manifests import config_map, pod
 
@@ -93,6 +94,24 @@ def test_a_killed_one_is_stopped_and_starts_again(ckit: Ckit, stocked: Engine) -
     assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
     clusters.stop("crashed")
     assert stocked.containers(all=True) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("verb", ["stop", "rm"])
+def test_what_a_killed_one_left_goes_with_it(ckit: Ckit, stocked: Engine, verb: str) -> None:
+    """Pods that run on end when a cluster that nobody serves is stopped or removed; networks go with it."""
+    clusters = NamedClusters(stocked.root)
+    info = clusters.start("ended")
+    with Cluster.connect(info.kubeconfig) as cluster:
+        cluster.apply(pod("one"))
+        cluster.wait("pod/one", "Ready", 60)
+    _kill(info.pid)
+    assert [one.status for one in stocked.containers(all=True)] == ["running"]
+    ckit.ok("cluster", verb, "ended")
+    assert stocked.containers(all=True) == []
+    if verb == "stop":
+        clusters.remove("ended")
+    assert [one for one in Network.list(engine=stocked) if one.name.startswith("node-")] == []
 
 
 def test_names_options_and_files(tmp_path: Path) -> None:
