@@ -1,8 +1,8 @@
 """A cluster from the first line of a program on: ``python -m benchmarks.cluster.start NODES [FOLDER]``.
 
 *FOLDER* is one that keeps a cluster.  Prints, as JSON, where its API server listens and when, on the
-machine's clock, the default service account was there and all nodes were ready; then, for each line of input,
-what it has used until now.
+machine's clock, the default service account was there and all nodes were ready, and the processor time until
+then; after that, for each line of input, what it has used until now.
 """
 
 import time
@@ -22,7 +22,8 @@ def main() -> None:
         ready = time.monotonic()
         import json
 
-        print(json.dumps({"begun": BEGUN, "ready": ready, "address": cluster.address}), flush=True)
+        said = {"begun": BEGUN, "ready": ready, "cpu": time.process_time(), "address": cluster.address}
+        print(json.dumps(said), flush=True)
         for _ in sys.stdin:
             print(json.dumps({"kB": resident_kb(), "cpu": cpu_seconds()}), flush=True)
 
