@@ -18,17 +18,14 @@ from container_kit.cluster.client import Client, WatchEvent
 from container_kit.cluster.controllers.framework import EventRecorder
 from container_kit.cluster.meta import Clock, Object
 from container_kit.cluster.node.eviction import DEFAULT_THRESHOLDS
-from container_kit.cluster.node.image_source import ImageSource
 from container_kit.cluster.node.lookup import ClientLookup, TokenSource
 from container_kit.cluster.node.node_network import NodeNetwork
 from container_kit.cluster.node.node_object import (
     NodeWords,
     machine_capacity,
 )
-from container_kit.cluster.node.node_pod import NodePod
 from container_kit.cluster.node.pressure import Pressure
 from container_kit.cluster.node.projection import Projector
-from container_kit.cluster.node.provisioning import Provisioner
 from container_kit.cluster.node.registration import Registration
 from container_kit.cluster.node.static_pods import StaticPods
 from container_kit.cluster.node.volumes import Volumes, memory_of, pods_of
@@ -36,6 +33,8 @@ from container_kit.cluster.node.workers import KeyedWorkers
 from container_kit.native.trees import discard_tree
 
 if TYPE_CHECKING:
+    from container_kit.cluster.node.node_pod import NodePod
+    from container_kit.cluster.node.provisioning import Provisioner
     from container_kit.cluster.node.service_proxy import ServiceProxy
     from container_kit.containers import Engine
 
@@ -47,6 +46,7 @@ _HEARTBEAT, _HEARTBEAT_S = "\0heartbeat", 10.0
 # What the first pod needs is loaded when the node is there, and not before.
 _WARMING = "\0warming"
 _NEEDED_BY_PODS = (
+    "container_kit.cluster.node.node_pod", "container_kit.cluster.node.image_source",
     "container_kit.pods.pod", "container_kit.pods.supervisor", "container_kit.containers.lifecycle",
     "container_kit.images.image", "container_kit.runtime.compile", "jwt", "container_kit.network.sandbox",
     "container_kit.images.overlay", "container_kit.images.overlayprobe", "container_kit.containers.snapshots",
@@ -102,10 +102,10 @@ class NodeAgent:
         self.capacity = {**machine_capacity(directory), **(capacity or {})}
         self.recorder = EventRecorder(client, "kubelet", self.clock)
         self.tokens = TokenSource(client)
-        lookup = ClientLookup(client)
+        lookup = self._lookup = ClientLookup(client)
         projector = Projector(lookup, self.capacity, self.tokens.token)
         self.volumes = Volumes(pods_of(directory), memory_of(directory), projector, lookup)
-        self.provisioner = Provisioner(lookup, ImageSource(engine, lookup, self.clock), self.capacity)
+        self._provisioner: Provisioner | None = None
         self._net = NodeNetwork(engine, name, services, service_range, seed=directory, owned=owned)
         self.network, self.address = self._net.name, self._net.address
         words = NodeWords(
@@ -125,6 +125,7 @@ class NodeAgent:
         self._workers = KeyedWorkers(self._work, self._failed, self.clock, count=workers, name=name)
         self._ends: list[Callable[[], None]] = []
         self._is_guarded, self._guard_lock = False, threading.Lock()
+        self._making = threading.Lock()
 
     # Its life.
 
@@ -206,6 +207,23 @@ class NodeAgent:
         else:
             self.engine.guardian.remove(name)
 
+    def _new_pod(self, obj: Object) -> NodePod:
+        from container_kit.cluster.node.node_pod import NodePod
+
+        return NodePod(self, obj)
+
+    @property
+    def provisioner(self) -> Provisioner:
+        """What gives its pods their images, volumes and environment."""
+        with self._making:
+            if self._provisioner is None:
+                from container_kit.cluster.node.image_source import ImageSource
+                from container_kit.cluster.node.provisioning import Provisioner
+
+                images = ImageSource(self.engine, self._lookup, self.clock)
+                self._provisioner = Provisioner(self._lookup, images, self.capacity)
+            return self._provisioner
+
     def pods(self) -> list[NodePod]:
         """Those that the node has."""
         with self._lock:
@@ -236,7 +254,7 @@ class NodeAgent:
         with self._lock:
             known = self._pods.get(uid)
             if known is None and event.type != "DELETED":
-                self._pods[uid] = NodePod(self, found)
+                self._pods[uid] = self._new_pod(found)
             elif known is not None:
                 known.wish(None if event.type == "DELETED" else found)
         self._workers.add(uid)
@@ -288,7 +306,7 @@ class NodeAgent:
         wanted = {one["metadata"]["uid"]: one for one in self.client.list("pods", None, fields=fields).items}
         for uid, pod in left.items():
             if uid in wanted:
-                one = NodePod(self, wanted[uid])
+                one = self._new_pod(wanted[uid])
                 one.adopt(pod.id)
                 self._pods[uid] = one  # not before: nobody is to find it without its pod, and start another
                 self._workers.add(uid)

@@ -43,13 +43,16 @@ class NodeWorld(Protocol):
     clock: Clock
     recorder: EventRecorder
     volumes: Volumes
-    provisioner: Provisioner
     tokens: TokenSource
     network: str
     address: str
     owned: bool
     cluster_dns: str
     cluster_domain: str
+
+    @property
+    def provisioner(self) -> Provisioner:
+        """What gives its pods their images, volumes and environment."""
 
     def wake(self, uid: str) -> None:
         """Have the pod with this uid looked at soon."""

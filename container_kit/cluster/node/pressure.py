@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from container_kit.cluster.node.eviction import Usage, excess, first_to_go, low_signals
-from container_kit.cluster.node.node_pod import NodePod
 from container_kit.cluster.node.volumes import Volumes
 from container_kit.containers.pod_places import pod_disk_bytes
 from container_kit.errors import ContainerKitError
+
+if TYPE_CHECKING:
+    from container_kit.cluster.node.node_pod import NodePod
 
 __all__ = ["Pressure", "memory_bytes"]
 
