@@ -18,7 +18,7 @@ from container_kit.cluster.schema.nodes import Schema
 from container_kit.cluster.schema.patches import copied
 from container_kit.cluster.schema.patterns import compiled
 
-__all__ = ["complete", "item_key", "json_type", "unknown_fields", "validate_custom"]
+__all__ = ["complete", "item_key", "json_type", "unknown_fields", "validate_custom", "validate_value"]
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
@@ -109,6 +109,11 @@ def validate_custom(obj: dict[str, Any], schema: Schema, old: Any = _ABSENT) -> 
         for error in _faults(own, schema, "", old)
         if not (error.reason == "FieldValueRequired" and error.field in wanted)
     ]
+
+
+def validate_value(value: Any, schema: Schema, path: str) -> list[FieldError]:
+    """What is wrong with a value that stands at *path*."""
+    return _faults(value, schema, path)
 
 
 def _faults(value: Any, schema: Schema, path: str, old: Any = _ABSENT) -> list[FieldError]:

@@ -9,27 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from container_kit.cluster.kinds.custom.go import go_versions
+from container_kit.cluster.kinds.custom.schema_rules import faults_of_schema
 from container_kit.cluster.kinds.strategy import Context, Strategy
 from container_kit.cluster.meta import FieldError, Object, copy_of, name_of, set_condition
 from container_kit.cluster.meta.names import dns1035_label_problems, dns1123_subdomain_problems
 from container_kit.cluster.schema import go_form, schema_of
-from container_kit.cluster.schema.patterns import PatternError, compiled
 
 __all__ = ["FINALIZER", "DefinitionStrategy", "with_condition"]
 
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _SCOPES = ("Cluster", "Namespaced")
 _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
-_UNSUPPORTED = (
-    "$ref",
-    "id",
-    "$schema",
-    "definitions",
-    "dependencies",
-    "patternProperties",
-    "additionalItems",
-)
-_TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_MOST_SELECTABLE = 8
 
 
 def with_condition(definition: Object, kind: str, status: str, reason: str, text: str, now: str) -> Object:
@@ -123,6 +114,14 @@ def _faults(obj: Object) -> Iterator[FieldError]:
     versions = spec.get("versions") or []
     for place, version in enumerate(versions):
         yield from _faults_of_version(version, f"spec.versions[{place}]", alone=len(versions) == 1)
+    known = [version.get("name") for version in versions]
+    if len(set(known)) < len(known):
+        text = f"Invalid value: {go_versions(versions)}: must contain unique version names"
+        yield FieldError("spec.versions", "FieldValueInvalid", text)
+    if spec.get("preserveUnknownFields"):
+        text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+        text += "spec.versions[*].schema instead"
+        yield FieldError.invalid("spec.preserveUnknownFields", True, text)
     yield from _faults_of_storage(obj, versions)
     yield from _faults_of_names(names)
     yield from _faults_of_conversion(spec.get("conversion") or {})
@@ -200,83 +199,60 @@ def _faults_of_version(version: Mapping[str, Any], path: str, *, alone: bool) ->
         yield FieldError.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
     else:
         # A definition with one version is validated as those were that had but one.
-        yield from _faults_of_schema(
+        yield from faults_of_schema(
             schema, "spec.validation.openAPIV3Schema" if alone else f"{path}.schema.openAPIV3Schema"
         )
     for place, column in enumerate(version.get("additionalPrinterColumns") or ()):
-        field = f"{path}.additionalPrinterColumns[{place}]"
-        if column.get("type") not in _COLUMN_TYPES:
-            yield FieldError.not_supported(f"{field}.type", column.get("type") or "", _COLUMN_TYPES)
-        if not column.get("jsonPath"):
-            yield FieldError.required(f"{field}.jsonPath")
+        yield from _faults_of_column(column, f"{path}.additionalPrinterColumns[{place}]")
+    scale = (version.get("subresources") or {}).get("scale")
+    if scale is not None:
+        yield from _faults_of_scale(scale, f"{path}.subresources.scale")
+    yield from _faults_of_selectable(
+        version.get("selectableFields") or (), schema or {}, f"{path}.selectableFields"
+    )
 
 
-def _faults_of_schema(schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    """A schema must be structural; what it must not use at all hides the rest."""
-    forbidden = list(_unsupported(schema, path))
-    if forbidden:
-        yield from forbidden
-        return
-    if schema.get("type") != "object":
-        if schema.get("type"):
-            yield FieldError.invalid(f"{path}.type", schema["type"], "must be object at the root")
-        else:
-            yield FieldError.required(f"{path}.type", "must not be empty at the root")
-    yield from _unstructured(schema, path, root=True)
-    from container_kit.cluster.kinds.custom.definition_rules import faults_of_rules
-
-    yield from faults_of_rules(schema, path)
+def _faults_of_column(column: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+    if not column.get("name"):
+        yield FieldError.required(f"{path}.name")
+    if not column.get("type"):
+        yield FieldError.required(f"{path}.type", f"must be one of {','.join(_COLUMN_TYPES)}")
+    elif column["type"] not in _COLUMN_TYPES:
+        yield FieldError.not_supported(f"{path}.type", column["type"], _COLUMN_TYPES)
+    if not column.get("jsonPath"):
+        yield FieldError.required(f"{path}.jsonPath")
 
 
-def _children(schema: Mapping[str, Any], path: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    for name in sorted(schema.get("properties") or ()):
-        yield schema["properties"][name], f"{path}.properties[{name}]"
-    for key in ("items", "additionalProperties"):
-        if isinstance(schema.get(key), dict):
-            yield schema[key], f"{path}.{key}"
+def _faults_of_scale(scale: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+    """Where the numbers of replicas stand."""
+    for name, places in (("specReplicasPath", (".spec.",)), ("statusReplicasPath", (".status.",))):
+        value = scale.get(name) or ""
+        if not value:
+            yield FieldError.required(f"{path}.{name}")
+        elif not value.startswith(places):
+            text = f"should be a json path under {places[0].rstrip('.')}"
+            yield FieldError.invalid(f"{path}.{name}", value, text)
+    selector = scale.get("labelSelectorPath") or ""
+    if selector and not selector.startswith((".spec.", ".status.")):
+        text = "should be a json path under either .status or .spec"
+        yield FieldError.invalid(f"{path}.labelSelectorPath", selector, text)
 
 
-def _unsupported(schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    for word in _UNSUPPORTED:
-        if schema.get(word):
-            yield FieldError.forbidden(f"{path}.{word}", f"{word} is not supported")
-    if schema.get("uniqueItems"):
-        text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        yield FieldError.forbidden(f"{path}.uniqueItems", text)
-    for child, below in _children(schema, path):
-        yield from _unsupported(child, below)
-
-
-def _unstructured(schema: Mapping[str, Any], path: str, *, root: bool = False) -> Iterator[FieldError]:
-    kind = schema.get("type")
-    is_free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
-    if not kind and not is_free and not root:
-        yield FieldError.required(f"{path}.type", "must not be empty for specified object fields")
-    if kind and kind not in _TYPES:
-        yield FieldError.not_supported(f"{path}.type", kind, _TYPES)
-    if kind == "array" and not schema.get("items"):
-        yield FieldError.required(f"{path}.items", "must be specified")
-    if schema.get("pattern"):
-        yield from _faults_of_pattern(schema["pattern"], f"{path}.pattern")
-    yield from _faults_of_list(schema, path)
-    for child, below in _children(schema, path):
-        yield from _unstructured(child, below)
-
-
-def _faults_of_pattern(pattern: str, path: str) -> Iterator[FieldError]:
-    try:
-        compiled(pattern)
-    except PatternError as error:
-        yield FieldError.invalid(path, pattern, f"must be a valid regular expression, but isn't: {error}")
-
-
-def _faults_of_list(schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
-    if kind and kind not in ("atomic", "map", "set"):
-        yield FieldError.not_supported(f"{path}.x-kubernetes-list-type", kind, ("atomic", "map", "set"))
-    if kind == "map" and not keys:
-        yield FieldError.required(f"{path}.x-kubernetes-list-map-keys", 'must not be empty if type is "map"')
-    for place, key in enumerate(keys):
-        if key not in ((schema.get("items") or {}).get("properties") or {}):
-            field = f"{path}.x-kubernetes-list-map-keys[{place}]"
-            yield FieldError.invalid(field, key, "entries must all be names of item properties")
+def _faults_of_selectable(fields: Any, schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+    if len(fields) > _MOST_SELECTABLE:
+        yield FieldError.too_many(path, len(fields), _MOST_SELECTABLE)
+    for place, entry in enumerate(fields):
+        field, value = f"{path}[{place}].jsonPath", entry.get("jsonPath") or ""
+        found: Any = schema
+        for name in value.removeprefix(".").split("."):
+            found = ((found or {}).get("properties") or {}).get(name)
+        if not value:
+            yield FieldError.required(field)
+        elif value.startswith(".metadata."):
+            yield FieldError.invalid(field, value, "must not point to fields in metadata")
+        elif found is None:
+            text = "is an invalid path: does not refer to a valid field"
+            yield FieldError.invalid(field, value, text)
+        elif found.get("type") not in ("string", "boolean", "integer"):
+            text = "must point to a field of type string, boolean or integer"
+            yield FieldError.invalid(field, value, text)

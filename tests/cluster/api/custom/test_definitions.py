@@ -321,7 +321,9 @@ def test_columns_and_selectable_fields(server: _Server) -> None:
         {"name": "First", "type": "string", "jsonPath": '.spec.list[?(@.k=="a")].v'},
         {"name": "None", "type": "string", "jsonPath": ".spec.none"},
     ]
-    free = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    spec = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    spec["properties"] = {"mode": {"type": "string"}}
+    free = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
     server.define(
         schema=free, additionalPrinterColumns=columns, selectableFields=[{"jsonPath": ".spec.mode"}]
     )
@@ -412,6 +414,55 @@ def test_definitions_that_make_no_sense_are_refused(server: _Server, change: Any
             )
         ),
         (
+            {"type": "object", "additionalProperties": False},
+            "properties[spec].properties[f].additionalProperties",
+        ),
+        (
+            {"type": "object", "additionalProperties": True, "properties": {"a": {"type": "string"}}},
+            "properties[spec].properties[f].additionalProperties",
+        ),
+        (
+            {"type": "string", "x-kubernetes-preserve-unknown-fields": False},
+            "properties[spec].properties[f].x-kubernetes-preserve-unknown-fields",
+        ),
+        ({"type": "array", "items": {}}, "properties[spec].properties[f].items.type"),
+        (
+            {"type": "object", "x-kubernetes-embedded-resource": True},
+            "properties[spec].properties[f].properties",
+        ),
+        (
+            {"x-kubernetes-int-or-string": True, "x-kubernetes-preserve-unknown-fields": True},
+            "properties[spec].properties[f].x-kubernetes-preserve-unknown-fields",
+        ),
+        (
+            {"type": "integer", "anyOf": [{"type": "integer"}]},
+            "properties[spec].properties[f].anyOf[0].type",
+        ),
+        (
+            {"type": "object", "oneOf": [{"properties": {"a": {"minimum": 1}}}]},
+            "properties[spec].properties[f].properties[a]",
+        ),
+        ({"type": "string", "not": {"default": "x"}}, "properties[spec].properties[f].not.default"),
+        ({"type": "integer", "default": "one"}, "properties[spec].properties[f].default"),
+        ({"type": "object", "default": {"a": 1}}, "properties[spec].properties[f].default"),
+        (
+            {"type": "string", "x-kubernetes-list-type": "set"},
+            "properties[spec].properties[f].type",
+        ),
+        (
+            {"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "set"},
+            "properties[spec].properties[f].items.x-kubernetes-map-type",
+        ),
+        (
+            {
+                "type": "array",
+                "items": {"type": "object", "properties": {"k": {"type": "string"}}},
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["k"],
+            },
+            "properties[spec].properties[f].items.properties[k].default",
+        ),
+        (
             {
                 "type": "array",
                 "items": {"type": "object", "properties": {"n": {"type": "integer"}}},
@@ -435,6 +486,30 @@ def test_schemas_must_be_structural(server: _Server, schema: Any, field: str) ->
     status, refused = server.ask("POST", _CRDS, _definition([version]))
     assert status == 422
     assert refused["details"]["causes"][0]["field"] == f"spec.validation.openAPIV3Schema.{field}"
+
+
+@pytest.mark.parametrize(
+    ("version", "field"),
+    [
+        (
+            {"subresources": {"scale": {"specReplicasPath": ".n", "statusReplicasPath": ".status.n"}}},
+            "spec.versions[0].subresources.scale.specReplicasPath",
+        ),
+        ({"selectableFields": [{"jsonPath": ".spec.none"}]}, "spec.versions[0].selectableFields[0].jsonPath"),
+        (
+            {"additionalPrinterColumns": [{"name": "N", "type": "text", "jsonPath": ".a"}]},
+            "spec.versions[0].additionalPrinterColumns[0].type",
+        ),
+        ({"schema": {"openAPIV3Schema": {"type": "array"}}}, "spec.validation.openAPIV3Schema.type"),
+    ],
+    ids=["scale", "selectable field", "column", "root"],
+)
+def test_what_a_version_says_must_fit_its_schema(server: _Server, version: Any, field: str) -> None:
+    """Paths lead to fields that there are, where such fields belong."""
+    whole = {"name": "v1", "served": True, "storage": True, **version}
+    status, refused = server.ask("POST", _CRDS, _definition([whole]))
+    assert status == 422
+    assert field in [cause["field"] for cause in refused["details"]["causes"]]
 
 
 def _converting(review: Any) -> Any:
