@@ -109,7 +109,19 @@ def test_programs_run_in_containers(kubectl: Kubectl) -> None:
     assert (done.returncode, done.stdout) == (3, "out\n")
     assert "err\n" in done.stderr and "command terminated with exit code 3" in done.stderr
     text = "line\n" * 20_000
-    assert kubectl("exec", "-i", "box", "-c", "web", "--", "cat", input=text) == text
+    for way in ("true", "false"):  # a WebSocket or SPDY, where this version can choose
+        done = kubectl.run(
+            "exec",
+            "-i",
+            "box",
+            "-c",
+            "web",
+            "--",
+            "cat",
+            input=text,
+            KUBECTL_REMOTE_COMMAND_WEBSOCKETS=way,
+        )
+        assert done.stdout == text, f"{way}: {done.stderr}"
     said = kubectl.fails("exec", "box", "--", "nothing")
     assert "error: Internal error occurred: error executing command in container" in said
     assert "not found" in said
@@ -289,7 +301,7 @@ def test_pods_and_nodes_are_debugged(kubectl: Kubectl) -> None:
 def until(kubectl: Kubectl, text: str, *words: str) -> str:
     """What a command prints as soon as *text* is in it."""
     end = time.monotonic() + _PATIENCE_S
-    while text not in (said := kubectl(*words)):
+    while text not in (said := kubectl.run(*words).stdout):
         assert time.monotonic() < end, said
         time.sleep(0.1)
     return said
@@ -299,13 +311,14 @@ def until(kubectl: Kubectl, text: str, *words: str) -> str:
 def test_usage_is_shown(kubectl: Kubectl) -> None:
     """top of nodes and of pods, by container, sorted, in sum."""
     box(kubectl)
-    head = [word.replace("(%)", "%") for word in kubectl.table("top", "node")[0]]  # 1.33 has brackets
+    head = until(kubectl, "CPU", "top", "node").splitlines()[0].replace("(%)", "%").split()  # as in 1.33
     assert head == ["NAME", "CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"]
     assert until(kubectl, "box", "top", "pod").splitlines()[0].split() == [
         "NAME",
         "CPU(cores)",
         "MEMORY(bytes)",
     ]
+    until(kubectl, "web", "top", "pod", "box", "--containers")
     rows = kubectl.table("top", "pod", "box", "--containers", "--no-headers")
     assert sorted(row[1] for row in rows) == ["main", "web"]
     assert all(re.fullmatch(r"\d+m", row[2]) and re.fullmatch(r"\d+Mi", row[3]) for row in rows)

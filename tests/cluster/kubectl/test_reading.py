@@ -63,9 +63,14 @@ def test_tables_are_sorted_chosen_and_labelled(kubectl: Kubectl) -> None:
     several = [row[0] for row in kubectl.table("get", "cm/a", "cm/b", "sa/default", "--no-headers")]
     assert several == ["configmap/a", "configmap/b", "serviceaccount/default"]
     assert "No resources found in" in kubectl.run("get", "pods").stderr
-    watching = kubectl.start("get", "cm", "a", "-w", "--no-headers", "--request-timeout=1s")
-    out, _ = watching.communicate(timeout=60)
-    assert out.startswith("a ")
+    watching = kubectl.start("get", "cm", "a", "-w", "--no-headers")
+    try:
+        assert watching.stdout is not None and watching.stdout.readline().startswith("a ")
+        kubectl("label", "cm", "a", "seen=yes")
+        assert watching.stdout.readline().startswith("a ")
+    finally:
+        watching.kill()
+        watching.communicate()
 
 
 @in_every_version

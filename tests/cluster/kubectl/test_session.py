@@ -267,7 +267,7 @@ def test_nodes_are_taken_out_of_use(kubectl: Kubectl) -> None:
     assert re.search(rf"^{name} +Ready,SchedulingDisabled", kubectl("get", "nodes"), re.MULTILINE)
     kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
     kubectl("wait", "pdb/web", "--for=jsonpath={.status.expectedPods}=2", "--timeout=60s")
-    refused = kubectl.fails("drain", name, "--ignore-daemonsets", "--timeout=2s")
+    refused = kubectl.fails("drain", name, "--ignore-daemonsets", "--timeout=4s")
     assert "Cannot evict pod as it would violate the pod's disruption budget." in refused
     kubectl("delete", "pdb", "web")
     assert f"{node} drained" in kubectl("drain", name, "--ignore-daemonsets", "--timeout=60s")
