@@ -48,11 +48,11 @@ def pass_cluster(function: Callable[..., R]) -> Callable[..., R]:
     return update_wrapper(command, function, updated=())
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print a line; what comes from a cluster cannot command our terminal."""
+def say(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print text; what comes from a cluster cannot command our terminal."""
     if (sys.stderr if err else sys.stdout).isatty():
-        text = "\n".join(map(neutralise, text.split("\n")))
-    click.echo(text, err=err)
+        text = "\n".join("\t".join(map(neutralise, line.split("\t"))) for line in text.split("\n"))
+    click.echo(text + end, nl=False, err=err, color=True)  # or it would take colours out of a pipe
 
 
 def tell_refusal(error: ApiError) -> None:

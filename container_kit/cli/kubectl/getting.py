@@ -57,7 +57,7 @@ def get(
     """Show objects: a table for each kind, or as -o says."""
     client = cluster.client
     if raw:
-        click.echo(client.request("GET", raw).body.decode(), nl=False)
+        say(client.request("GET", raw).body.decode(errors="replace"), end="")
         return
     wanted = _from_files(cluster, filename) if filename else named(client, words)
     look = Look(
@@ -145,7 +145,8 @@ def _show_objects(cluster: Cluster, wanted: Sequence[Named], look: Look, output:
     if objects or not all(one.name for one in wanted):
         is_list = len(wanted) != 1 or not wanted[0].name
         text = printed(cluster.client, objects, output, is_list=is_list)
-        click.echo(text, nl=bool(text) and not output.startswith(("jsonpath", "go-template")))
+        ends_line = text and not output.startswith(("jsonpath", "go-template"))
+        say(text, end="\n" if ends_line else "")
     return missing
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from container_kit.cli.app import cli
 from tests.cli.kubectl.conftest import Words
+from tests.cluster.kubectl.terminal import Terminal
 
 pytestmark = pytest.mark.tool("kubectl")
 
@@ -174,6 +176,18 @@ def test_changes_are_watched(words: Words) -> None:
         watching.communicate()
 
 
+def test_what_a_cluster_says_does_not_command_the_terminal(words: Words) -> None:
+    """On a terminal control characters are written out, into a pipe they go unchanged."""
+    words("create", "configmap", "evil", "--from-literal=a=\x1b[2Jgone\x07")
+    shown = ("get", "cm", "evil", "-o", "jsonpath={.data.a}")
+    assert words(*shown) == "\x1b[2Jgone\x07"
+    with Terminal(words.process(*shown)) as terminal:
+        assert "\x1b" not in terminal.wait_for("gone\\x07")
+    words("annotate", "cm", "evil", "note=\x1b]0;title\x07")
+    with Terminal(words.process("describe", "cm", "evil")) as terminal:
+        assert "\x1b" not in terminal.wait_for("events: none")
+
+
 def test_the_right_cluster_is_found(words: Words) -> None:
     """By KUBECONFIG and the context's own namespace; one that is not there is told."""
     runner = CliRunner(env={"KUBECONFIG": words.kubeconfig})
@@ -186,6 +200,13 @@ def test_the_right_cluster_is_found(words: Words) -> None:
     )
     missing = runner.invoke(cli, ["kube", "get", "svc", "--context", "elsewhere"])
     assert missing.exit_code == 1 and "elsewhere" in missing.output
+    bare = CliRunner(env={"KUBECONFIG": None, "HOME": str(words.folder)})
+    alone = bare.invoke(cli, ["--root", str(words.folder), "kube", "get", "svc"])
+    assert alone.exit_code == 1 and "set KUBECONFIG" in alone.output
+    place = words.folder / ".kube" / "config"
+    place.parent.mkdir()
+    place.write_text(Path(words.kubeconfig).read_text())
+    assert bare.invoke(cli, ["kube", "get", "ns", "default", "-o", "name"]).output == "namespace/default\n"
     nowhere = runner.invoke(cli, ["kube", "get", "svc", "--kubeconfig", "/nonexistent"])
     assert nowhere.exit_code == 1 and "/nonexistent" in nowhere.output
 
