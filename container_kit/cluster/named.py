@@ -36,6 +36,7 @@ __all__ = ["ClusterInfo", "NamedClusters", "hold"]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _READY = b"ready\n"
 _LAST_LINES = 12
+_children: list[subprocess.Popen[bytes]] = []  # of this process, which has to collect them when they end
 _USUAL = {"nodes": 1, "simulated_nodes": 0, "listen": "127.0.0.1:0"}
 
 
@@ -91,6 +92,7 @@ class NamedClusters:
         os.makedirs(folder, 0o700, exist_ok=True)
         wish = {"nodes": nodes, "simulated_nodes": simulated_nodes, "listen": listen}
         given = {key: value for key, value in wish.items() if value is not None}
+        _collect()
         with _one_at_a_time(folder):
             if _is_served(folder):
                 raise NameInUse("cluster", name, f"process {self.get(name).pid}")
@@ -150,6 +152,7 @@ class NamedClusters:
                 signal.pidfd_send_signal(process, signal.SIGTERM)
             if not select.select([process], [], [], timeout_s)[0]:
                 raise TimedOut(f"cluster {name} (process {info.pid}) had not ended after {timeout_s:g} s")
+            _collect()
         finally:
             os.close(process)
 
@@ -227,7 +230,7 @@ def _launch(folder: str, timeout_s: float) -> None:
         arrived, _, _ = select.select([answer], [], [], timeout_s)
         words = answer.read(1 << 16) if arrived else b""
     if words == _READY:
-        process.returncode = 0  # it lives on without us
+        _children.append(process)  # it lives on without us
         return
     process.kill()
     process.wait()
@@ -235,6 +238,13 @@ def _launch(folder: str, timeout_s: float) -> None:
     with open(f"{folder}/log", errors="replace") as log_text:
         lines = log_text.read().splitlines()[-_LAST_LINES:]
     raise StartFailed(with_last_lines(f"cluster {os.path.basename(folder)} did not start: {said}", lines))
+
+
+def _collect() -> None:
+    """Let processes that have ended go, if they are ours."""
+    for process in list(_children):
+        if process.poll() is not None:
+            _children.remove(process)
 
 
 def _write(path: str, text: str) -> None:

@@ -120,15 +120,15 @@ def _wait_and_read(cluster: Cluster, what: str, condition: str, seen: str) -> st
     return str(late.value)
 
 
-@pytest.mark.parametrize("name", WAITS)
-def test_waits(cluster: Cluster, name: str) -> None:
+def test_waits(cluster: Cluster) -> None:
     """The reason why a pod is not ready: of its containers, its conditions, or the latest warning."""
-    manifest, seen, words = WAITS[name]
-    cluster.apply(manifest)
-    said = _wait_and_read(cluster, f"pod/{name}", "Ready", seen)
-    assert f"pods/{name} was not Ready within 0.1 s: phase " in said
-    assert re.search(words, said), said
-    cluster.delete(f"pod/{name}")
+    pods = [manifest for manifest, _, _ in WAITS.values()]
+    cluster.apply(pods)
+    for name, (_, seen, words) in WAITS.items():
+        said = _wait_and_read(cluster, f"pod/{name}", "Ready", seen)
+        assert f"pods/{name} was not Ready within 0.1 s: phase " in said
+        assert re.search(words, said), said
+    cluster.delete(pods)
 
 
 def test_workloads(cluster: Cluster) -> None:
@@ -143,6 +143,7 @@ def test_workloads(cluster: Cluster) -> None:
         cluster.wait("deployment/broken", "Redy", 0.1)
     with pytest.raises(NotFound, match="no revision named 'before this one'"):
         cluster.rollout("deployment/broken").undo()
+    cluster.delete("deployment/broken", propagation="Foreground")
 
 
 def test_connections(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -40,6 +41,8 @@ def _kill(pid: int) -> None:
     signal.pidfd_send_signal(process, signal.SIGKILL)
     select.select([process], [], [], 60)
     os.close(process)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 @pytest.mark.root
