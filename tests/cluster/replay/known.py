@@ -13,7 +13,6 @@ from tests.cluster.replay.exchanges import Outcome
 __all__ = ["KNOWN", "unexplained"]
 
 _GO_DIFF = "the message has a list of changes as a Go library prints them"
-_CEL = "a CEL parser's own words"
 _PROC_MOUNT = "procMount is kept here, and named"
 
 # Topic -> case -> (steps, why).
@@ -38,7 +37,6 @@ KNOWN: dict[str, dict[str, tuple[set[int], str]]] = {
         "u-job": ({2}, "a pod template as Go prints it"),
         "u-lease-gen": ({4}, "luck: what the Deployment controller could not write because of the next step"),
         "u-pod": ({1, 2, 3, 6}, _GO_DIFF),
-        "vap": ({0}, _CEL),
     },
 }
 
