@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.cluster.kubectl.program import Kubectl, in_every_version
 
@@ -57,7 +62,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: readers}]
 def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
     """certificate approve gives one with which its owner is known; deny gives none."""
     good, bad = f"{kubectl.namespace}-good", f"{kubectl.namespace}-bad"
-    key, request = subprocess_request(kubectl)
+    key, request = request_for(kubectl, "jane", "people")
     for name in (good, bad):
         kubectl("create", "-f", "-", input=json.dumps(signing(name, request)))
     assert kubectl.table("get", "csr", good)[1][-1] == "Pending"
@@ -78,13 +83,17 @@ def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
     kubectl("delete", "csr", good, bad)
 
 
-def subprocess_request(kubectl: Kubectl) -> tuple[str, str]:
-    """A key (its path) and a request for a certificate, by openssl."""
-    words = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/O=people/CN=jane"]
-    files = ["-keyout", "user.key", "-out", "user.csr"]
-    subprocess.run([*words, *files], cwd=kubectl.folder, check=True, capture_output=True)
-    text = (kubectl.folder / "user.csr").read_bytes()
-    return "user.key", base64.b64encode(text).decode()
+def request_for(kubectl: Kubectl, name: str, organization: str) -> tuple[str, str]:
+    """The path of a new key, and a request for a certificate of it, base64."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = [
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+        x509.NameAttribute(NameOID.COMMON_NAME, name),
+    ]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    request = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return kubectl.path("user.key", pem.decode()), base64.b64encode(request).decode()
 
 
 def signing(name: str, request: str) -> dict[str, object]:

@@ -87,6 +87,20 @@ def test_what_cannot_be_executed_is_told(web: Site) -> None:
     assert status["status"] == "Failure" and "nowhere" in status["message"]
 
 
+def test_what_has_ended_is_not_entered(shared: Site) -> None:
+    """Neither exec nor attach find a container that has ended, in the kubelet's words; its log is there."""
+    pod = pod_on("node-0", "ended", "sh", "-c", "echo last words", spec={"restartPolicy": "Never"})
+    shared.client.create(pod)
+    shared.wait("ended", lambda found: found.get("status", {}).get("phase") == "Succeeded")
+    words = executed(shared, "ended", ["true"])[2]["message"]
+    assert words == 'Internal error occurred: unable to upgrade connection: container not found ("c")'
+    stream = shared.client.stream(f"{PODS}/ended/attach", {"stdout": "true"}, V5)
+    said = b"".join(message[1] for message in iter(stream.receive, None))
+    stream.close()
+    assert b"container c not found in pod ended_default" in said
+    assert shared.client.request("GET", f"{PODS}/ended/log").body == b"last words\n"
+
+
 def test_logs_as_they_are_asked_for(web: Site) -> None:
     """All of it, its end, its first bytes, with times, and one stream alone."""
 
