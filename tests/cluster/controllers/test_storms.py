@@ -124,7 +124,7 @@ _SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.trial) for seed in r
 
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_storms_of_refusals_pass(seed: int) -> None:
-    """Half of all writes conflict, fail, or lose their answers: in the end all is as wished, nothing twice."""
+    """Half of all writes conflict, fail, or lose their answers: in the end all is as wished, and once."""
     storms: list[Storm] = []
 
     def storm(api: Api) -> Storm:
