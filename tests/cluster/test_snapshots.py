@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from container_kit.cluster import Cluster
+from container_kit.containers import Engine
 from container_kit.errors import Conflict, CorruptData, NameInUse, NotFound, WrongState
 from tests.cluster.manifests import config_map, deployment
 
@@ -52,3 +54,30 @@ def test_what_is_no_snapshot_is_refused(tmp_path: Path) -> None:
             pytest.raises(WrongState, match="runs elsewhere"),
         ):
             other.snapshot(tmp_path / "saved")
+
+
+def _containers(cluster: Cluster) -> set[str]:
+    """The containers of all pods; an empty one where there is none yet."""
+    statuses = [one["status"].get("containerStatuses", [{}])[0] for one in cluster.list("pods")]
+    return {one.get("containerID", "") for one in statuses}
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("real_cluster")  # which has what an engine keeps from its first pods on
+def test_pods_of_a_snapshot_are_started_anew(tmp_path: Path, stocked: Engine) -> None:
+    """They were running when it was made, and run in the cluster that begins with it, under their names."""
+    with Cluster(engine=stocked) as first:
+        first.apply(deployment("web"))
+        first.rollout("deployment/web").wait(60)
+        first.snapshot(tmp_path / "saved")
+        before = {one["metadata"]["name"] for one in first.list("pods")}
+        ended = _containers(first)
+    with Cluster(engine=stocked, snapshot=tmp_path / "saved") as again:
+        deadline = time.monotonic() + 60
+        while _containers(again) & {*ended, ""}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        again.wait("deployment/web", "Available", 60)
+        for name in before:
+            again.wait(f"pod/{name}", "Ready", 60)
+            assert again.exec(f"pod/{name}", ["sh", "-c", "echo $HOSTNAME"]).stdout == f"{name}\n"
