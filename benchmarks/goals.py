@@ -12,7 +12,9 @@ import attrs
 
 from benchmarks.harness import RESULTS, Measured
 
-__all__ = ["Goal", "Goals"]
+__all__ = ["Goal", "Goals", "growth_table"]
+
+_LIVE = "this KUBECONFIG"
 
 
 @attrs.frozen
@@ -35,13 +37,15 @@ class Goals:
     """A table that is printed line by line, as the measuring takes minutes."""
 
     title: str
+    is_live: bool = False  # whether a cluster that runs elsewhere is measured as well
     lines: dict[str, object] = attrs.field(factory=dict)
 
     def begin(self) -> None:
         """Print the head."""
         print(f"\n### {self.title} (median (min-max))\n")
-        print("| case | ours | target | | recorded | times better | this KUBECONFIG | load |")
-        print("|---" * 8 + "|", flush=True)
+        live = [_LIVE] if self.is_live else []
+        names = ["case", "ours", "target", "", "recorded", "times better", *live, "load"]
+        print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|", flush=True)
 
     def add(self, goal: Goal, ours: Sequence[float], live: Sequence[float] | None = None) -> None:
         """Print a line: *ours* and *live* are samples in the goal's unit."""
@@ -54,11 +58,18 @@ class Goals:
             "" if goal.target is None else _verdict(goal, measured.median),
             "" if goal.recorded is None else f"{goal.recorded:g} {unit}",
             "" if goal.recorded is None else f"{_times(goal, measured.median, goal.recorded):.1f}",
-            "" if not live else f"{_shown(Measured(tuple(live)), unit)}, {_live_times(goal, measured, live)}",
+            *([self._beside(goal, measured, live or ())] if self.is_live else []),
             f"{os.getloadavg()[0]:.1f}",
         ]
         print("| " + " | ".join(cells) + " |", flush=True)
         self.lines[goal.what] = {"goal": attrs.asdict(goal), "ours": list(ours), "live": list(live or ())}
+
+    @staticmethod
+    def _beside(goal: Goal, ours: Measured, live: Sequence[float]) -> str:
+        if not live:
+            return ""
+        other = Measured(tuple(live))
+        return f"{_shown(other, goal.unit)}, {_times(goal, ours.median, other.median):.1f} times"
 
     def save(self) -> None:
         """Keep all samples beside those of the other tables."""
@@ -94,7 +105,3 @@ def _verdict(goal: Goal, median: float) -> str:
 
 def _times(goal: Goal, ours: float, other: float) -> float:
     return ours / other if goal.more_is_better else other / ours
-
-
-def _live_times(goal: Goal, ours: Measured, live: Sequence[float]) -> str:
-    return f"{_times(goal, ours.median, Measured(tuple(live)).median):.1f} times"

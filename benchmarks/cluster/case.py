@@ -67,7 +67,7 @@ SIMULATED = (
 def run(stage: Stage) -> None:
     """The whole table, and how cost grows."""
     os.environ["CONTAINER_KIT_ROOT"] = str(stage.store)
-    goals = Goals("Cluster: promised, ours and a real control plane")
+    goals = Goals("Cluster: promised, ours and a real control plane", is_live=bool(_live()))
     goals.begin()
     _starts(goals)
     _idle(goals)
