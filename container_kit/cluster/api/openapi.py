@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from container_kit.cluster.api.encoding import encode, json_response
 from container_kit.cluster.api.messages import Request, Response, User
@@ -27,10 +27,18 @@ _V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _OF_EVERY_KIND = {"metadata.name", "metadata.namespace"}
 
 
+class _Source(NamedTuple):
+    """What makes a document, and of which resources: as long as these are the same, so is the document."""
+
+    make: Callable[[], dict[str, Any]]
+    of: Sequence[Resource] = ()
+
+
 class _Page:
     """A document as it is sent: plain, packed, and what it is known by."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, of: Sequence[Resource] = ()) -> None:
+        self.of = of
         self.data, self.packed = data, gzip.compress(data, 5, mtime=0)
         self.hash = hashlib.sha512(data).hexdigest().upper()
 
@@ -62,7 +70,9 @@ class OpenApi:
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         if self._made_of != self._registry.changes:
-            self._pages, self._made_of = {}, self._registry.changes
+            self._made_of = self._registry.changes
+            for whole in ("v2", "v2.protobuf"):
+                self._pages.pop(whole, None)
         path = request.path.strip("/")
         if path == "openapi/v2":
             return self._v2(request)
@@ -80,7 +90,7 @@ class OpenApi:
         from container_kit.cluster.schema.openapi.swagger import whole_document
 
         def document() -> dict[str, Any]:
-            return whole_document(make() for make in self._makers().values())
+            return whole_document(source.make() for source in self._makers().values())
 
         accepted = request.headers.get("accept", "")
         if _V2_ASKED in accepted or _V2_PROTOBUF in accepted:
@@ -90,11 +100,14 @@ class OpenApi:
 
                 page = self._pages["v2.protobuf"] = _Page(encode_document(document()))
             return _sent(request, page, _V2_PROTOBUF)
-        return _sent(request, self._page("v2", document), "application/json")
+        return _sent(request, self._page("v2", _Source(document)), "application/json")
 
     def _index(self) -> dict[str, Any]:
         """Each document's address, with its hash."""
-        places = {place: self._page(place, make).hash for place, make in self._makers().items()}
+        sources = self._makers()
+        for place in set(self._pages) - sources.keys() - {"v2", "v2.protobuf"}:
+            self._pages.pop(place, None)
+        places = {place: self._page(place, source).hash for place, source in sources.items()}
         places |= self._others.documents()
         return {
             "paths": {
@@ -103,21 +116,21 @@ class OpenApi:
             }
         }
 
-    def _page(self, place: str, make: Callable[[], dict[str, Any]]) -> _Page:
+    def _page(self, place: str, source: _Source) -> _Page:
         page = self._pages.get(place)
-        if page is None:
-            page = self._pages[place] = _Page(encode(make()))
+        if page is None or [id(one) for one in page.of] != [id(one) for one in source.of]:
+            page = self._pages[place] = _Page(encode(source.make()), source.of)
         return page
 
-    def _makers(self) -> dict[str, Callable[[], dict[str, Any]]]:
+    def _makers(self) -> dict[str, _Source]:
         """Place in the index -> what makes the document."""
         from container_kit.cluster.schema.openapi import documents
         from container_kit.cluster.schema.openapi.operations import api_versions
         from container_kit.cluster.schema.openapi.types import kind_names
 
-        found: dict[str, Callable[[], dict[str, Any]]] = {
-            "apis": documents.discovery_document,
-            "api": partial(documents.group_document, ""),
+        found = {
+            "apis": _Source(documents.discovery_document),
+            "api": _Source(partial(documents.group_document, "")),
         }
         by_version: dict[tuple[str, str], list[Resource]] = {}
         for resource in self._registry:
@@ -129,10 +142,10 @@ class OpenApi:
             by_version.setdefault((resource.group, resource.version), []).append(resource)
         for (group, version), resources in by_version.items():
             root = api_versions(group)[1:]
-            found.setdefault(root, partial(documents.group_document, group))
-            found[f"{root}/{version}"] = _version_maker(group, version, resources)
+            found.setdefault(root, _Source(partial(documents.group_document, group)))
+            found[f"{root}/{version}"] = _Source(_version_maker(group, version, resources), resources)
         others = documents.other_documents()
-        return found | {name: partial(others.__getitem__, name) for name in others}
+        return found | {name: _Source(partial(others.__getitem__, name)) for name in others}
 
 
 def _version_maker(group: str, version: str, resources: list[Resource]) -> Callable[[], dict[str, Any]]:

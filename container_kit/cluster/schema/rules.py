@@ -35,6 +35,7 @@ _REASONS = {
 }
 _FORMS: dict[str, Callable[[str], Any]] = {
     "date-time": parse_time,
+    "date": lambda text: parse_time(f"{text}T00:00:00Z"),
     "duration": STANDARD["duration"],
     "byte": partial(base64.b64decode, validate=True),
 }

@@ -45,6 +45,7 @@ class Definitions:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._served: dict[str, Object] = {}  # as they were when their resources were made
+        self._settled: dict[str, int] = {}  # the revisions of those about which nothing is to be done
         self._watches: dict[str, WatchHandle] = {}
         snapshot = self._store.list(CRDS)
         self._store.watch(CRDS, snapshot.revision, self._note)
@@ -64,28 +65,31 @@ class Definitions:
         with self._lock:
             while self._changed.is_set():
                 self._changed.clear()
-                found = {record.name: record.object for record in self._store.list(CRDS).records}
+                found = {record.name: record for record in self._store.list(CRDS).records}
                 for name in self._served.keys() - found.keys():
                     self._forget(name)
-                for definition in found.values():
-                    self._settle(definition)
+                for name, record in found.items():
+                    if self._settled.get(name) != record.revision and self._settle(record.object):
+                        self._settled[name] = record.revision
 
-    def _settle(self, definition: Object) -> None:
-        """One definition: accepted, served, or on its way out."""
+    def _settle(self, definition: Object) -> bool:
+        """One definition: accepted, served, or on its way out; whether that is all until it changes."""
         if definition["metadata"].get("deletionTimestamp"):
             self._serve(definition)
             self._finalize(definition)
-            return
+            return False
         accepted = self._accepted(definition)
         if condition_of(accepted, "Established"):
             self._serve(accepted)  # before it says so: whoever waits for that finds its resources
         if accepted["status"] != definition.get("status"):
             self._write("PUT", f"{_PATH}/{name_of(definition)}/status", accepted)
+            return False
+        return (condition_of(accepted, "NamesAccepted") or {}).get("status") == "True"
 
     def _accepted(self, definition: Object) -> Object:
         """*definition* with its names accepted and established, unless another one has them."""
-        made = copy_of(definition)
-        status = made.setdefault("status", {})
+        status = copy_of(definition.get("status") or {})
+        made = {**definition, "status": status}
         taken = self._name_taken(definition)
         now = self._api.clock.stamp()
         if taken:
@@ -124,6 +128,7 @@ class Definitions:
 
     def _forget(self, name: str) -> None:
         spec = self._served.pop(name)["spec"]
+        self._settled.pop(name, None)
         self._registry.remove(spec["group"], spec["names"]["plural"])
         handle = self._watches.pop(name, None)
         if handle is not None:

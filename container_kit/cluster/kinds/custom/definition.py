@@ -24,9 +24,10 @@ _MOST_SELECTABLE = 8
 
 
 def with_condition(definition: Object, kind: str, status: str, reason: str, text: str, now: str) -> Object:
-    """A copy of *definition* with a condition set."""
-    made = copy_of(definition)
-    state = made.setdefault("status", {})
+    """A copy of *definition* with a condition set; its spec, which may be large, is the same."""
+    parts = {part: copy_of(definition.get(part) or {}) for part in ("metadata", "status")}
+    made: Object = {**definition, **parts}
+    state = made["status"]
     state["conditions"] = state.get("conditions") or []
     condition = {"type": kind, "status": status, "reason": reason, "message": text}
     set_condition(state["conditions"], condition, now)

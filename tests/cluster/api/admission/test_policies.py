@@ -98,3 +98,13 @@ def test_a_policy_cannot_lock_out_who_would_remove_it(admitting: Admitting) -> N
     assert admitting.fail("POST", MAPS, config_map())[0] == 422
     admitting.do("DELETE", f"{BINDINGS}/b")
     admitting.do("POST", MAPS, config_map())
+
+
+def test_a_policy_cannot_hold_up_the_server(admitting: Admitting) -> None:
+    """Whatever its expressions cost, together they are stopped, and the write is refused."""
+    numbers = "[" + ",".join(map(str, range(200))) + "]"
+    greedy = f"{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, a + b + c >= 0)))"
+    bind(admitting, *[{"expression": greedy}] * 50, {"expression": "true"})
+
+    status, _, message = admitting.fail("POST", MAPS, config_map())
+    assert status == 422 and "costs too much" in message

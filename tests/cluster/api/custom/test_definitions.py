@@ -265,6 +265,26 @@ def test_what_was_wrong_before_may_stay_so(server: _Server) -> None:
     assert server.create("v", {"a": "x"})[0] == 422
 
 
+def test_who_waits_for_a_name_gets_it_when_it_is_free(server: _Server) -> None:
+    """A definition whose names another one has is not served, until that one goes."""
+    server.define()
+    second = _definition([{"name": "v1", "served": True, "storage": True}])
+    second["metadata"]["name"] = "gadgets.x.example.com"
+    second["spec"]["names"] = {"plural": "gadgets", "kind": "Widget"}
+    server.ask("POST", _CRDS, second)
+
+    def accepted() -> tuple[str, str]:
+        _, crd = server.ask("GET", f"{_CRDS}/gadgets.x.example.com")
+        condition = next(one for one in crd["status"]["conditions"] if one["type"] == "NamesAccepted")
+        return condition["status"], condition["reason"]
+
+    assert accepted() == ("False", "KindConflict")
+    assert server.ask("GET", _WIDGETS.replace("widgets", "gadgets"))[0] == 404
+    server.ask("DELETE", f"{_CRDS}/widgets.x.example.com")
+    assert accepted() == ("True", "NoConflicts")
+    assert server.ask("GET", _WIDGETS.replace("widgets", "gadgets"))[0] == 200
+
+
 def test_hostile_rules_cannot_hold_up_the_server(server: _Server) -> None:
     """All rules on all items of an object share what they may cost."""
     numbers = {"type": "array", "items": {"type": "integer"}}
