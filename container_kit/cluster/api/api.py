@@ -35,6 +35,7 @@ from container_kit.cluster.api.subresources import SUBRESOURCES
 from container_kit.cluster.api.usage import USAGE
 from container_kit.cluster.api.virtual import QUESTIONS
 from container_kit.cluster.api.watching import watch
+from container_kit.cluster.api.wishes import as_wished, check_timeout
 from container_kit.cluster.api.writing import create, update
 from container_kit.cluster.kinds import strategy_for
 from container_kit.cluster.meta.status import (
@@ -162,7 +163,7 @@ class Api:
         route = route_of(request)
         answer = self._answer_safely(request, route)
         self.metrics.count(route, answer.status)
-        return answer
+        return as_wished(request, answer)
 
     def _answer_safely(self, request: Request, route: Route) -> Response:
         try:
@@ -179,6 +180,8 @@ class Api:
             return _refusal(internal_error("Internal error occurred: see the log of the server"), request)
 
     def _answer(self, request: Request, route: Route) -> Response:
+        if "timeout" in request.query and not route.is_long:
+            check_timeout(request)
         user = request.user or self._authenticate(request)
         if self.authorizer is not None:
             user = self._impersonated(request, user)

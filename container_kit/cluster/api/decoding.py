@@ -64,6 +64,8 @@ def read_object(call: Call, kind: tuple[str, str, str], validation: str) -> Obje
             obj, body = msgspec.json.decode(_encode(body)), b""
     except DecodeError as error:
         raise bad_request(str(error)) from None
+    if obj is None:
+        obj = {}  # as in Go, where null changes nothing
     if not isinstance(obj, dict):
         raise bad_request(_not_an_object(obj))
     _check_kind(obj, kind, custom=not call.resource.is_typed and kind[2] == call.resource.kind)

@@ -14,12 +14,11 @@ import msgspec
 
 from container_kit.cluster.meta.status import StatusError
 
-__all__ = ["Form", "accepted_form", "not_acceptable"]
+__all__ = ["Form", "accepted_form", "not_acceptable", "not_streamable"]
 
 _SUPPORTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
-_REPRESENTATIONS = (
-    f"{_SUPPORTED}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
-)
+_STREAMED = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+_REPRESENTATIONS = f"{_SUPPORTED}, {_STREAMED}"
 _JSON = ("application/json", "*/*", "application/*")
 _AS = {
     ("Table", "v1"): "table",
@@ -42,6 +41,12 @@ def not_acceptable() -> StatusError:
     """No form that the client accepts is one that we have."""
     message = f"406: Not Acceptable\n\nAvailable representations: {_REPRESENTATIONS}"
     return StatusError(406, "NotAcceptable", message, {})
+
+
+def not_streamable() -> StatusError:
+    """The form that the client accepts is none for events."""
+    message = f"only the following media types are accepted: {_STREAMED}"
+    return StatusError(406, "NotAcceptable", message)
 
 
 def _unknown_view() -> StatusError:

@@ -54,6 +54,11 @@ class Route(msgspec.Struct, frozen=True):
         """Where the object is: a namespace itself is in none, though requests for it carry its name."""
         return "" if self.resource == "namespaces" and not self.group else self.namespace
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the answer goes on for as long as the client likes."""
+        return self.verb == "watch" or self.subresource in _LONG_PARTS
+
 
 class _Place(msgspec.Struct, frozen=True):
     """What a path says alone."""
@@ -67,6 +72,9 @@ class _Place(msgspec.Struct, frozen=True):
     name: str = ""
     subresource: str = ""
     rest: str = ""
+
+
+_LONG_PARTS = ("attach", "exec", "log", "portforward", "proxy")
 
 
 def is_true(value: str) -> bool:

@@ -19,6 +19,7 @@ import msgspec
 from container_kit.cluster.api.core import Call
 from container_kit.cluster.api.encoding import encode, list_metadata, partial, versioned
 from container_kit.cluster.api.messages import Response, WatchBody, WatchItem, WatchSink
+from container_kit.cluster.api.negotiation import not_streamable
 from container_kit.cluster.api.options import ListOptions, list_options, revision_of
 from container_kit.cluster.api.reading import matching, selection, too_new
 from container_kit.cluster.api.resources import Resource
@@ -39,7 +40,10 @@ def watch(call: Call) -> Response:
     options = list_options(call.request, watch=True)
     if options.resource_version:
         revision_of(options.resource_version)
-    media_type = "application/json;stream=watch" if call.form.view == "partial" else "application/json"
+    form = call.form
+    if form.encoding != "json":
+        raise not_streamable()
+    media_type = "application/json;stream=watch" if form.view == "partial" else "application/json"
     stream = _Stream(call, options)
     return Response(
         200, {"Content-Type": media_type}, WatchBody(stream.open, stream.bookmark, options.timeout_s)

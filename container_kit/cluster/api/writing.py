@@ -36,7 +36,8 @@ from container_kit.cluster.store import AlreadyThere, Changed, Record
 
 __all__ = ["change", "create", "respond_new", "store_new", "update"]
 
-_TRIES = 8
+_NAMES = 8  # tried for one that is generated
+_TRIES = 1000  # each fails because another's succeeds, so that in the end this one does
 _OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 _MUST_BE_SPECIFIED = "Invalid value: 0x0: must be specified for an update"
 # What only the server says of a new object.
@@ -167,7 +168,7 @@ def _insert(call: Call, obj: Object, attributes: Attributes, *, is_generated: bo
             raise _exists(resource, known)
         attributes.take_back()
         return Record(resource.key, namespace, name, 0, encode(obj))
-    for left in reversed(range(_TRIES if is_generated else 1)):
+    for left in reversed(range(_NAMES if is_generated else 1)):
         try:
             return _noted(call, store.create(resource.key, namespace, metadata["name"], obj))
         except AlreadyThere as error:

@@ -63,7 +63,7 @@ class InProcessTarget:
     def compact(self) -> None:
         self.api.store.compact(self.api.store.revision)
 
-    def settle(self, is_done: Callable[[], bool] = lambda: False) -> None:
+    def settle(self, is_done: Callable[[], bool] | None = None) -> None:
         self.pace.settle(is_done)
 
     def revision(self) -> str:

@@ -35,7 +35,6 @@ KNOWN: dict[str, dict[str, tuple[set[int], str]]] = {
     "exchanges/subresources": {"ephemeral": ({4, 7}, _GO_DIFF)},
     "exchanges/validation": {
         "u-job": ({2}, "a pod template as Go prints it"),
-        "u-lease-gen": ({4}, "luck: what the Deployment controller could not write because of the next step"),
         "u-pod": ({1, 2, 3, 6}, _GO_DIFF),
     },
 }

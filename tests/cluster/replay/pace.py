@@ -15,7 +15,9 @@ from container_kit.cluster.api.messages import Request, Response
 
 __all__ = ["Pace"]
 
-_QUIET_S = 0.12  # longer than a simulated pod takes to start, or to stop
+# How often nobody has come after a moment: a loaded machine makes the moments longer. 0.12 s is longer than a
+# simulated pod takes to start, or to stop; somebody who is expected is waited for.
+_MOMENT_S, _QUIET, _PATIENT = 0.01, 12, 100
 _MOST = 1000
 
 
@@ -40,17 +42,21 @@ class Pace:
                 self._is_open = True
                 self._changed.notify_all()
 
-    def settle(self, is_done: Callable[[], bool] = lambda: False) -> None:
+    def settle(self, is_done: Callable[[], bool] | None = None) -> None:
         """While all are held: let one after the other act until nobody wants to any more, or *is_done*."""
         for _ in range(_MOST):
             with self._changed:
-                if not self._changed.wait_for(lambda: self._waiting > 0, _QUIET_S):
+                if not self._comes(_QUIET if is_done is None else _PATIENT):
                     return
                 self._admitted = 1
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._admitted == 0)
-            if is_done():
+            if is_done is not None and is_done():
                 return
+
+    def _comes(self, moments: int) -> bool:
+        """Whether there is somebody at the door, or comes soon."""
+        return any(self._changed.wait_for(lambda: self._waiting > 0, _MOMENT_S) for _ in range(moments))
 
     def _pass(self, request: Request) -> Response:
         if self._is_open:
