@@ -14,6 +14,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from container_kit.containers.lost_children import collect_lost_soon
 from container_kit.errors import TimedOut
 from container_kit.native import interrupts
 from container_kit.native.descriptors import Descriptor, duplicate
@@ -48,6 +49,8 @@ class End:
         with self._mutex:
             if self._code is None and not self._is_talked_with and self._launched.pidfd >= 0:
                 self._code = reap(self._launched.pidfd)
+                if self._code == _KILLED and self._launched.is_helper:
+                    collect_lost_soon()
             return self._code
 
     def wait(self, timeout_s: float | None) -> int:
@@ -72,6 +75,8 @@ class End:
         try:
             done = talk.run(timeout_s)
             self._code = done.exit_code
+            if done.exit_code == _KILLED and self._launched.is_helper:
+                collect_lost_soon()
             return done
         finally:
             self._is_talked_with = False

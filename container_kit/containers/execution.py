@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from container_kit.containers.ending import End
 from container_kit.containers.exec_plans import prepare_exec
+from container_kit.containers.lost_children import collect_lost_soon
 from container_kit.containers.options import as_command, signal_number
 from container_kit.containers.results import ExecResult
 from container_kit.containers.streams import Stream, Streams, as_bytes, as_output, last_lines
@@ -55,6 +56,8 @@ def execute(
         try:
             left = None if timeout is None else began + timeout - time.monotonic()
             done = _finish(launched, streams, data, left)
+            if done.exit_code == _KILLED and launched.is_helper:
+                collect_lost_soon()
         except BaseException:
             # At once: the container cannot end while a process of it is not reaped, and the error that is
             # on its way keeps this frame.

@@ -139,6 +139,8 @@ class Asking:
         self._end(False, f"{self._handler.action}: no answer within {self._timeout_s:g} s")
 
     def _execute(self, container: Container) -> None:
+        if self._has_ended:
+            return  # while it waited for its turn
         try:
             code, output = execute(
                 container, self._handler.command, self._timeout_s, is_wanted=lambda: not self._has_ended

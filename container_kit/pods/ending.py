@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hasten", "run_post_start", "stop_member"]
 
+_AGAIN_S = 2.0
 _LEAST_GRACE_S = 2.0  # after a hook that took all of the time, as the kubelet has it
 
 
@@ -69,6 +70,7 @@ def hasten(runner: Runner, member: Member, grace_s: float) -> None:
     def kill() -> None:
         if member.note.id == life and member.stage == "live":
             runner.signalling.submit(lambda: _kill(container, "KILL"))
+            runner.loop.after(_AGAIN_S, kill)  # should its monitor have been too busy to be reached
 
     if grace_s <= 0:
         kill()

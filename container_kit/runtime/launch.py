@@ -44,6 +44,12 @@ class Launched:
         return number
 
     @property
+    def is_helper(self) -> bool:
+        """Whether it is still the process that was to make the one that runs the program."""
+        state = self._start.state
+        return bool(state.value != state.pid)
+
+    @property
     def pidfd(self) -> int:
         """Refers to it for good; poll it to learn of its end, wait on it to reap. -1 after `close`."""
         return self._descriptor("pidfd")

@@ -31,8 +31,8 @@ def test_probes_that_hang_hold_up_no_other_pod(start: StartPod) -> None:
     ready = {"readinessProbe": {"exec": {"command": ["true"]}}}
     good = start(pod_of(ready, name="good"))
     good.wait("Ready", timeout=PATIENCE_S)
-    good.stop(0)
-    hostile.stop(0)
+    good.stop(0, timeout=PATIENCE_S)
+    hostile.stop(0, timeout=PATIENCE_S)
     assert {one["state"].get("terminated", {}).get("exitCode") for one in statuses(hostile).values()} == {137}
     hostile.remove(force=True)
     until(lambda: threading.active_count() <= before + 12, "the end of the threads")
@@ -43,7 +43,7 @@ def test_a_hook_without_end_is_ended_by_the_grace_period(start: StartPod) -> Non
     hook = {"preStop": {"exec": {"command": ["sleep", "3600"]}}}
     pod = start(pod_of({"lifecycle": hook}, terminationGracePeriodSeconds=1))
     pod.wait(timeout=PATIENCE_S)
-    pod.stop()
+    pod.stop(timeout=PATIENCE_S)
     assert statuses(pod)["c0"]["state"]["terminated"]["exitCode"] == 137
 
 
