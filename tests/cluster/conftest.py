@@ -13,11 +13,16 @@ from container_kit.native import namespaces
 from tests.cluster.manifests import pod
 
 
+def add_box(engine: Engine) -> None:
+    """The image ``box:1``: busybox, as a shell and everything else."""
+    Image.from_host("busybox", "sh", "cat", "sleep", "tar", tag="box:1", engine=engine)
+
+
 @pytest.fixture(scope="module")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Has ``box:1``: busybox, as a shell and everything else."""
+    """Has ``box:1``."""
     with Engine(tmp_path_factory.mktemp("cluster")) as engine:
-        Image.from_host("busybox", "sh", "cat", "sleep", "tar", tag="box:1", engine=engine)
+        add_box(engine)
         yield engine
 
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -15,16 +16,19 @@ import pytest
 
 from container_kit.cluster import Cluster
 from container_kit.containers import Engine
+from tests.cluster.conftest import add_box
 from tests.cluster.serving import http_pod
 
 pytestmark = [pytest.mark.root]
 
 
 @pytest.fixture
-def cluster(stocked: Engine) -> Iterator[Cluster]:
-    """Of the test alone: its pods take their time to go, and end with it."""
-    with Cluster(engine=stocked) as made:
-        yield made
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Of the test alone, with its engine: its pods take their time to go, and end with it."""
+    with Engine(tmp_path / "root") as engine:
+        add_box(engine)
+        with Cluster(engine=engine) as made:
+            yield made
 
 
 def _service(name: str) -> dict[str, Any]:
