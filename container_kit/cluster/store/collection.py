@@ -1,6 +1,6 @@
 """The objects of one resource: live state, bounded history, watchers.
 
-Not locked: the store calls it under its lock.
+Not locked: the store calls it under its lock, but for `Collection.get` and `Collection.settled_records`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ class Collection:
         if listed is None:
             listed = self._listed = tuple(self._live[key] for key in self._order)
         return listed[_part(self._order, namespace)]
+
+    def settled_records(self, namespace: str | None) -> Sequence[Record] | None:
+        """`records` where they need not be put in order first; None where they do."""
+        if not self._live:
+            return ()
+        return self._listed if namespace is None else None
 
     def records_at(self, namespace: str | None, revision: int) -> list[Record]:
         """As they were after *revision*: what happened since is undone, latest first.

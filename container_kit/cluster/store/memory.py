@@ -69,6 +69,13 @@ class MemoryStore:
         return collection.get(namespace, name) if collection else None
 
     def list(self, resource: str, namespace: str | None = None) -> Snapshot:
+        # Every write asks for lists of policies, quotas and the like, which are empty or as they were.
+        # If these waited for the writes of others, threads would do little else.
+        revision = self.revision  # first: a write that is not listed has a later one, and a watch tells of it
+        collection = self._collections.get(resource)
+        found = () if collection is None else collection.settled_records(namespace)
+        if found is not None:
+            return Snapshot(revision, found)
         with self._lock:
             return Snapshot(self.revision, self._collection(resource).records(namespace))
 
@@ -160,8 +167,8 @@ class MemoryStore:
 
     def _settle(self, collection: Collection, event: Event) -> None:
         """May be repeated; watchers then hear of the event twice."""
-        self.revision = event.record.revision
         collection.apply(event)
+        self.revision = event.record.revision  # not before it is applied: `list` looks without the lock
         self._forgotten(collection, collection.forget_surplus())
         collection.tell(event)
 

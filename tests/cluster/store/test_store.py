@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,54 @@ def test_a_list_stays_as_it_was(store: Store) -> None:
     assert _names(first.records) == ["default/a"]
     assert first.records[0] is record
     assert [one.revision for one in store.list("pods").records] == [3, 2]
+
+
+def test_lists_of_what_is_as_it_was_wait_for_no_write(store: Store) -> None:
+    """While a write is on its way, what is empty or has been listed is listed, as of before the write."""
+    store.create("nodes", "", "n", _object("n"))
+    store.list("nodes")
+    is_told, may_end = threading.Event(), threading.Event()
+
+    def wait(event: Event) -> None:
+        is_told.set()
+        may_end.wait(60)
+
+    store.watch("pods", store.revision, wait)
+    writer = threading.Thread(target=_create, args=(store, "a"))
+    writer.start()
+    assert is_told.wait(60)
+    assert _names(store.list("nodes").records) == ["/n"]
+    assert store.list("services", "default").records == store.list("secrets").records == ()
+    reader = threading.Thread(target=store.list, args=("pods",))
+    reader.start()
+    reader.join(0.1)
+    assert reader.is_alive()  # what is being written has to wait
+    may_end.set()
+    writer.join()
+    reader.join()
+    assert _names(store.list("pods").records) == ["default/a"]
+
+
+def test_what_a_list_lacks_a_watch_brings(store: Store) -> None:
+    """A list at the very moment of the first write has it, or a watch from the list's revision does."""
+    switch_s, seen = sys.getswitchinterval(), []
+
+    def write() -> None:
+        for number in range(6000):
+            store.create(f"kind-{number}", "", "first", _object("first"))
+
+    sys.setswitchinterval(1e-6)  # threads take turns at any moment
+    writer = threading.Thread(target=write)
+    writer.start()
+    for number in range(6000):
+        while store.revision < number:
+            pass
+        found = store.list(f"kind-{number}")
+        seen.extend(found.records)
+        store.watch(f"kind-{number}", found.revision, lambda event: seen.append(event.record))
+    sys.setswitchinterval(switch_s)
+    writer.join()
+    assert len(seen) == 6000
 
 
 def test_an_older_list_is_as_it_was(store: Store) -> None:
