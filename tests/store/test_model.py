@@ -16,6 +16,7 @@ from container_kit.store import Store
 from tests.store.conftest import replay
 from tests.store.history import NEVER, Operation, is_linearizable
 
+_LINES_BETWEEN_KILLS = 60
 PROCESSES = 8
 NAMES = 8
 
@@ -99,18 +100,19 @@ def start(root: Path, log: Path, seed: int, operations: int) -> int:
 
 
 def run(root: Path, log: Path, operations: int, seed: int) -> int:
-    """Eight processes at work, one killed each 100 ms and replaced, until they have done enough."""
+    """Eight processes at work, one killed and replaced at every so many lines, until they are done."""
     rng, seeds, killed = random.Random(seed), iter(range(10_000)), 0
     each = operations // PROCESSES
     running = {start(root, log, next(seeds), each) for _ in range(PROCESSES)}
     while running:
-        time.sleep(0.1)
+        time.sleep(0.005)
         for pid in list(running):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 running.discard(pid)
                 assert status in (0, signal.SIGKILL), f"a worker failed with status {status}"
-        if running and log.exists() and log.read_bytes().count(b"\n") < 2 * operations:
+        lines = log.read_bytes().count(b"\n") if log.exists() else 0
+        if running and (killed + 1) * _LINES_BETWEEN_KILLS <= lines < 2 * operations:
             victim = rng.choice(sorted(running))
             os.kill(victim, signal.SIGKILL)
             os.waitpid(victim, 0)
