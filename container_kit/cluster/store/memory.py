@@ -6,8 +6,9 @@ With a journal it is also the live half of a store in a file: what is committed 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,8 @@ __all__ = ["MemoryStore"]
 
 _Lock = AbstractContextManager[Any]  # threading.RLock is a function
 
+_LOOKS, _LOOK_EVERY_S = 100, 0.0001
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,6 +46,7 @@ class MemoryStore:
     def __init__(self, journal: Journal | None = None) -> None:
         # A sink may close its own watch, so the thread that holds the lock may take it again.
         self._lock = threading.RLock()
+        self._turn, self._writer = threading.Lock(), 0  # of those who write, and the thread that has it
         self._collections: dict[str, Collection] = {}
         self._journal = journal
         self._floor = 0
@@ -84,7 +88,7 @@ class MemoryStore:
             return Snapshot(revision, self._collection(resource).records_at(namespace, revision))
 
     def create(self, resource: str, namespace: str, name: str, obj: dict[str, Any]) -> Record:
-        with self._lock:
+        with self._write_turn(), self._lock:
             collection = self._collection(resource)
             there = collection.get(namespace, name)
             if there is not None:
@@ -92,12 +96,12 @@ class MemoryStore:
             return self._commit(collection, "ADDED", namespace, name, None, obj)
 
     def replace(self, record: Record, obj: dict[str, Any]) -> Record:
-        with self._lock:
+        with self._write_turn(), self._lock:
             collection = self._unchanged(record)
             return self._commit(collection, "MODIFIED", record.namespace, record.name, record, obj)
 
     def delete(self, record: Record, obj: dict[str, Any] | None = None) -> Record:
-        with self._lock:
+        with self._write_turn(), self._lock:
             collection = self._unchanged(record)
             last = msgspec.json.decode(record.raw) if obj is None else obj
             return self._commit(collection, "DELETED", record.namespace, record.name, record, last)
@@ -136,6 +140,20 @@ class MemoryStore:
             if self._journal is not None:
                 self._journal.finish(self.revision)
 
+    def _write_turn(self) -> _Lock:
+        """What to hold while writing; free by now, unless somebody else takes long.
+
+        Whoever sleeps for a lock is given it before it has the interpreter, and until then nobody else can
+        write: of two busy writers each write would wait until a processor has woken up, twice.
+        """
+        if self._writer == threading.get_ident():
+            return nullcontext()  # a sink writes
+        for _ in range(_LOOKS):
+            if not self._turn.locked():
+                break
+            time.sleep(_LOOK_EVERY_S)
+        return self._turn
+
     def _commit(
         self,
         collection: Collection,
@@ -158,11 +176,14 @@ class MemoryStore:
         event = Event(type, record, previous)
         if self._journal is not None:
             self._journal.append(event)
+        before, self._writer = self._writer, threading.get_ident()
         try:
             self._settle(collection, event)
         except BaseException:  # a signal's handler may raise anywhere, and half a write may not stay
             self._settle(collection, event)
             raise
+        finally:
+            self._writer = before
         return record
 
     def _settle(self, collection: Collection, event: Event) -> None:

@@ -129,6 +129,20 @@ def test_lists_of_what_is_as_it_was_wait_for_no_write(store: Store) -> None:
     assert _names(store.list("pods").records) == ["default/a"]
 
 
+def test_a_watcher_may_write(store: Store) -> None:
+    """Whoever is told of a write may write at once, and so may the next one who is told."""
+
+    def answer(event: Event) -> None:
+        if event.type == "ADDED" and len(event.record.name) < 4:
+            _create(store, f"{event.record.name}x", "n")
+
+    store.watch("pods", 0, answer)
+    store.watch("pods", 0, lambda event: store.create("seen", "", str(event.record.revision), _object("s")))
+    _create(store, "a", "n")
+    assert _names(store.list("pods").records) == ["n/a", "n/ax", "n/axx", "n/axxx"]
+    assert len(store.list("seen").records) == 4
+
+
 def test_what_a_list_lacks_a_watch_brings(store: Store) -> None:
     """A list at the very moment of the first write has it, or a watch from the list's revision does."""
     switch_s, seen = sys.getswitchinterval(), []
